@@ -15,7 +15,7 @@ os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
 
 import aws_cdk as cdk
 
-from jitr_cdk.asset import AssetError, uncompiled
+from jitr_cdk.asset import AssetError, explain_missing_byte_code
 from jitr_cdk.stage import AccountStacks
 from jitr_cdk.target import AWS, local
 from jitr_fleet.parse import load
@@ -37,7 +37,7 @@ def main() -> int:
         return 2
     try:
         fleet = load(path)
-        if warning := uncompiled(target()):
+        if warning := explain_missing_byte_code(target()):
             print(f"warning: {warning}", file=sys.stderr)  # noqa: T201 -- cdk shows it
         for account in fleet.accounts:
             AccountStacks(app, fleet=fleet, account=account, target=target())

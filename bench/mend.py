@@ -174,7 +174,7 @@ def table(found: Sequence[Mended]) -> str:
                 one.rate,
                 _hours(one.held_after),
                 one.share,
-                _hours(one.released_after),
+                _hours(one.released_after) if one.released else "-",
                 "-" if one.longest_wait is None else f"{one.longest_wait:.0f} s",
                 one.throttled,
             ]

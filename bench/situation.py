@@ -79,8 +79,9 @@ class Situation:
             issuer="CN=factory",
             subject="CN=sensor-000001",
         )
-        written = registry_writes.decided(SETTINGS.registry_table, decision, denied=False)["ExpressionAttributeValues"]
-        return {"id": {"S": f"certificate#{certificate_id}"}, "decision": written[":decision"], "schema": {"N": "1"}}
+        update = registry_writes.record_decision(SETTINGS.registry_table, decision, denied=False)
+        written = update["ExpressionAttributeValues"][":decision"]
+        return {"id": {"S": f"certificate#{certificate_id}"}, "decision": written, "schema": {"N": "1"}}
 
     def batch(self, certificate_ids: list[str]) -> dict[str, Any]:
         """A Lambda event, a message for each id."""

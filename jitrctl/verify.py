@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from jitr.admission.applicant import Applicant
 from jitr.admission.check_list import CHECKS
 from jitr.admission.procedure import CheckStatus, Examination, examine
 from jitr.errors import Rejected, UnusableCrl
@@ -125,10 +126,9 @@ def verify(pem: str, rules: Rules, *, ca: str | None, crl: Path | None = None, n
     )
     unread = {check: why for check, why in _OFFLINE.items() if check != "revocation" or not crl}
     examination = examine(
-        device,
-        as_declared(ca_rules),
         # The check `revocation` stays: critical extensions are understood because of it.
-        without_checks(unread.keys() - {"revocation"}, rules),
+        Applicant.of(device, without_checks(unread.keys() - {"revocation"}, rules)),
+        as_declared(ca_rules),
         revocations=_read_crl(crl, ca_rules) if crl else empty_crl(now),
         now=now,
     )

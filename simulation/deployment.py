@@ -32,7 +32,7 @@ from jitr.store.outcomes import Outcomes
 from jitr.store.registry import DUE_INDEX, Registry
 from jitr.store.sweep_state import SweepState
 from jitr.store.withdrawal_marks import Withdrawals
-from jitr.sweep.runner import Sweep, Swept
+from jitr.sweep.runner import Sweep, SweepResult
 from jitr.telemetry import SCHEDULE_UNAVAILABLE, Announcer, Counts
 from jitr_fleet.resources import ResourceNames
 from simulation.authority import Authority
@@ -237,7 +237,7 @@ class Deployment:
             loop_stops_whole_batch=self.account.aws.undocumented.loop_stops_whole_batch,
         )
 
-    def sweep(self, *, caller: str = "sweep", time_is_left: Callable[[], bool] = lambda: True) -> Swept:
+    def sweep(self, *, caller: str = "sweep", time_is_left: Callable[[], bool] = lambda: True) -> SweepResult:
         """Run the sweep once, in a fresh environment."""
         client, clock = self._clients(caller), self.account.aws.clock
         dynamodb = client("dynamodb")

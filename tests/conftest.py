@@ -7,11 +7,15 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests.support.spread import Scheduler, Spread
+# An assertion there says what was compared, as in a test; before the first of its modules is imported.
+pytest.register_assert_rewrite("tests.support")
+
+from tests.support.spread import Scheduler, Spread  # noqa: E402
 
 # The CDK would look through each template that is synthesized, ten seconds long, and only warn. cfn-lint looks through
 # them in tests/infra, and both do in `make synth`. Before the CDK's process starts, which keeps its environment.
 os.environ.setdefault("CDK_VALIDATION", "false")
+os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
 
 settings.register_profile("jitr", deadline=None, derandomize=True, database=None)
 settings.load_profile("jitr")

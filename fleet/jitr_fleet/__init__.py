@@ -1,4 +1,4 @@
-"""fleet.toml, read once into values that need no further checking: `fleet.parse.load` is the way in.
+"""Reads fleet.toml into checked values; the entry point is `jitr_fleet.parse.load`.
 
-Works offline: it knows the file, the certificates and the policies beside it, and never AWS.
+Works offline: it reads the file and the certificates and policies that it names, and never calls AWS.
 """

@@ -1,7 +1,7 @@
-"""Whether a stage's stack fits into what CloudFormation, IAM and EventBridge allow, before any of them refuses it.
+"""Checks that each stage's stack fits into the quotas of CloudFormation, IAM and EventBridge, before a deployment.
 
-Decides by the fleet file alone, without the CDK: how much each CA and account adds to a template is counted here, and
-tests/infra/test_ceilings.py holds the counts to synthesized templates. Sources: CloudFormation guide, "Understand
+It counts from the fleet file alone, without the CDK, what each CA and account adds to a template;
+tests/infra/test_ceilings.py compares the counts with synthesized templates. Sources: CloudFormation guide, "Understand
 CloudFormation quotas"; IAM guide, "IAM and AWS STS quotas"; EventBridge guide, "EventBridge quotas".
 """
 
@@ -17,8 +17,7 @@ MOST_TEMPLATE_BYTES = 1_000_000
 MOST_INLINE_POLICY_CHARACTERS = 10_240  # of one role, all inline policies together
 MOST_BUS_POLICY_CHARACTERS = 10_240
 
-# infra/jitr_cdk/alarms.py and infra/jitr_cdk/registration.py have the same figures; the layers keep them from being
-# imported here.
+# The same figures are in infra/jitr_cdk/alarms.py and registration.py, which this package may not import.
 CAS_WITH_ALARMS_OF_THEIR_OWN = 40
 _CAS_IN_AN_ALARM = 10
 _ALARMS_OF_A_CA = 6
@@ -27,16 +26,16 @@ _BASE, _FORWARDING, _HUB, _IOT_LOGGING, _SNAP_START = 35, 4, 17, 2, 2
 
 
 def check_ceilings(fleet: Fleet, root: KeyPosition) -> None:
-    """Report every stage that does not fit, with the number and the limit."""
+    """Report every stage that exceeds a quota, with the number and the quota."""
     _check_bus(fleet, root)
     for account in fleet.accounts:
         for region in account.regions:
             place = root.at("account", account.name)
             stage = f"{account.name}/{region}"
-            split = "take CAs, thing groups or types out of it (existing = true has the stack create none of a CA's)"
+            split = "remove CAs, thing groups or types (with existing = true the stack creates none of a CA's)"
             for what, needed, most, cure in (
-                ("resources", resources(fleet, account, region), MOST_RESOURCES, split),
-                ("parameters", parameters(account), MOST_PARAMETERS, "register CAs by jitrctl (registered_by)"),
+                ("resources", count_resources(fleet, account, region), MOST_RESOURCES, split),
+                ("parameters", count_parameters(account), MOST_PARAMETERS, "register CAs by jitrctl (registered_by)"),
                 ("bytes in its template", template_bytes(fleet, account, region), MOST_TEMPLATE_BYTES, split),
                 (
                     "characters in the policies of register's role",
@@ -49,7 +48,7 @@ def check_ceilings(fleet: Fleet, root: KeyPosition) -> None:
                     place.problem(f"needs {needed:,} {what} for {stage}, and AWS allows {most:,}", cure)
 
 
-def resources(fleet: Fleet, account: Account, region: str) -> int:
+def count_resources(fleet: Fleet, account: Account, region: str) -> int:
     """The resources in a stage's template."""
     cas = [registration.ca for registration in account.cas]
     new = [ca for ca in cas if not ca.existing]
@@ -70,15 +69,15 @@ def resources(fleet: Fleet, account: Account, region: str) -> int:
     )
 
 
-def parameters(account: Account) -> int:
+def count_parameters(account: Account) -> int:
     """The parameters of a stage's template: mode and verification certificate of each CA that the stack registers."""
     by_stack = [one for one in account.cas if one.registered_by is RegisteredBy.STACK]
     return 1 + len(by_stack) + sum(one.mode is CertificateMode.DEFAULT for one in by_stack)
 
 
 def template_bytes(fleet: Fleet, account: Account, region: str) -> int:
-    """The size of a stage's template, from above and not by much."""
-    total = 60_000 + 700 * resources(fleet, account, region)
+    """The size of a stage's template: an upper bound, close to the real size."""
+    total = 60_000 + 700 * count_resources(fleet, account, region)
     for one in account.cas:
         total += 3_300
         if one.ca.policy:
@@ -89,7 +88,7 @@ def template_bytes(fleet: Fleet, account: Account, region: str) -> int:
 
 
 def register_policy_characters(account: Account, region: str) -> int:
-    """The size of the inline policies of `register`'s role, from above and not by much."""
+    """The size of the inline policies of `register`'s role: an upper bound, close to the real size."""
     cas = [registration.ca for registration in account.cas]
     groups = {name for ca in cas for name in (*ca.thing_groups, *ca.extra_groups)}
     hooks = {hook for ca in cas if (hook := ca.hook_in(account, region))}

@@ -1,10 +1,10 @@
-"""Reads the certificates in a file as people have them; every command, and fleet.toml, reads certificate files here.
+"""Reads the certificates in a file, in any usual form; every command, and fleet.toml, reads certificate files here.
 
-Takes PEM with any text around it (what `openssl x509 -text` prints, JSON of the AWS CLI, a chain), in UTF-8 or UTF-16,
+Takes PEM with any text around it (output of `openssl x509 -text`, JSON of the AWS CLI, a chain), in UTF-8 or UTF-16,
 with or without a byte order mark, with any line ends, under the labels that openssl knows, with header lines inside
-(RFC 1421); DER; and bare base64 of either. What comes out is PEM in its usual form, one for each certificate. Whether a
-certificate can be read and is any good is not decided here. A file with a private key is refused: whoever hands it on
-does not mean to, and its content is never put into a message.
+(RFC 1421); DER; and bare base64 of either. Returns PEM in its usual form, one text per certificate. It does not check
+the certificates. A file with a private key is refused, since it was passed by mistake, and its content never appears in
+a message.
 """
 
 import base64
@@ -35,7 +35,7 @@ _LONGEST_LABEL = 60  # characters of it in a message
 _WHITE_SPACE = re.compile(rb'\s|\\[nrt]?|"')  # also as JSON writes it, and a string in a program
 _WRITTEN_LINE_END = re.compile(r"\\r\\n|\\n|\\r")
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
-# What `openssl x509 -fingerprint -sha256` prints, and what stands in its place elsewhere.
+# The output of `openssl x509 -fingerprint -sha256`, and other forms of a SHA-256 fingerprint.
 _FINGERPRINT = re.compile(r"(?:sha-?256 fingerprint=)?((?:[0-9a-f]{2}:){31}[0-9a-f]{2}|[0-9a-f]{64})", re.IGNORECASE)
 
 # DER: tags, and how lengths are written (X.690 §8.1.3).
@@ -50,7 +50,7 @@ _CURES = {
 
 
 class UnusableFile(JitrError):
-    """A file holds no certificate that can be taken; `problem` goes on after its name, `cure` says what to do."""
+    """A file holds no usable certificate; `problem` follows the file's name in a message, `cure` says what to do."""
 
     def __init__(self, problem: str, cure: str) -> None:
         super().__init__(f"{problem}: {cure}")
@@ -63,25 +63,25 @@ class CertificateFile:
     """What a file holds."""
 
     path: Path
-    certificates: tuple[str, ...]  # each in PEM, in the file's order, at least one; a damaged one as it stands there
+    certificates: tuple[str, ...]  # each in PEM, in the file's order, at least one; a damaged one is unchanged
 
     @property
     def pem(self) -> str:
-        """The first one, which is the one that is meant."""
+        """The first certificate; in a chain it is the device's."""
         return self.certificates[0]
 
     @property
     def note(self) -> str | None:
-        """What to say where only the first one was looked at; None where there are no others."""
+        """A note for the user that only the first certificate is used; None when there is only one."""
         count = len(self.certificates)
-        return f"{self.path} holds {count} certificates: only the first one was looked at" if count > 1 else None
+        return f"{self.path} holds {count} certificates: only the first one is used" if count > 1 else None
 
 
 def read(path: Path) -> CertificateFile:
     """Read the certificates in a file.
 
-    Raises UnusableFile when it cannot be read, holds no certificate or a private key, or one that AWS IoT does not take
-    for its length.
+    Raises UnusableFile when it cannot be read, holds no certificate or a private key, or a certificate that is longer
+    than AWS IoT accepts.
     """
     try:
         with path.open("rb") as file:
@@ -95,27 +95,27 @@ def read(path: Path) -> CertificateFile:
     certificates = _certificates(_as_bytes(content))
     if len(certificates[0]) > MAX_PEM:
         raise UnusableFile(
-            f"holds a certificate of {len(certificates[0])} characters, and AWS IoT takes {MAX_PEM}",
+            f"holds a certificate of {len(certificates[0])} characters; AWS IoT accepts {MAX_PEM}",
             "have a smaller one issued",
         )
     return CertificateFile(path=path, certificates=certificates)
 
 
 def crl_in(content: bytes) -> bytes:
-    """The DER of the one CRL in a file's content, whatever stands around it; else the content as it is."""
+    """The DER of the one PEM CRL in a file's content, with any text around it; else the content as it is."""
     found = [block["body"] for block in _BLOCK.finditer(_as_bytes(content)) if block["label"].strip() == _CRL_LABEL]
-    return (_decoded(found[0]) or content) if len(found) == 1 else content
+    return (_decode(found[0]) or content) if len(found) == 1 else content
 
 
 def certificate_id_in(word: str) -> str | None:
-    """The certificate id that a word means: 64 hex digits, also as a fingerprint with colons; None when it is none."""
+    """The certificate id in an argument: 64 hex digits, or a fingerprint with colons; None if it is neither."""
     match = _FINGERPRINT.fullmatch(word.strip())
     found = match[1].replace(":", "").lower() if match else ""
     return found if CERTIFICATE_ID.fullmatch(found) else None
 
 
 def _as_bytes(content: bytes) -> bytes:
-    """The content in UTF-8 without a byte order mark; what is no text is left as it is."""
+    """The content in UTF-8 without a byte order mark; content without such a mark is left as it is."""
     for mark, encoding in _BYTE_ORDER_MARKS:
         if content.startswith(mark):
             return content.removeprefix(mark).decode(encoding, "replace").encode()
@@ -123,20 +123,20 @@ def _as_bytes(content: bytes) -> bytes:
 
 
 def _certificates(content: bytes) -> tuple[str, ...]:
-    elements = _elements(content) or _elements(_decoded(content) or b"")
+    elements = _elements(content) or _elements(_decode(content) or b"")
     if elements:
         return _from_der(elements)
     blocks = [(match["label"].strip(), match["body"]) for match in _BLOCK.finditer(content)]
     if not blocks:  # PEM in base64, as in a Kubernetes secret
-        blocks = [(match["label"].strip(), match["body"]) for match in _BLOCK.finditer(_decoded(content) or b"")]
+        blocks = [(match["label"].strip(), match["body"]) for match in _BLOCK.finditer(_decode(content) or b"")]
     labels = [label for label, _ in blocks]
     if not blocks and _begins_as_certificate(content):
-        return (_as_pem(content),)  # damaged, or in BER: what reads certificates says what is wrong
-    if any(label.endswith(b"PRIVATE KEY") or _kind(_decoded(body) or b"") == "a private key" for label, body in blocks):
+        return (_as_pem(content),)  # damaged, or BER: the reader of certificates reports what is wrong
+    if any(label.endswith(b"PRIVATE KEY") or _kind(_decode(body) or b"") == "a private key" for label, body in blocks):
         raise _private_key()
     found = tuple(_pem(label, body) for label, body in blocks if label in _CERTIFICATE_LABELS)
     if not found:
-        raise _no_certificate(_named(labels[0]) if labels else None)
+        raise _no_certificate(_describe_label(labels[0]) if labels else None)
     return found
 
 
@@ -151,7 +151,7 @@ def _from_der(elements: list[bytes]) -> tuple[str, ...]:
 
 
 def _begins_as_certificate(content: bytes) -> bool:
-    """Whether a content begins with a long SEQUENCE in a long SEQUENCE, which no text does."""
+    """Whether content begins with a long SEQUENCE in a long SEQUENCE, as no text does."""
     if content[:1] != bytes([_SEQUENCE]) or content[1:2] < bytes([_LONG_FORM]):
         return False
     inner = content[_header(content) or len(content) :]
@@ -159,7 +159,7 @@ def _begins_as_certificate(content: bytes) -> bool:
 
 
 def _kind(der: bytes) -> str | None:
-    """What a DER SEQUENCE is, where it is certainly no certificate."""
+    """What a DER SEQUENCE is, if it is certainly not a certificate; None if it may be one."""
     parts = _parts(der)
     tags = [part[0] for part in parts]
     if tags[:1] == [_OID]:
@@ -187,7 +187,7 @@ def _kind(der: bytes) -> str | None:
 def _private_key() -> UnusableFile:
     return UnusableFile(
         "holds a private key",
-        "name a file with nothing but the certificate; a key that others can read is no longer secret",
+        "name a file that holds only the certificate; replace the key if others could read it",
     )
 
 
@@ -197,7 +197,7 @@ def _no_certificate(found: str | None) -> UnusableFile:
     return UnusableFile(f"holds no certificate{what}", cure)
 
 
-def _named(label: bytes) -> str:
+def _describe_label(label: bytes) -> str:
     if label in (b"PKCS7", b"PKCS #7 SIGNED DATA", b"CMS"):
         return "a PKCS#7 archive"
     shown = "".join(filter(str.isprintable, label.decode("ascii", "replace")))[:_LONGEST_LABEL]
@@ -205,7 +205,7 @@ def _named(label: bytes) -> str:
 
 
 def _pem(label: bytes, body: bytes) -> str:
-    """A block in its usual form; as it stands there, where it is damaged.
+    """A PEM block in its usual form; a damaged one is unchanged.
 
     Raises UnusableFile when it is encrypted.
     """
@@ -214,9 +214,9 @@ def _pem(label: bytes, body: bytes) -> str:
     except Encrypted as error:
         raise UnusableFile(
             "holds an encrypted certificate",
-            "take it out of its keystore without a passphrase: openssl x509 -in FILE -out device.pem asks for it",
+            "decrypt it: openssl x509 -in FILE -out device.pem asks for the passphrase",
         ) from error
-    der = _decoded(body)
+    der = _decode(body)
     if der is None:
         text = body.decode("ascii", "replace").strip()
         return f"-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n"
@@ -229,7 +229,7 @@ def _as_pem(der: bytes) -> str:
     return f"-----BEGIN CERTIFICATE-----\n{lines}-----END CERTIFICATE-----\n"
 
 
-def _decoded(body: bytes) -> bytes | None:
+def _decode(body: bytes) -> bytes | None:
     try:
         return base64.b64decode(_WHITE_SPACE.sub(b"", body), validate=True)
     except binascii.Error:
@@ -237,7 +237,7 @@ def _decoded(body: bytes) -> bytes | None:
 
 
 def _elements(content: bytes) -> list[bytes]:
-    """The DER SEQUENCEs that a content is made of, with at most white space behind them; none when it is not."""
+    """The DER SEQUENCEs in content that holds nothing else but white space at its end; empty for other content."""
     found = []
     rest = memoryview(content)
     while rest[:1] == bytes([_SEQUENCE]) and (length := _length(rest)):
@@ -247,7 +247,7 @@ def _elements(content: bytes) -> list[bytes]:
 
 
 def _parts(der: bytes) -> list[bytes]:
-    """The elements inside of a DER SEQUENCE, as far as they can be told apart."""
+    """The elements of a DER SEQUENCE, up to the first that is damaged."""
     parts = []
     rest = memoryview(der)[_header(der) or len(der) :]
     while rest and (length := _length(rest)):
@@ -257,7 +257,7 @@ def _parts(der: bytes) -> list[bytes]:
 
 
 def _length(der: bytes | memoryview) -> int | None:
-    """How many bytes the element at the beginning has, its header included; None when there are not so many."""
+    """The length in bytes of the first element, header included; None when the content is shorter."""
     header = _header(der)
     if header is None:
         return None

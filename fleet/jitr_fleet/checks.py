@@ -1,7 +1,7 @@
-"""What has to agree between the keys of fleet.toml, once each of them has been read.
+"""Checks that the keys of fleet.toml agree with each other: keys of a table, accounts, CAs.
 
-Decides on contradictions: between keys of a table, between accounts, between CAs. It refuses to know single values.
-Every check works on what could be read and stays silent about the rest, so that one slip is one problem.
+Single values are checked where they are read (values.py, names.py). Every check uses the keys that could be read and
+ignores the others, so that one mistake is reported once.
 """
 
 from collections.abc import Iterator
@@ -10,15 +10,15 @@ from jitr.admission.naming import MOST_ATTRIBUTES_TYPED, MOST_ATTRIBUTES_UNTYPED
 from jitr.rules import CertificateMode
 from jitr_fleet.keys import Draft
 from jitr_fleet.names import KMS_KEY, ROLE_ARN, TOPIC, partition_of
-from jitr_fleet.problems import KeyPosition, meant, nearest, shown
+from jitr_fleet.problems import KeyPosition, guess_word, show, suggest
 from jitr_fleet.templates import check_names
-from jitr_fleet.values import written_duration
+from jitr_fleet.values import format_duration
 
 
 def check_agreement(fleet: Draft, root: KeyPosition, *, proven: bool = True) -> None:
-    """Report every contradiction in a read document; `root` is the place of the whole file.
+    """Report every contradiction in a document; `root` is the position of the whole file.
 
-    Not `proven` asks for no verification certificates.
+    Without `proven` no verification certificates are required.
     """
     for name, ca in fleet.get("ca", {}).items():
         _check_attributes(ca, root.at("ca", name))
@@ -40,7 +40,7 @@ def check_agreement(fleet: Draft, root: KeyPosition, *, proven: bool = True) -> 
 
 
 def registrations(fleet: Draft) -> Iterator[tuple[str, str, Draft]]:
-    """Go through what each account says of each CA: account name, CA name, draft."""
+    """Iterate over the CAs of each account: account name, CA name, draft of `[account.<name>.ca.<ca>]`."""
     for account, draft in fleet.get("account", {}).items():
         for ca, registration in draft.get("ca", {}).items():
             yield account, ca, registration
@@ -54,7 +54,7 @@ def _check_attributes(ca: Draft, place: KeyPosition) -> None:
     if count > allowed:
         remedy = "" if ca["thing_type"] else f"; with a thing_type there may be {MOST_ATTRIBUTES_TYPED}"
         place.at("attributes").problem(
-            f"holds {count} attributes", f"keep {allowed}, AWS IoT allows one more and jitr uses it{remedy}"
+            f"holds {count} attributes", f"keep {allowed}: AWS IoT allows one more, which jitr uses{remedy}"
         )
 
 
@@ -62,8 +62,8 @@ def _check_lives(ca: Draft, place: KeyPosition) -> None:
     least, greatest = ca.get("minimum_remaining_life"), ca.get("maximum_life")
     if least is not None and greatest is not None and greatest < least:
         place.at("maximum_life").problem(
-            "is shorter than minimum_remaining_life, so that no certificate would pass",
-            f'write at least "{written_duration(least)}"',
+            "is shorter than minimum_remaining_life, so no certificate would pass",
+            f'write at least "{format_duration(least)}"',
         )
 
 
@@ -72,15 +72,15 @@ def _check_sweep(sweep: Draft, place: KeyPosition) -> None:
         least = sweep["pending_after"] + sweep["every"]
         if sweep["horizon"] < least:
             place.at("horizon").problem(
-                "ends before the sweep could see every certificate once",
-                f'write at least every + pending_after: "{written_duration(least)}"',
+                "is too short for the sweep to see every certificate once",
+                f'write at least every + pending_after: "{format_duration(least)}"',
             )
     if sweep.get("every", 0) % 60:
-        place.at("every").problem("is no whole number of minutes", "EventBridge schedules in minutes: round it")
+        place.at("every").problem("is not a whole number of minutes", "EventBridge schedules in minutes: round it")
 
 
 def _check_existing(fleet: Draft, root: KeyPosition) -> None:
-    """What two CAs share is there before the stack, or is not."""
+    """Thing types and groups that two CAs share exist before the stack for both, or for neither."""
     first: dict[tuple[str, str], str] = {}
     cas = fleet.get("ca", {})
     for name, ca in cas.items():
@@ -89,14 +89,14 @@ def _check_existing(fleet: Draft, root: KeyPosition) -> None:
             other = first.setdefault(shared, name)
             if "existing" in ca and cas[other].get("existing", ca["existing"]) != ca["existing"]:
                 root.at("ca", name, "existing").problem(
-                    f"contradicts ca.{other}, which has the {shared[0]} {shown(shared[1])} too",
-                    "write existing = true for both if it is there already, and for none if the stack is to create it",
+                    f"contradicts ca.{other}, which has the {shared[0]} {show(shared[1])} too",
+                    "write existing = true for both if it exists already, and for neither if the stack is to create it",
                 )
                 break
 
 
 def _check_topic(fleet: Draft, root: KeyPosition) -> None:
-    """Alarms tell topics of their own Region alone (CloudWatch, PutMetricAlarm, AlarmActions)."""
+    """Alarms publish only to topics of their own Region (CloudWatch, PutMetricAlarm, AlarmActions)."""
     written = fleet.get("alarms", {}).get("topic")
     match = TOPIC.fullmatch(written) if written else None
     if match is None or match["region"] == "<region>":
@@ -104,13 +104,13 @@ def _check_topic(fleet: Draft, root: KeyPosition) -> None:
     others = {region for account in fleet.get("account", {}).values() for region in account.get("regions", ())}
     if elsewhere := sorted(others - {match["region"]}):
         root.at("alarms", "topic").problem(
-            f"lies in {match['region']}, and alarms in {', '.join(elsewhere)} cannot tell it",
-            "write <region> in its place, and have a topic of that name in each Region",
+            f"is in {match['region']}; alarms in {', '.join(elsewhere)} cannot publish to it",
+            "write <region> in place of the Region, and create a topic of that name in each Region",
         )
 
 
 def _check_keys(fleet: Draft, root: KeyPosition) -> None:
-    """A key is used in its own account and Region alone; and only an alias is called the same in two accounts."""
+    """A key is used only in its own account and Region; only an alias can have the same name in two accounts."""
     common = fleet.get("stack", {}).get("kms_key")
     without_own = []
     for name, account in fleet.get("account", {}).items():
@@ -125,41 +125,41 @@ def _check_keys(fleet: Draft, root: KeyPosition) -> None:
 
 
 def _check_homes(fleet: Draft, root: KeyPosition) -> None:
-    """A CA's devices belong to accounts that know the CA."""
+    """The accounts in a CA's `home` have the CA registered."""
     accounts = fleet.get("account", {})
     for name, ca in fleet.get("ca", {}).items():
         for number, home in enumerate(ca.get("home", ())):
             place = root.at("ca", name, "home", number)
             if home not in accounts:
-                place.problem(f"is {shown(home)}, which is no account of this file", nearest(home, accounts))
+                place.problem(f"is {show(home)}, which is not an account of this file", suggest(home, accounts))
             elif name not in accounts[home].get("ca", {name}):
                 place.problem(
-                    f"is {shown(home)}, where the CA is not registered",
+                    f"is {show(home)}, where the CA is not registered",
                     f'add ca.{name} = {{ mode = "SNI_ONLY" }} to account.{home}, or remove it here',
                 )
 
 
 def _check_hub(fleet: Draft, root: KeyPosition) -> None:
-    """The hub is a stage of the fleet; events do not leave a partition (EventBridge user guide, "Cross-account")."""
+    """The hub is a stage of the fleet, and all stages are in its partition (EventBridge guide, "Cross-account")."""
     hub, accounts = fleet.get("hub") or {}, fleet.get("account", {})
     if "account" not in hub:
         return
     place = root.at("hub")
     if hub["account"] not in accounts:
         place.at("account").problem(
-            f"is {shown(hub['account'])}, which is no account of this file", nearest(hub["account"], accounts)
+            f"is {show(hub['account'])}, which is not an account of this file", suggest(hub["account"], accounts)
         )
         return
     regions = accounts[hub["account"]].get("regions", ())
     if hub.get("region") and regions and hub["region"] not in regions:
         place.at("region").problem(
-            f"is {hub['region']}, where account.{hub['account']} has no stage", nearest(hub["region"], regions)
+            f"is {hub['region']}, where account.{hub['account']} has no stage", suggest(hub["region"], regions)
         )
     partitions = {partition_of(region) for account in accounts.values() for region in account.get("regions", ())}
     if len(partitions) > 1:
         place.at("account").problem(
-            f"would have events cross partitions ({', '.join(sorted(map(str, partitions)))}), which EventBridge cannot",
-            "make a fleet file for each partition, each with a hub of its own",
+            f"needs events to cross partitions ({', '.join(sorted(map(str, partitions)))}); EventBridge cannot do that",
+            "make a fleet file for each partition, each with its own hub",
         )
 
 
@@ -173,15 +173,15 @@ def _check_key(written: str, place: KeyPosition, accounts: list[Draft]) -> None:
     foreign = [one for one in ids if match["account"] not in ("<account>", one)]
     if elsewhere or foreign:
         place.problem(
-            f"is of {match['region']} and {match['account']}, and is to be used in {', '.join(elsewhere + foreign)}",
-            "write <region> and <account> in their place, with an alias of one name everywhere; or give those accounts "
-            "a kms_key of their own",
+            f"is in {match['region']} of {match['account']}, but stages in {', '.join(elsewhere + foreign)} use it",
+            "write <region> and <account> in their place, with an alias of the same name everywhere; or give those "
+            "accounts their own kms_key",
         )
     elif match["key"] and (len(ids) > 1 or (len(regions) > 1 and not match["everywhere"])):
         place.problem(
-            "names one key by its id, and keys of several accounts or Regions have different ids",
-            'give them an alias of one name, and write "arn:<partition>:kms:<region>:<account>:alias/jitr"; or give '
-            "each account a kms_key of its own",
+            "names one key by its id, but keys of several accounts or Regions have different ids",
+            'give them an alias of the same name, and write "arn:<partition>:kms:<region>:<account>:alias/jitr"; or '
+            "give each account its own kms_key",
         )
 
 
@@ -192,16 +192,14 @@ def _check_successions(fleet: Draft, root: KeyPosition) -> None:
         if predecessor is None:
             continue
         if predecessor not in cas:
-            place.problem(f"is {shown(predecessor)}, which is no CA of this file", nearest(predecessor, cas))
+            place.problem(f"is {show(predecessor)}, which is not a CA of this file", suggest(predecessor, cas))
             continue
         line = [name]
         while predecessor in cas and predecessor not in line:
             line.append(predecessor)
             predecessor = cas[predecessor].get("succeeds")
         if predecessor == name:
-            place.problem(
-                f"goes round in a circle: {', '.join(line)}, {name}", "leave it out of the CA that was there first"
-            )
+            place.problem(f"forms a circle: {', '.join(line)}, {name}", "remove it from the oldest of these CAs")
 
 
 def _check_account_ids(fleet: Draft, root: KeyPosition) -> None:
@@ -212,7 +210,7 @@ def _check_account_ids(fleet: Draft, root: KeyPosition) -> None:
         other = first.setdefault(account["id"], name)
         if other != name:
             root.at("account", name, "id").problem(
-                f"is {shown(account['id'])}, the id of account.{other} too",
+                f"is {show(account['id'])}, which is the id of account.{other} too",
                 "correct one of them, or put the Regions of both into one account",
             )
 
@@ -222,7 +220,7 @@ def _check_roles(fleet: Draft, root: KeyPosition) -> None:
         match = ROLE_ARN.fullmatch(account.get("role_arn") or "")
         if match and match[1] != account.get("id", match[1]):
             root.at("account", name, "role_arn").problem(
-                f"is a role of account {match[1]}, and the id is {account['id']}", "correct one of them"
+                f"is a role of account {match[1]}, but the id is {account['id']}", "correct one of them"
             )
 
 
@@ -231,8 +229,8 @@ def _check_partitions(fleet: Draft, root: KeyPosition) -> None:
         partitions = {partition_of(region): region for region in account.get("regions", ())}
         if len(partitions) > 1:
             root.at("account", name, "regions").problem(
-                f"lies in several partitions ({', '.join(f'{key}: {value}' for key, value in partitions.items())})",
-                "an AWS account has one partition: make it two accounts",
+                f"are in several partitions ({', '.join(f'{key}: {value}' for key, value in partitions.items())})",
+                "an AWS account is in one partition: write two accounts",
             )
 
 
@@ -240,7 +238,7 @@ def _check_registrations(fleet: Draft, root: KeyPosition, *, proven: bool) -> No
     for account, ca, registration in registrations(fleet):
         place = root.at("account", account, "ca", ca)
         if "ca" in fleet and ca not in fleet["ca"]:
-            place.problem("names a CA that this file does not describe", nearest(ca, fleet["ca"]))
+            place.problem("names a CA that is not in this file", suggest(ca, fleet["ca"]))
         if not registration.keys() >= {"mode", "verification_certificate"}:
             continue
         verified = registration["verification_certificate"] is not None
@@ -251,7 +249,7 @@ def _check_registrations(fleet: Draft, root: KeyPosition, *, proven: bool) -> No
             )
         if registration["mode"] is CertificateMode.SNI_ONLY and verified:
             place.at("verification_certificate").problem(
-                "is given in SNI_ONLY mode, where AWS IoT takes none", "remove it, or use DEFAULT"
+                "is given in SNI_ONLY mode, in which AWS IoT accepts none", "remove it, or use DEFAULT"
             )
 
 
@@ -271,10 +269,10 @@ def _check_single_default(fleet: Draft, root: KeyPosition) -> None:
 
 def _check_cas_used(fleet: Draft, root: KeyPosition) -> None:
     if not all("ca" in account for account in fleet.get("account", {}).values()) or not fleet.get("account"):
-        return  # an account that cannot be read may be the one that uses a CA
+        return  # an account that could not be read may use the CA
     cas = fleet.get("ca", {})
-    used = {ca if ca in cas else meant(ca, cas) for _, ca, _ in registrations(fleet)}
-    used |= {ca.get("succeeds") for ca in cas.values()}  # retired, and still what the certificates of others follow
+    used = {ca if ca in cas else guess_word(ca, cas) for _, ca, _ in registrations(fleet)}
+    used |= {ca.get("succeeds") for ca in cas.values()}  # retired CAs, whose certificates are still replaced
     for name in cas:
         if name not in used:
             root.at("ca", name).problem(

@@ -1,4 +1,4 @@
-"""What a fleet may choose between for its stacks, beyond what the functions' rules know."""
+"""The enumerations of fleet.toml that only the deployment needs; those of the functions are in jitr.rules."""
 
 from enum import StrEnum
 
@@ -10,10 +10,10 @@ class RegisteredBy(StrEnum):
     STACK = "stack"
 
 
-# What to do about the mode of a CA that a stack registered; said where it is refused, and before.
+# The cure for a changed mode of a CA that a stack registered; in the refusal by CloudFormation and by jitrctl.
 ANOTHER_MODE = (
-    'go back to the old mode with registered_by = "jitrctl" in this account, and deploy: the stack lets go of the CA. '
-    "Then set the new mode, run `jitrctl ca switch-mode`, and deploy again"
+    'go back to the old mode with registered_by = "jitrctl" in this account, and deploy: the stack gives up the CA, '
+    "which stays registered. Then set the new mode, run `jitrctl ca switch-mode`, and deploy again"
 )
 
 

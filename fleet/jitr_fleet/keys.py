@@ -1,7 +1,7 @@
-"""Every key that fleet.toml knows: one row each. A new key is one row here, a field in model.py and a row in the docs.
+"""Declares every key of fleet.toml, one row each: its type, reader and default, or that it is required.
 
-Decides which keys there are, what type each has, which are required and what the others default to. It refuses to
-know how keys of different tables have to agree; checks.py does. docs/fleet.md is held to these tables by a test.
+A new key is a row here, a field in model.py and a row in docs/fleet.md, which a test compares with these tables. How
+keys of different tables have to agree is checked in checks.py.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ from jitr_fleet.names import (
     thing_word,
     topic,
 )
-from jitr_fleet.problems import KeyPosition, meant, nearest
+from jitr_fleet.problems import KeyPosition, guess_word, suggest
 from jitr_fleet.values import (
     Reader,
     choice,
@@ -59,13 +59,13 @@ REQUIRED = object()
 
 CURVES = ["P-256", "P-384", "P-521"]  # what AWS IoT accepts in device certificates
 MAX_EXTRAS = 20  # each group is an ARN in the function's role, whose policies have 10,240 characters (IAM quota)
-# AWS's own provisioning tool asks for quotas of 100 per second; ten times that is a slip.
+# AWS's own provisioning tool asks for quotas of 100 per second; more than ten times that is a mistake.
 MAX_ACTIVATIONS = 1000
-# One device in ten seconds: with anything slower, a call's turn comes after the function's end (60 s).
+# One device in ten seconds: at a lower rate, a call's turn would come after the function's timeout (60 s).
 MIN_ACTIVATIONS = 0.1
-MAX_RSA_BITS = 16_384  # cryptography and OpenSSL verify no greater modulus
+MAX_RSA_BITS = 16_384  # cryptography and OpenSSL verify no larger modulus
 
-# What a table became: each key that could be read, under its name. A key that could not be read is not in it.
+# The values of a table: each key that could be read, under its name. A key that could not be read is left out.
 Draft = dict[str, Any]
 
 
@@ -73,8 +73,8 @@ Draft = dict[str, Any]
 class Key:
     """One key: its type in words, its reader, its default as TOML would write it.
 
-    `default` REQUIRED means there is none, and `example` shows what to write; None means that the key may be left out
-    and nothing stands in for it.
+    `default` REQUIRED means that the key must be given, and `example` shows what to write; None means that the key may
+    be left out and has no default.
     """
 
     kind: str
@@ -95,8 +95,8 @@ def table(keys: Keys) -> Reader:
             return None
         unknown = [name for name in value if name not in keys]
         for name in unknown:
-            place.at(name).problem("is no key of fleet.toml", nearest(name, keys))
-        misspelled = {meant(name, keys) for name in unknown}
+            place.at(name).problem("is not a key of fleet.toml", suggest(name, keys))
+        misspelled = {guess_word(name, keys) for name in unknown}
         draft: Draft = {}
         for name, key in keys.items():
             here = place.at(name)
@@ -114,8 +114,8 @@ def table(keys: Keys) -> Reader:
     return read
 
 
-def named(keys: Keys, example: str) -> Reader:
-    """Read a table of tables that people name, such as [ca.*], into a Draft for each name."""
+def tables_by_name(keys: Keys, example: str) -> Reader:
+    """Read a table of tables with names of the user's choice, such as [ca.*], into a Draft for each name."""
 
     def read(value: object, place: KeyPosition) -> dict[str, Draft] | None:
         if not isinstance(value, dict):
@@ -143,7 +143,7 @@ CHECK_MODES: Keys = {
 }
 
 _LIMITS = BrakeLimits()
-# More refusals than that in an hour, and a brake would not be one.
+# Larger limits would in effect switch the brake off.
 MAX_REFUSED, MAX_GROWTH = 100_000, 1000
 
 BRAKE: Keys = {
@@ -236,20 +236,22 @@ ACCOUNT: Keys = {
     "snap_start": Key(kind="boolean", read=flag, default=None),
     "ca": Key(
         kind="table",
-        read=named(REGISTRATION, 'ca.factory = { mode = "SNI_ONLY" }'),
+        read=tables_by_name(REGISTRATION, 'ca.factory = { mode = "SNI_ONLY" }'),
         example='ca.factory = { mode = "SNI_ONLY" }, with the name of a CA of this file',
     ),
 }
 
 DOCUMENT: Keys = {
     "fleet": Key(kind="table", read=table(FLEET), example='[fleet] with name = "acme"'),
-    "ca": Key(kind="table", read=named(CA, "a table [ca.factory]"), example="a table [ca.factory]"),
+    "ca": Key(kind="table", read=tables_by_name(CA, "a table [ca.factory]"), example="a table [ca.factory]"),
     "sweep": Key(kind="table", read=table(SWEEP), default={}),
     "stack": Key(kind="table", read=table(STACK), default={}),
     "alarms": Key(kind="table", read=table(ALARMS), default={}),
     "hub": Key(kind="table", read=table(HUB), default=None),
     "metrics": Key(kind="table", read=table(METRICS), default={}),
-    "account": Key(kind="table", read=named(ACCOUNT, "a table [account.dev]"), example="a table [account.dev]"),
+    "account": Key(
+        kind="table", read=tables_by_name(ACCOUNT, "a table [account.dev]"), example="a table [account.dev]"
+    ),
 }
 
 # The tables under the headings that docs/fleet.md gives them.

@@ -1,8 +1,7 @@
-"""Finds the line of a key in TOML text, because tomllib gives values without positions.
+"""Finds the line of a key in TOML text, since tomllib gives values without positions.
 
-Decides only where something stands. It refuses to know what values mean: the text is scanned, not parsed, and it is
-expected to be text that tomllib has accepted. Text that is not TOML never raises; what stands before the place where
-the scanner loses its way is still found.
+It scans text that tomllib has accepted, and ignores what values mean. Text that is not TOML raises nothing: keys before
+the place at which the scanner stops are still found.
 """
 
 import contextlib
@@ -13,7 +12,7 @@ from bisect import bisect_left
 # A key path as written: names, and an index for each array element: ("account", "dev", "regions", 1).
 KeyPath = tuple[str | int, ...]
 
-# Deeper nesting than this is nothing a person wrote; beyond it the scanner stops instead of exhausting the stack.
+# No one writes deeper nesting by hand; beyond it the scanner stops instead of exhausting the stack.
 MAX_DEPTH = 100
 
 _SPACE = re.compile(r"[ \t\r]*")
@@ -30,13 +29,13 @@ _SCALAR = re.compile(r"[^,\]}\n#]+")
 
 
 class Locator:
-    """Where the keys, tables and array elements of one TOML text stand."""
+    """The lines of the keys, tables and array elements of one TOML text."""
 
     def __init__(self, text: str) -> None:
         self._lines = _Scanner(text).scan()
 
     def line(self, *path: str | int) -> int:
-        """Find the line (1-based) of `path`, or of the nearest thing around it that is written in the file."""
+        """Find the line (1-based) of `path`, or of the nearest table around it that is in the file."""
         for length in range(len(path), 0, -1):
             if path[:length] in self._lines:
                 return self._lines[path[:length]]
@@ -44,11 +43,11 @@ class Locator:
 
 
 class _LostError(Exception):
-    """The text is not the TOML that the scanner knows."""
+    """The scanner cannot read the text."""
 
 
 class _Scanner:
-    """One pass over the text; `at` is the next character to look at."""
+    """One pass over the text; `at` is the position of the next character."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -58,7 +57,7 @@ class _Scanner:
         self.repeats: dict[KeyPath, int] = {}  # how often [[path]] has been opened
 
     def scan(self) -> dict[KeyPath, int]:
-        with contextlib.suppress(_LostError):  # what was found before is right; the rest falls back to it
+        with contextlib.suppress(_LostError):  # the lines found before are right; `line` falls back to them
             self._document()
         return self.lines
 

@@ -1,7 +1,6 @@
-"""A fleet as values: what fleet.toml says, checked, and with its files read.
+"""The fleet as values: the content of fleet.toml and of its files, and the rules of one account and Region.
 
-Decides what a fleet is, and which rules follow from it for one account and Region. It refuses to know TOML and to check
-anything: there is one way to get a Fleet, `parse.load`, and what that returns is right.
+Nothing is parsed or checked here: a Fleet is made only by `parse.load`, which checks everything.
 """
 
 from collections.abc import Mapping
@@ -29,14 +28,14 @@ from jitr_fleet.names import partition_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ca:
-    """A CA that signs devices' certificates, and what its devices must be and become."""
+    """A CA that signs devices' certificates, with the rules for its devices and what they are provisioned with."""
 
     name: str
     certificate: Certificate
-    certificate_pem: str  # the certificate alone, whatever else its file holds
+    certificate_pem: str  # the certificate alone, without other text of its file
     certificate_id: str  # lower-case hex SHA-256 of the DER; the same in every account
     certificate_path: Path
-    common_name: str | None  # regular expression, full match; one of the four is there
+    common_name: str | None  # regular expression, full match; at least one of these four is given
     serial_number: str | None
     san_uri: str | None
     san_dns: str | None
@@ -44,10 +43,10 @@ class Ca:
     thing_type: str | None
     thing_groups: tuple[str, ...]
     attributes: Mapping[str, str] = field(hash=False)  # name → value template
-    existing: bool  # the thing type and groups are there before the stack
-    registered_by: RegisteredBy  # where an account does not say otherwise
-    policy: Path | None  # None: the policy that jitr brings
-    policy_variables: tuple[str, ...]  # of certificates, that the policy names; in lower case
+    existing: bool  # the thing type and groups exist before the stack
+    registered_by: RegisteredBy  # unless the account has its own value
+    policy: Path | None  # None: jitr's built-in policy
+    policy_variables: tuple[str, ...]  # certificate variables that the policy names, in lower case
     enrollment: EnrollmentRule
     extra_types: tuple[str, ...]  # that an enrollment entry or the hook may give a device
     extra_groups: tuple[str, ...]
@@ -56,8 +55,8 @@ class Ca:
     on_reject: OnReject
     on_replacement: OnReplacement
     on_stale_crl: OnStaleCrl
-    rotation_window: int  # seconds before its end in which a certificate may be followed by another
-    overlap: int  # seconds that both work
+    rotation_window: int  # seconds before its notAfter in which a certificate may be replaced
+    overlap: int  # seconds in which both certificates work
     succeeds: str | None  # certificate id of the CA that this one succeeds
     checks: Mapping[str, CheckMode] = field(hash=False)  # every check of jitr.admission.check_list.MODES
     brake: BrakeLimits | None  # None: off
@@ -95,14 +94,14 @@ class Account:
     role_arn: str | None  # a role of the account, to be assumed with the profile's credentials
     endpoint_url: str | None  # where every AWS call goes instead of AWS
     activations_per_second: float  # in each Region
-    kms_key: str | None  # as in StackOptions, and before it
-    snap_start: bool | None  # likewise; None: as it is there
+    kms_key: str | None  # overrides StackOptions.kms_key
+    snap_start: bool | None  # overrides StackOptions.snap_start; None: that one
     cas: tuple[CaDeployment, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepSchedule:
-    """When the sweep looks for pending certificates, and for which; all in seconds."""
+    """When the sweep runs and which pending certificates it finds; all in seconds."""
 
     every: int
     pending_after: int
@@ -111,12 +110,12 @@ class SweepSchedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubPlace:
-    """Where the fleet's events come together."""
+    """The stage to which all stages send their events."""
 
     account: str  # its name
     account_id: str
     region: str
-    organization: str | None  # every account of it may send events; None: the fleet's accounts may, each by its id
+    organization: str | None  # all its accounts may send events; None: only the fleet's accounts, each by its id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +132,7 @@ class StackOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarms:
-    """Whom alarms tell, and from when on."""
+    """The topic of the alarms, and their thresholds."""
 
     topic: str | None  # ARN of an SNS topic, with the placeholders of policies
     backlog: int  # seconds that the oldest registration may wait
@@ -143,14 +142,14 @@ class Alarms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
-    """Which metrics there are besides the ordinary ones; each is paid for."""
+    """The optional metrics; AWS charges for each."""
 
     rejections_by_reason: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
-    """One fleet.toml; CAs and accounts in the order in which they are written."""
+    """One fleet.toml; CAs and accounts are in the order of the file."""
 
     name: str
     cas: tuple[Ca, ...]
@@ -163,19 +162,19 @@ class Fleet:
     path: Path
 
     def policy_name(self, ca: Ca) -> str:
-        """Name the IoT policy of this CA's devices; neither part holds two hyphens in a row, so no two are alike."""
+        """The name of the IoT policy of this CA's devices; unique, since neither part holds two hyphens in a row."""
         return f"jitr-{self.name}--{ca.name}"
 
     def homes(self) -> Homes:
-        """The accounts that each CA's devices belong to, where no enrollment entry says otherwise."""
+        """The accounts that each CA's devices belong to, unless an enrollment entry names accounts."""
         return Homes(
             {ca.name: ca.home for ca in self.cas if ca.home}, frozenset(account.id for account in self.accounts)
         )
 
     def rules(self, account: Account, region: str) -> Rules:
-        """Derive what the functions in this account and Region admit.
+        """Derive the rules of the functions in this account and Region.
 
-        Raises ValueError when the account is not of this fleet or does not have the Region.
+        Raises ValueError when the account is not in this fleet or does not have the Region.
         """
         if account not in self.accounts or region not in account.regions:
             raise ValueError(f"the fleet {self.name} has no stage for account {account.name} in {region}")
@@ -188,7 +187,7 @@ class Fleet:
         )
 
     def _ca_rules(self, registration: CaDeployment, account: Account, region: str) -> CaRules:
-        """The CA's keys that the functions read have the same names in both; what depends on the stage is put in."""
+        """Copy the fields of the same name from the CA, and add those that depend on the stage."""
         ca = registration.ca
         same: dict[str, Any] = {one.name: getattr(ca, one.name) for one in fields(CaRules) if hasattr(ca, one.name)}
         for_stage = {

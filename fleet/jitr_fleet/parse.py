@@ -1,13 +1,12 @@
-"""Reads fleet.toml: text → drafts → checks → Fleet, or every problem at once.
+"""Reads fleet.toml into a Fleet, or reports all of its problems at once.
 
-Decides the order of reading and what a Fleet is made of. It refuses to know single keys (keys.py), values
-(values.py, names.py), contradictions (checks.py) and what is in the named files (pem.py, policy.py).
+    1  text      the file exists, and is UTF-8 and TOML; otherwise that is the only problem reported
+    2  drafts    each key, by the tables of keys.py and the readers of values.py and names.py
+    3  files     the certificates and policies that the file names: pem.py, policy.py
+    4  checks    keys that have to agree: checks.py
+    5  model     the Fleet; then the quotas of AWS: ceilings.py
 
-    1  text      the file is there, UTF-8 and TOML; otherwise that is the one problem
-    2  drafts    each key on its own, by the tables of keys.py
-    3  files     the certificates and policies that are named
-    4  checks    what has to agree
-    5  model     only when nothing was wrong
+The model is made only if there was no problem before.
 """
 
 import re
@@ -47,9 +46,10 @@ Certificates = Mapping[tuple[str, ...], Certificate]
 def load(path: Path, *, now: datetime | None = None, proven: bool = True) -> Fleet:
     """Read a fleet.toml and the files that it names, relative to its folder.
 
-    `now` (with a time zone; default: the present) is what certificates must be valid at. Not `proven` leaves the
-    verification certificates aside, for those who are about to have them made; no registration then holds one.
-    Raises FleetError with all problems when there are any.
+    Certificates must be valid at `now` (with a time zone; default: the present). Without `proven` verification
+    certificates are not read, since they may still have to be made; no CaDeployment then has one.
+
+    Raises FleetError with all problems.
     """
     text = _read_text(path)
     report = Report(path, text)
@@ -71,12 +71,12 @@ def _read_text(path: Path) -> str:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise _unusable(path, 1, f"cannot be read ({error.strerror})", "give the path of a fleet.toml") from error
+        raise _file_error(path, 1, f"cannot be read ({error.strerror})", "give the path of a fleet.toml") from error
     try:
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise _unusable(path, line, "is not UTF-8", "save it as UTF-8, the only encoding of TOML") from error
+        raise _file_error(path, line, "is not UTF-8", "save it as UTF-8, the only encoding of TOML") from error
 
 
 def _parse_toml(path: Path, text: str) -> object:
@@ -88,10 +88,10 @@ def _parse_toml(path: Path, text: str) -> object:
         match = _SYNTAX_LINE.search(said)
         line = int(match[1]) if match and match[1] else end
         what = said[: match.start()] if match else type(error).__name__
-        raise _unusable(path, line, f"is not TOML ({what})", "correct the syntax, see toml.io") from error
+        raise _file_error(path, line, f"is not TOML ({what})", "correct the syntax, see toml.io") from error
 
 
-def _unusable(path: Path, line: int, message: str, cure: str) -> FleetError:
+def _file_error(path: Path, line: int, message: str, cure: str) -> FleetError:
     return FleetError([Problem(file=path, line=line, message=f"the file {message}", cure=cure)])
 
 
@@ -126,7 +126,7 @@ def _read_files(draft: Draft, root: KeyPosition, *, now: datetime, proven: bool)
 
 
 def _read_policies(draft: Draft, root: KeyPosition) -> Mapping[str, tuple[str, ...]]:
-    """The certificate variables that each CA's policy names; jitr's own policy names none."""
+    """The certificate variables that each CA's policy names; the built-in policy names none."""
     folder = root.report.file.parent
     return {
         name: check_policy(folder / ca["policy"], root.at("ca", name, "policy")) if ca.get("policy") else ()

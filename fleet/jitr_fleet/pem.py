@@ -1,8 +1,7 @@
-"""Judges the certificates that fleet.toml names: whether AWS IoT would register a CA with them.
+"""Checks the certificates that fleet.toml names: whether AWS IoT would register a CA with them.
 
-Decides from the certificate files, which certificate_file.py reads, and the time alone. It refuses to know accounts and
-AWS: whether a registration code is the account's own shows only when the CA is registered. The content of a file is
-never put into a message.
+It uses only the files, which certificate_file.py reads, and the time. Whether a registration code is the account's own
+is known only when the CA is registered. The content of a file never appears in a message.
 """
 
 import re
@@ -27,15 +26,15 @@ CA_CURVES = ("secp256r1", "secp384r1", "secp521r1")
 REGISTRATION_CODE = re.compile(r"[0-9a-fA-F]{64}")
 
 
-# What to keep of a file that holds several certificates: in fleet.toml it has to be clear which one is trusted.
+# Which certificate to keep in a file that holds several: in fleet.toml it must be clear which one is trusted.
 KEEP_CA = "keep only the one that signs the devices' certificates"
 KEEP_VERIFICATION = "keep the one with the registration code"
 
 
 def read_certificate(path: Path, place: KeyPosition, *, keep: str) -> Certificate | None:
-    """Read the one certificate in a file; what else is in the file, or missing, is reported.
+    """Read the one certificate in a file; reports a file that has none, several, or a private key.
 
-    `keep` says which one to keep where there are several.
+    `keep` says which one to keep if there are several.
     """
     try:
         file = certificate_file.read(path)
@@ -49,36 +48,36 @@ def read_certificate(path: Path, place: KeyPosition, *, keep: str) -> Certificat
 
 
 def pem_of(certificate: Certificate) -> str:
-    """Write a certificate as PEM and nothing else, whatever stood around it in its file."""
+    """Write a certificate as PEM, without any other text of its file."""
     return ssl.DER_cert_to_PEM_cert(certificate.der)
 
 
 def check_ca(certificate: Certificate, path: Path, place: KeyPosition, *, now: datetime) -> None:
-    """Report why a certificate cannot be registered as a CA: it is none, its time is not now, its key is refused."""
+    """Report why a certificate cannot be registered as a CA: no CA, not valid now, or its key is refused."""
     _check_validity(certificate, path, place, now=now)
     _check_key(certificate, path, place)
     if not certificate.encoded.version:
         place.problem(
-            f"names {path}, an X.509 v1 certificate, which cannot say that it is a CA",
-            "issue it anew with the extension basicConstraints = CA:TRUE",
+            f"names {path}, an X.509 v1 certificate, which cannot be marked as a CA",
+            "issue it again as v3, with the extension basicConstraints = CA:TRUE",
         )
         return
     for extension in (ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE):
         if why := certificate.extensions.why_unreadable(extension.dotted_string):
             place.problem(
                 f"names {path}, whose {extension._name} cannot be read: {why}",  # noqa: SLF001 -- it has no other name
-                "issue the CA certificate anew, with the same name and key",
+                "issue the CA certificate again, with the same name and key",
             )
             return
     if not certificate.is_ca():
         place.problem(
             f"names {path}, which is not a CA certificate",
-            "name the certificate that signs the devices' certificates; it has basicConstraints = CA:TRUE",
+            "name the certificate of the CA that signs the devices' certificates; it has basicConstraints = CA:TRUE",
         )
     elif certificate.extensions.signs_certificates is False:
         place.problem(
             f"names {path}, a CA that may not sign certificates",
-            "issue it anew with keyUsage = keyCertSign, or without keyUsage",
+            "issue it again with keyUsage = keyCertSign, or without keyUsage",
         )
 
 
@@ -87,8 +86,8 @@ def check_verification(
 ) -> None:
     """Report why a certificate cannot prove possession of the CA's key; without a readable `ca`, only its own flaws.
 
-    That it has expired is none: it is asked for once, when the CA is registered, perhaps years ago. jitrctl says so
-    where the CA is still to be registered.
+    An expired one is not a problem: it is used once, when the CA is registered, perhaps years ago. jitrctl reports it
+    if the CA is still to be registered.
     """
     if now <= certificate.not_after:
         _check_validity(certificate, path, place, now=now)
@@ -103,13 +102,13 @@ def check_verification(
     names = certificate.field_values("common_name")
     if len(names) != 1 or not REGISTRATION_CODE.fullmatch(names[0]):
         place.problem(
-            f"names {path}, whose common name is no registration code",
+            f"names {path}, whose common name is not a registration code",
             "issue it for the 64 characters that aws iot get-registration-code prints for this account",
         )
 
 
 def check_parameter(certificate: Certificate, path: Path, place: KeyPosition) -> None:
-    """Report why a stack cannot register a CA with this verification certificate, which is a parameter of it then."""
+    """Report that a verification certificate is too long for a stack's parameter."""
     length = len(pem_of(certificate))
     if length > MAX_PARAMETER:
         place.problem(
@@ -137,7 +136,7 @@ def _parse(pem: str, path: Path, place: KeyPosition) -> Certificate | None:
     except Rejected as error:
         place.problem(
             f"names {path}, which cannot be used: {error.detail}",
-            "take the CA's own copy of it; if that is written so too, have it issued anew, with the same name and key",
+            "get the file from the CA again; if that one is the same, have it issued again with the same name and key",
         )
         return None
 
@@ -145,11 +144,11 @@ def _parse(pem: str, path: Path, place: KeyPosition) -> Certificate | None:
 def _check_validity(certificate: Certificate, path: Path, place: KeyPosition, *, now: datetime) -> None:
     # Both ends are inclusive (RFC 5280, 4.1.2.5).
     if now > certificate.not_after:
-        place.problem(f"names {path}, which expired at {certificate.not_after:%F %T} UTC", "issue it anew")
+        place.problem(f"names {path}, which expired at {certificate.not_after:%F %T} UTC", "issue it again")
     if now < certificate.not_before:
         place.problem(
             f"names {path}, which is not valid before {certificate.not_before:%F %T} UTC",
-            "wait until then, or issue it anew",
+            "wait until then, or issue it again",
         )
 
 

@@ -1,31 +1,31 @@
-"""What a device policy permits: nothing that lets a device speak for others, or to jitr itself.
+"""Checks the statements of a device policy: no device may act for another one, or send registrations.
 
-Decides on the statements of one IoT policy document. Two things may not be allowed, because they reach beyond the
-device: publishing below `$aws/rules/`, where any payload goes straight into a topic rule (Basic Ingest), and so into
-the registrations; and connecting under a client id that is not the device's own. A Deny elsewhere does not make up for
-such an Allow: it is one edit away from being forgotten.
+Two things must not be allowed, because they reach beyond the device: publishing below `$aws/rules/`, where any payload
+goes straight into a topic rule (Basic Ingest), and so into the registrations; and connecting under a client id that is
+not the device's own. A Deny in another statement does not make such an Allow acceptable, since a later edit can remove
+it.
 """
 
 import re
 from collections.abc import Iterator
 from typing import Any
 
-from jitr_fleet.problems import KeyPosition, nearest, shown
+from jitr_fleet.problems import KeyPosition, show, suggest
 
 _KEYS = ("Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition")
-# ARNs in any partition, Region and account; there a star is one field of the ARN, and at the end anything.
+# ARNs in any partition, Region and account; a star is one field of the ARN, and at the end any text.
 _RULES = "arn:*:iot:*:*:topic/$aws/rules/*"
 _CLIENTS = "arn:*:iot:*:*:client/*"
-# Stands for every topic there: no pattern names it letter by letter.
+# Represents every topic below it: no pattern contains it literally.
 _SOME_RULES_TOPIC = "arn:<partition>:iot:<region>:<account>:topic/$aws/rules/\0"
 _SOME_CLIENT = "arn:<partition>:iot:<region>:<account>:client/\0"
 
 _TOKEN = re.compile(r"\$\{(?P<variable>[^}]*)\}|(?P<character>.)", re.DOTALL)
-# Variables whose values are names of things or thing types: `[a-zA-Z0-9:_-]`. Others can be anything a device says.
+# Variables whose values are names of things or thing types: `[a-zA-Z0-9:_-]`. A device can choose the others.
 _NAME_VARIABLES = ("iot:Connection.Thing.ThingName", "iot:Connection.Thing.ThingTypeName")
 _IS_ATTACHED = "iot:Connection.Thing.IsAttached"
 
-# Kinds of tokens of a pattern; those that repeat stand for any number of characters of a class.
+# Kinds of tokens of a pattern; a repeating token matches any number of characters of its class.
 _ANYTHING, _ONE, _NAME_CHARACTERS, _FIELD = "*", "?", "name", "field"
 _CLASSES = {
     _ANYTHING: re.compile(".", re.DOTALL),
@@ -33,24 +33,24 @@ _CLASSES = {
     _FIELD: re.compile("[^:]"),
 }
 _OWN_CLIENT = (
-    f'allow client/${{iot:Connection.Thing.ThingName}} alone, with the condition "Bool": {{ "{_IS_ATTACHED}": "true" }}'
+    f'allow only client/${{iot:Connection.Thing.ThingName}}, with the condition "Bool": {{ "{_IS_ATTACHED}": "true" }}'
 )
 Token = tuple[str, str]  # one of the kinds, or "" with its character
 
 
 def check_statements(statements: list[Any], described: str, place: KeyPosition) -> None:
-    """Report what the statements of a policy may not say; `described` is how a message names the policy."""
+    """Report what the statements of a policy must not allow; `described` is the name of the policy in messages."""
     for number, statement in enumerate(statements, start=1):
         sid = statement.get("Sid")
         where = f"{described}, whose statement {number}{f' ({sid})' if isinstance(sid, str) else ''}"
-        flaws = list(_flaws_of_form(statement))
-        for flaw, cure in flaws or _excesses(statement):
+        flaws = list(_find_flaws_of_form(statement))
+        for flaw, cure in flaws or _find_excesses(statement):
             place.problem(f"{where} {flaw}", cure)
 
 
-def _flaws_of_form(statement: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _find_flaws_of_form(statement: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for key in statement.keys() - set(_KEYS):
-        yield f"has the key {shown(key)}", nearest(key, _KEYS)
+        yield f"has the key {show(key)}", suggest(key, _KEYS)
     if statement.get("Effect") not in ("Allow", "Deny"):
         yield "has no usable Effect", 'write "Effect": "Allow"'
     for key in ("Action", "Resource"):
@@ -65,38 +65,38 @@ def _texts(value: Any) -> list[str]:
     return texts if isinstance(texts, list) and all(isinstance(one, str) and one for one in texts) else []
 
 
-def _excesses(statement: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _find_excesses(statement: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if statement["Effect"] == "Deny":
         return
-    if _acts(statement, "iot:Publish") and (found := _reaches(statement, _RULES, _SOME_RULES_TOPIC)):
+    if _covers_action(statement, "iot:Publish") and (found := _find_reaching(statement, _RULES, _SOME_RULES_TOPIC)):
         yield (
-            f"lets devices publish below $aws/rules/, by {shown(found)}",
-            "name the devices' own topics: what is published there reaches topic rules with any payload",
+            f"lets devices publish below $aws/rules/, by {show(found)}",
+            "name the devices' own topics: below $aws/rules/ any payload reaches topic rules",
         )
-    if _acts(statement, "iot:Connect") and (found := _foreign_client(statement)):
+    if _covers_action(statement, "iot:Connect") and (found := _find_foreign_client(statement)):
         yield (
-            f"lets a device connect under other names than its own, by {shown(found)}",
+            f"lets a device connect under a client id that is not its own, by {show(found)}",
             _OWN_CLIENT,
         )
 
 
-def _acts(statement: dict[str, Any], action: str) -> bool:
+def _covers_action(statement: dict[str, Any], action: str) -> bool:
     if "NotAction" in statement:
         return not any(_matches(one.casefold(), action.casefold()) for one in _texts(statement["NotAction"]))
     return any(_matches(one.casefold(), action.casefold()) for one in _texts(statement["Action"]))
 
 
-def _reaches(statement: dict[str, Any], target: str, witness: str) -> str | None:
-    """The resource by which a statement reaches what is meant by a target."""
+def _find_reaching(statement: dict[str, Any], target: str, witness: str) -> str | None:
+    """The resource by which a statement covers an ARN of the target; None if there is none."""
     if "NotResource" in statement:
         excepted = _texts(statement["NotResource"])
         return None if any(_matches(one, witness) for one in excepted) else "NotResource"
     return next((one for one in _texts(statement["Resource"]) if _overlap(one, target)), None)
 
 
-def _foreign_client(statement: dict[str, Any]) -> str | None:
+def _find_foreign_client(statement: dict[str, Any]) -> str | None:
     if "NotResource" in statement:
-        return _reaches(statement, _CLIENTS, _SOME_CLIENT)
+        return _find_reaching(statement, _CLIENTS, _SOME_CLIENT)
     for one in _texts(statement["Resource"]):
         if not _overlap(one, _CLIENTS):
             continue
@@ -110,7 +110,7 @@ def _foreign_client(statement: dict[str, Any]) -> str | None:
 
 
 def _is_attached(statement: dict[str, Any]) -> bool:
-    """Whether it holds only for a certificate that is attached to the thing of this client id."""
+    """Whether a statement applies only to a certificate that is attached to the thing of the client id."""
     condition = statement.get("Condition")
     said = condition.get("Bool", {}).get(_IS_ATTACHED) if isinstance(condition, dict) else None
     return said in ("true", True, ["true"])
@@ -131,17 +131,17 @@ def _tokens(pattern: str) -> list[Token]:
 
 def _matches(pattern: str, text: str) -> bool:
     """Whether a pattern matches a text without wildcards."""
-    return _meet(_tokens(pattern), [("", character) for character in text])
+    return _can_intersect(_tokens(pattern), [("", character) for character in text])
 
 
 def _overlap(pattern: str, target: str) -> bool:
-    """Whether there is an ARN that a pattern matches and a target means."""
+    """Whether there is an ARN that both the pattern and the target match."""
     *fields, end = ((_FIELD, "") if one == _ANYTHING else ("", one) for one in target)
-    return _meet(_tokens(pattern), [*fields, (_ANYTHING, "") if end == (_FIELD, "") else end])
+    return _can_intersect(_tokens(pattern), [*fields, (_ANYTHING, "") if end == (_FIELD, "") else end])
 
 
-def _meet(left: list[Token], right: list[Token]) -> bool:
-    """Walk both patterns at once; each pair of positions is looked at once."""
+def _can_intersect(left: list[Token], right: list[Token]) -> bool:
+    """Whether two patterns match a common text; visits each pair of positions once."""
     seen, waiting = set(), [(0, 0)]
     while waiting:
         at = i, j = waiting.pop()
@@ -154,11 +154,11 @@ def _meet(left: list[Token], right: list[Token]) -> bool:
         other = right[j] if j < len(right) else None
         if _repeats(one):
             waiting.append((i + 1, j))
-            if other and _may_be(one, other):
+            if other and _can_stand_for(one, other):
                 waiting.append((i, j + 1))
         if _repeats(other):
             waiting.append((i, j + 1))
-            if one and _may_be(other, one):
+            if one and _can_stand_for(other, one):
                 waiting.append((i + 1, j))
         if one and other and not _repeats(one) and not _repeats(other) and _same(one, other):
             waiting.append((i + 1, j + 1))
@@ -169,8 +169,8 @@ def _repeats(token: Token | None) -> bool:
     return token is not None and token[0] in _CLASSES
 
 
-def _may_be(repeating: Token | None, other: Token) -> bool:
-    """Whether what repeats can stand for the other token, too."""
+def _can_stand_for(repeating: Token | None, other: Token) -> bool:
+    """Whether the repeating token can match the other token."""
     return repeating is not None and (other[0] != "" or bool(_CLASSES[repeating[0]].match(other[1])))
 
 

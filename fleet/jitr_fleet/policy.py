@@ -1,7 +1,4 @@
-"""Reads the device policy that fleet.toml names: does it look like an IoT policy, and does it fit?
-
-Decides on form and size; what the statements permit, permissions.py judges.
-"""
+"""Reads the device policy that fleet.toml names, and checks its form and size; permissions.py checks its statements."""
 
 import json
 import re
@@ -10,24 +7,24 @@ from typing import Any
 
 from jitr.rules import CERTIFICATE_VARIABLES
 from jitr_fleet.permissions import check_statements
-from jitr_fleet.problems import KeyPosition, nearest, shown
+from jitr_fleet.problems import KeyPosition, show, suggest
 
 # AWS IoT quota "policy document size", white space not counted.
 MAX_POLICY = 2048
 
-# What stands in a policy file for the parts of an ARN that differ by stage, with the longest value that infra can put
-# there. IoT's own policy variables are written ${iot:…} and stay as they are.
+# The placeholders for the parts of an ARN that differ by stage, each with the longest value that infra can put there.
+# IoT's own policy variables are written ${iot:…} and stay as they are.
 PLACEHOLDERS = {"<partition>": "aws-us-gov", "<region>": "ap-southeast-1", "<account>": "000000000000"}
 
-# A variable in a text, or as the key of a condition; from its name on, whatever is around it.
+# A certificate variable, in a text or as the key of a condition, from its name on.
 _VARIABLE = re.compile(rf"{re.escape(CERTIFICATE_VARIABLES)}[^}}\"\\\\]*")
 _PLACEHOLDER = re.compile(r"<[^<>]*>")
 
 
 def check_policy(path: Path, place: KeyPosition) -> tuple[str, ...]:
-    """Report why a file cannot be a policy document: unreadable, not JSON, no statement, too long.
+    """Report why a file is not a usable policy document: unreadable, not JSON, no statement, too long.
 
-    Returned are the certificate variables that it names, each once and in lower case.
+    Returns the certificate variables that it names, each once and in lower case.
     """
     try:
         content = path.read_text(encoding="utf-8")
@@ -43,7 +40,7 @@ def check_policy(path: Path, place: KeyPosition) -> tuple[str, ...]:
         return ()
     _check_document(document, path, place)
     for token in sorted(set(_PLACEHOLDER.findall(content)) - PLACEHOLDERS.keys()):
-        place.problem(f"names {path}, which holds {shown(token)}", nearest(token, PLACEHOLDERS))
+        place.problem(f"names {path}, which holds {show(token)}", suggest(token, PLACEHOLDERS))
     filled = _PLACEHOLDER.sub(lambda match: PLACEHOLDERS.get(match[0], match[0]), content)
     size = len("".join(filled.split()))
     if size >= MAX_POLICY:
@@ -55,7 +52,7 @@ def check_policy(path: Path, place: KeyPosition) -> tuple[str, ...]:
 
 
 def _certificate_variables(document: Any) -> tuple[str, ...]:
-    """The X.509 certificate variables in a document's texts and keys; escapes of JSON hide none."""
+    """The X.509 certificate variables in a document's texts and keys, also those written with JSON escapes."""
     written = json.dumps(document, ensure_ascii=False).casefold()
     return tuple(sorted({variable.strip() for variable in _VARIABLE.findall(written)}))
 

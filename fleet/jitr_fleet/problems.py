@@ -1,7 +1,4 @@
-"""What is wrong with a fleet.toml, and where: every problem carries its line and its cure.
-
-Decides how a problem is worded around its key and how foreign values are shown. It refuses to know what is checked.
-"""
+"""Collects the problems of a fleet.toml, each with its line and its cure, and words them."""
 
 import difflib
 import json
@@ -14,12 +11,12 @@ from jitr.errors import JitrError
 from jitr_fleet.locate import KeyPath, Locator
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-_SHOWN = 60  # characters of a foreign value; enough to recognise it
+_SHOWN = 60  # characters of a value from the file; enough to recognise it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing that is wrong: `line` is 1-based, `message` says what it is, `cure` what to do about it."""
+    """One problem: `line` is 1-based, `message` says what is wrong, `cure` what to do."""
 
     file: Path
     line: int
@@ -31,7 +28,7 @@ class Problem:
 
 
 class FleetError(JitrError):
-    """A fleet.toml cannot be used; `problems` holds everything that is wrong with it, sorted by line."""
+    """A fleet.toml cannot be used; `problems` holds all its problems, sorted by line."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda problem: problem.line))
@@ -49,7 +46,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class KeyPosition:
-    """A key of the file that is being read; problems are told to it."""
+    """A key of the file that is being read, to which problems are reported."""
 
     report: Report
     path: KeyPath = ()
@@ -58,7 +55,7 @@ class KeyPosition:
         return KeyPosition(self.report, (*self.path, *keys))
 
     def problem(self, message: str, cure: str) -> None:
-        """Report a problem with the value here; `message` continues a sentence that opens with the key."""
+        """Report a problem with this key's value; `message` continues a sentence that begins with the key."""
         line = self.report.locator.line(*self.path)
         self.report.problems.append(Problem(file=self.report.file, line=line, message=f"{self} {message}", cure=cure))
 
@@ -69,29 +66,29 @@ class KeyPosition:
             if isinstance(key, int):
                 written += f"[{key}]"
             else:
-                written += ("." if written else "") + (key if _BARE_KEY.fullmatch(key) else shown(key))
+                written += ("." if written else "") + (key if _BARE_KEY.fullmatch(key) else show(key))
         return written
 
 
-def shown(value: object) -> str:
-    """Show a foreign value in a message: on one line, cut short, and never anything that looks like a key."""
+def show(value: object) -> str:
+    """Show a value from the file in a message: on one line, shortened, and never PEM text, which may be a key."""
     written = json.dumps(value, default=str, ensure_ascii=False)
     if "-----BEGIN" in written:
         return "(PEM text)"
     return written if len(written) <= _SHOWN else f"{written[:_SHOWN]}…"
 
 
-def meant(word: str, known: Iterable[str]) -> str | None:
-    """Guess which of the known words an unknown one was meant to be."""
+def guess_word(word: str, known: Iterable[str]) -> str | None:
+    """Guess which of the known words was meant by an unknown one; None if none is close."""
     by_folded = {candidate.casefold(): candidate for candidate in known}
     close = difflib.get_close_matches(word.casefold(), by_folded, n=1)
     return by_folded[close[0]] if close else None
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Word the cure for an unknown word: the known one that was meant, or all of them."""
+def suggest(word: str, known: Iterable[str]) -> str:
+    """The cure for an unknown word: the known one that was probably meant, or all of them."""
     known = list(known)
-    guess = meant(word, known)
+    guess = guess_word(word, known)
     if guess:
         return f"did you mean {guess}?"
     return f"known here: {', '.join(known)}" if known else "remove it"

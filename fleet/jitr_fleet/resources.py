@@ -1,7 +1,7 @@
-"""What a fleet's AWS resources are called, in every account and Region: typed once, for infra and for jitrctl.
+"""Defines the names of a fleet's AWS resources, for infra and for jitrctl; they are the same in every account.
 
-Names are fixed, not generated, because functions, operators and a second deployment must find them. The fleet's name is
-in each, so that two fleets in one account do not collide.
+Names are fixed, not generated, because functions, operators and a second deployment must find them. Each holds the
+fleet's name, so that two fleets in one account do not collide.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class ResourceNames:
         return f"jitr-{self.fleet}-registry"
 
     def crl_bucket(self, account_id: str, region: str) -> str:
-        """A bucket's name: 63 characters at most, and the only one of all AWS customers (S3 user guide)."""
+        """A bucket's name: 63 characters at most, and unique among all AWS customers (S3 user guide)."""
         return f"jitr-{self.fleet}-crl-{account_id}-{region}"
 
     @property
@@ -90,7 +90,7 @@ class ResourceNames:
     def rule(self, ca: str) -> str:
         """A topic rule's name: letters, digits and underscores (IoT API reference, CreateTopicRule).
 
-        Neither name holds an underscore or two hyphens in a row, so two pairs of them stay different.
+        Unique, since neither name holds an underscore or two hyphens in a row.
         """
         return f"jitr_{self.fleet}__{ca}".replace("-", "_")
 
@@ -99,10 +99,10 @@ class ResourceNames:
         return f"jitr-{self.fleet}-dependencies"
 
     def role(self, what: str, region: str) -> str:
-        """A role's name: 64 characters at most, and the only one of its account, whatever the Region (IAM user guide).
+        """A role's name: 64 characters at most, and unique in its account across Regions (IAM user guide).
 
-        It is fixed, since CloudFormation cuts a stack's name short in the names that it makes up, so that a policy on
-        `role/jitr-<fleet>-*` would miss the roles of a fleet with a long name.
+        It is fixed, since CloudFormation shortens the stack's name in the names that it generates: a policy on
+        `role/jitr-<fleet>-*` would not match the roles of a fleet with a long name.
         """
         return f"jitr-{self.fleet}-{what}-{region}"
 
@@ -111,7 +111,7 @@ class ResourceNames:
         return "--".join([f"jitr-{self.fleet}", what, *([ca] if ca else [])])
 
     def dashboard(self, region: str) -> str:
-        """A dashboard's name; dashboards, unlike all else here, are one list for all Regions of an account."""
+        """A dashboard's name; unlike the other resources, dashboards are shared by all Regions of an account."""
         return f"jitr-{self.fleet}--{region}"
 
     def log_group(self, function: str) -> str:
@@ -119,11 +119,11 @@ class ResourceNames:
 
 
 def registered_topic(ca_certificate_id: str) -> str:
-    """Where AWS IoT publishes the first connections of a CA's devices (guide, "Just-in-time registration")."""
+    """The topic of the events about a CA's new certificates (AWS IoT guide, "Just-in-time registration")."""
     return f"$aws/events/certificates/registered/{ca_certificate_id}"
 
 
 def rule_sql(ca_certificate_id: str) -> str:
-    """A CA's topic rule, in AWS IoT's SQL of version 2016-03-23."""
+    """The SQL of a CA's topic rule (AWS IoT SQL, version 2016-03-23)."""
     topic = registered_topic(ca_certificate_id)
     return f"SELECT * FROM '{topic}' WHERE certificateStatus = 'PENDING_ACTIVATION'"  # noqa: S608 -- IoT SQL of our own

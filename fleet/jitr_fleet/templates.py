@@ -1,7 +1,6 @@
-"""What a CA's devices are named by, and whether its templates can be filled from that.
+"""Checks that the templates of a CA can be filled from the fields and named groups of its patterns.
 
-Decides on the patterns and templates of one CA together: which fields there are, and which named groups. It refuses to
-know single patterns (values.py, patterns.py), and which characters a template may hold (names.py).
+Single patterns are checked in values.py and patterns.py, the characters of templates in names.py.
 """
 
 import re
@@ -12,14 +11,14 @@ from typing import Any
 from jitr.rules import NAMING_FIELDS, TEMPLATE_FIELDS
 from jitr_fleet.keys import Draft
 from jitr_fleet.names import FIELD, THING_CHARACTERS
-from jitr_fleet.problems import KeyPosition, nearest, shown
+from jitr_fleet.problems import KeyPosition, show, suggest
 
 _REPEATS = (_constants.MAX_REPEAT, _constants.MIN_REPEAT, _constants.POSSESSIVE_REPEAT)
 _LEGAL = re.compile(f"[{THING_CHARACTERS}]")
 
 
 def check_names(ca: Draft, place: KeyPosition) -> None:
-    """Report what keeps the templates of `[ca.<name>]` from being filled; silent where a pattern could not be read."""
+    """Report why the templates of `[ca.<name>]` cannot be filled; checks nothing if a pattern could not be read."""
     if not ca.keys() >= set(NAMING_FIELDS):
         return
     patterns = {name: ca[name] for name in NAMING_FIELDS if ca[name] is not None}
@@ -28,7 +27,7 @@ def check_names(ca: Draft, place: KeyPosition) -> None:
             "is missing", f'add common_name = "sensor-[0-9]{{4,}}", or another of {", ".join(NAMING_FIELDS)}'
         )
         return
-    groups: dict[str, str] = {}  # name → the pattern it stands in
+    groups: dict[str, str] = {}  # name → the key of the pattern that has it
     for name, pattern in patterns.items():
         _check_groups(name, pattern, groups, place.at(name))
     templates = [(place.at("attributes", name), written) for name, written in ca.get("attributes", {}).items()]
@@ -38,9 +37,7 @@ def check_names(ca: Draft, place: KeyPosition) -> None:
     for where, template in templates:
         for field in FIELD.findall(template):
             if field not in TEMPLATE_FIELDS and field not in groups:
-                where.problem(
-                    f"names the field {shown(field)}, which there is not", nearest(field, [*TEMPLATE_FIELDS, *groups])
-                )
+                where.problem(f"uses the unknown field {show(field)}", suggest(field, [*TEMPLATE_FIELDS, *groups]))
 
 
 def _check_groups(name: str, pattern: str, groups: dict[str, str], place: KeyPosition) -> None:
@@ -50,18 +47,18 @@ def _check_groups(name: str, pattern: str, groups: dict[str, str], place: KeyPos
     for group, number in parsed.state.groupdict.items():
         other = groups.setdefault(group, name)
         if group in TEMPLATE_FIELDS:
-            place.problem(f"has a group {shown(group)}, and a certificate's field is called so", "name it otherwise")
+            place.problem(f"has a group {show(group)}, which is the name of a certificate's field", "rename the group")
         elif other != name:
-            place.problem(f"has a group {shown(group)}, as {other} has", "name one of the two otherwise")
+            place.problem(f"has a group {show(group)}, as {other} has", "rename one of the two")
         elif number not in always:
             place.problem(
-                f"has a group {shown(group)} that not every match fills",
-                "let it be part of every match: an alternative or a repetition inside of the group, not around it",
+                f"has a group {show(group)} that not every match fills",
+                "make it part of every match: put alternatives and repetitions inside the group, not around it",
             )
 
 
 def _check_thing_name(template: str, patterns: dict[str, str], groups: dict[str, str], place: KeyPosition) -> None:
-    """Report a thing name that no device could have: without a pattern for the field, or with an illegal character."""
+    """Report a thing name that no device can have: its field has no pattern, or every value an illegal character."""
     fields = FIELD.findall(template)
     if "common_name" in fields and "common_name" not in patterns:
         place.problem(
@@ -72,9 +69,9 @@ def _check_thing_name(template: str, patterns: dict[str, str], groups: dict[str,
         illegal = [one for one in _fixed_characters(_parser.parse(patterns.get(field, ""))) if not _LEGAL.match(one)]
         if illegal:
             place.problem(
-                f"uses {{{field}}}, and each value that its pattern matches holds {shown(illegal[0])}, which AWS IoT "
-                "does not allow in a thing name",
-                f'put a named group around the part that is legal, {field} = "(?P<unit>[a-z0-9-]+)…", and write '
+                f"uses {{{field}}}, but every value of its pattern holds {show(illegal[0])}, which AWS IoT does not "
+                "allow in a thing name",
+                f'put a named group around the legal part, {field} = "(?P<unit>[a-z0-9-]+)…", and write '
                 'thing_name = "{unit}"',
             )
 
@@ -88,7 +85,7 @@ def _groups_of_every_match(items: Any) -> Iterator[int]:
 
 
 def _fixed_characters(items: Any) -> Iterator[str]:
-    """The characters that every match of a parsed pattern holds."""
+    """The characters that every match of a parsed pattern contains."""
     for part, inside in _parts_of_every_match(items):
         if part is _constants.LITERAL:
             yield chr(inside)
@@ -97,7 +94,7 @@ def _fixed_characters(items: Any) -> Iterator[str]:
 
 
 def _parts_of_every_match(items: Any) -> Iterator[tuple[Any, Any]]:
-    """The parts of a parsed pattern that each match goes through; alternatives and what may be left out are none."""
+    """The parts of a parsed pattern that every match contains; not alternatives and optional parts."""
     for part, inside in items:
         if part is _constants.ATOMIC_GROUP:
             yield from _parts_of_every_match(inside)

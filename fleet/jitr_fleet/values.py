@@ -1,8 +1,7 @@
-"""Reads single TOML values: text, numbers, durations, lists, paths, choices.
+"""Reads single TOML values, each of the right type and within its limits: texts, numbers, durations, lists, paths.
 
-Decides whether one value is of the right type and inside its limits. It refuses to know which key it belongs to and
-what stands elsewhere in the file. A reader takes a value and its place; it returns what it read, or reports a
-problem and returns None.
+A reader takes a value and its position; it returns the value that it read, or reports a problem and returns None. It
+knows neither the key nor other values.
 """
 
 import re
@@ -14,12 +13,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from jitr_fleet.patterns import UnboundedPattern, refuse_unbounded
-from jitr_fleet.problems import KeyPosition, nearest, shown
+from jitr_fleet.problems import KeyPosition, show, suggest
 
 Reader = Callable[[object, KeyPosition], Any]
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-MAX_DURATION = 36_500 * SECONDS["d"]  # a century; anything longer is a slip, and would overflow a date
+MAX_DURATION = 36_500 * SECONDS["d"]  # a century; a longer one is a mistake, and would overflow a date
 
 _TYPES = (
     (bool, "a boolean"),  # before int, which it is in Python
@@ -45,7 +44,7 @@ def text(value: object, place: KeyPosition) -> str | None:
 
 
 def path(value: object, place: KeyPosition) -> Path | None:
-    """Read a path as it is written; whoever opens it resolves it against the folder of fleet.toml."""
+    """Read a path as it is written; it is relative to the folder of fleet.toml when it is opened."""
     written = text(value, place)
     if written is None:
         return None
@@ -53,7 +52,7 @@ def path(value: object, place: KeyPosition) -> Path | None:
         place.problem("holds PEM text, a path is expected", "put the PEM into a file and name that file")
         return None
     if "\0" in written:
-        place.problem("holds a NUL character", "no path can; remove it")
+        place.problem("holds a NUL character", "remove it: no path can hold one")
         return None
     return Path(written)
 
@@ -69,24 +68,24 @@ def url(value: object, place: KeyPosition) -> str | None:
     except ValueError:
         usable = False
     if not usable:
-        place.problem(f"is {shown(written)}, which is no URL", 'write it like "http://127.0.0.1:4566"')
+        place.problem(f"is {show(written)}, which is not a URL", 'write it like "http://127.0.0.1:4566"')
         return None
     return written
 
 
 def pattern(value: object, place: KeyPosition) -> str | None:
-    """Read a regular expression; returned as text, since that is what rules.json carries."""
+    """Read a regular expression; it is returned as text, for rules.json."""
     written = text(value, place)
     if written is None:
         return None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # what a later Python reads differently is no rule to admit devices by
+            warnings.simplefilter("error")  # a later Python would read such a pattern differently
             re.compile(written)
     except (re.error, ValueError, OverflowError, RecursionError, Warning) as error:
         place.problem(
             f"is not a regular expression ({error})",
-            "correct it; a character with a meaning of its own is escaped with a backslash, in TOML best '\\.'",
+            "correct it: a special character is escaped with a backslash, in TOML best between single quotes, '\\.'",
         )
         return None
     try:
@@ -94,7 +93,7 @@ def pattern(value: object, place: KeyPosition) -> str | None:
     except UnboundedPattern as error:
         place.problem(
             str(error),
-            "write it so that every text can be read in one way: [a-z]+(-[a-z]+)* instead of ([a-z]+-?)+",
+            "write it so that every text matches in one way: [a-z]+(-[a-z]+)* instead of ([a-z]+-?)+",
         )
         return None
     return written
@@ -106,7 +105,7 @@ def duration(*, least: int = 0, greatest: int = MAX_DURATION) -> Reader:
     def read(value: object, place: KeyPosition) -> int | None:
         match = _DURATION.fullmatch(value) if isinstance(value, str) else None
         if not match:
-            found = shown(value) if isinstance(value, str) else type_of(value)
+            found = show(value) if isinstance(value, str) else type_of(value)
             place.problem(
                 f"is {found}, a duration is expected", 'write a whole number and a unit: "90s", "15m", "12h", "7d"'
             )
@@ -114,8 +113,8 @@ def duration(*, least: int = 0, greatest: int = MAX_DURATION) -> Reader:
         seconds = int(match[1]) * SECONDS[match[2]]
         if not least <= seconds <= greatest:
             place.problem(
-                f"is {shown(value)}, which is out of range",
-                f'write between "{written_duration(least)}" and "{written_duration(greatest)}"',
+                f"is {show(value)}, which is out of range",
+                f'write between "{format_duration(least)}" and "{format_duration(greatest)}"',
             )
             return None
         return seconds
@@ -123,8 +122,8 @@ def duration(*, least: int = 0, greatest: int = MAX_DURATION) -> Reader:
     return read
 
 
-def written_duration(seconds: int) -> str:
-    """Write seconds the way people do, in the greatest unit that divides them."""
+def format_duration(seconds: int) -> str:
+    """Write seconds as a duration in the largest unit that divides them: 900 → 15m."""
     unit = next(unit for unit in reversed(SECONDS) if (seconds and seconds % SECONDS[unit] == 0) or unit == "s")
     return f"{seconds // SECONDS[unit]}{unit}"
 
@@ -138,7 +137,7 @@ def flag(value: object, place: KeyPosition) -> bool | None:
 
 
 def rate(*, least: float | None = None, greatest: float) -> Reader:
-    """Read a number from `least`, or above zero, to `greatest`; nan and inf are TOML, but no rate."""
+    """Read a number from `least`, or above zero, to `greatest`; nan and inf are refused."""
     lower = "above 0 and" if least is None else f"from {least:g} and"
 
     def read(value: object, place: KeyPosition) -> float | None:
@@ -147,7 +146,7 @@ def rate(*, least: float | None = None, greatest: float) -> Reader:
             return None
         if not 0 < value <= greatest or (least is not None and value < least):
             place.problem(
-                f"is {shown(value)}, which is out of range",
+                f"is {show(value)}, which is out of range",
                 f"write a number {lower} at most {greatest:g}",
             )
             return None
@@ -164,7 +163,7 @@ def integer(*, least: int, greatest: int) -> Reader:
             place.problem(f"is {type_of(value)}, an integer is expected", "write a whole number without quotes")
             return None
         if not least <= value <= greatest:
-            place.problem(f"is {shown(value)}, which is out of range", f"write an integer from {least} to {greatest}")
+            place.problem(f"is {show(value)}, which is out of range", f"write an integer from {least} to {greatest}")
             return None
         return value
 
@@ -186,7 +185,7 @@ def integers(*, least: int, greatest: int) -> Reader:
             return None
         low, high = value
         if not least <= low <= high <= greatest:
-            place.problem(f"is {shown(value)}, which must hold {least} ≤ least ≤ greatest ≤ {greatest}", cure)
+            place.problem(f"is {show(value)}; the two must be in order and between {least} and {greatest}", cure)
             return None
         return low, high
 
@@ -210,14 +209,14 @@ def one_of(options: list[str]) -> Reader:
         written = text(value, place)
         if written is None or written in options:
             return written
-        place.problem(f"is {shown(written)}", nearest(written, options))
+        place.problem(f"is {show(written)}", suggest(written, options))
         return None
 
     return read
 
 
 def each(reader: Reader, *, least: int = 0, greatest: int | None = None) -> Reader:
-    """Read a list with `reader`, element by element, none twice; the good elements are returned even if one is bad."""
+    """Read a list with `reader`, element by element, none twice; returns the good elements even if one is bad."""
 
     def read(value: object, place: KeyPosition) -> tuple[Any, ...] | None:
         if not isinstance(value, list):
@@ -231,7 +230,7 @@ def each(reader: Reader, *, least: int = 0, greatest: int | None = None) -> Read
         for index, item in enumerate(value):
             read_item = reader(item, place.at(index))
             if read_item is not None and read_item in good:
-                place.at(index).problem(f"is {shown(item)} once more", "name it once")
+                place.at(index).problem(f"repeats {show(item)}", "name it once")
             elif read_item is not None:
                 good.append(read_item)
         return tuple(good)

@@ -210,17 +210,7 @@ class Announcer:
         self.warn("an ACTIVE certificate lacks its thing or a policy", BROKEN, **fields)
 
     def _put(self, detail_type: str, detail: Mapping[str, Any], at: datetime) -> None:
-        entry: PutEventsRequestEntryTypeDef = {
-            "Source": EVENT_SOURCE,
-            "DetailType": detail_type,
-            "Detail": json.dumps(detail),
-            "EventBusName": self._settings.event_bus,
-            "Time": at,
-        }
-        with calling("PutEvents"):
-            answer = self._events.put_events(Entries=[entry])
-        if answer["FailedEntryCount"]:
-            raise entry_error("PutEvents", answer["Entries"][0].get("ErrorCode"))
+        put_event(self._events, self._settings.event_bus, detail_type, detail, at)
 
     def report_outcome(
         self,
@@ -270,6 +260,24 @@ class Announcer:
     def flush(self) -> None:
         """Write the metrics of one invocation (EMF, a line for each CA)."""
         self._counts.flush()
+
+
+def put_event(events: "EventBridgeClient", bus: str, detail_type: str, detail: Mapping[str, Any], at: datetime) -> None:
+    """Put one event of jitr's on an EventBridge bus.
+
+    Raises Unavailable, NotPermitted when EventBridge refuses it.
+    """
+    entry: PutEventsRequestEntryTypeDef = {
+        "Source": EVENT_SOURCE,
+        "DetailType": detail_type,
+        "Detail": json.dumps(detail),
+        "EventBusName": bus,
+        "Time": at,
+    }
+    with calling("PutEvents"):
+        answer = events.put_events(Entries=[entry])
+    if answer["FailedEntryCount"]:
+        raise entry_error("PutEvents", answer["Entries"][0].get("ErrorCode"))
 
 
 def event_detail(decision: Decision, settings: Settings) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""The CDK constructs of jitr, one module per concern; app.py puts them together."""
+"""The CDK constructs of jitr, one module per concern; app.py at the root makes the stacks."""

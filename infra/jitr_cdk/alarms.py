@@ -1,9 +1,8 @@
-"""What wakes someone: one alarm for each thing that does not cure itself.
+"""Defines the alarms of a stage: one for each condition that needs a person.
 
-Every alarm watches one metric with its exact dimensions; what is a rate is emitted as one. Only where a stage has so
-many CAs that alarms of their own would fill its template, an alarm watches the worst of ten CAs' metrics.
-A quiet fleet emits little, so a missing value is good news everywhere but at the sweep, which always has something to
-say.
+Every alarm watches one metric with its exact dimensions; rates are emitted as rates. If a stage has so many CAs that an
+alarm for each would fill the template, an alarm watches the worst of ten CAs' metrics. A quiet fleet emits little, so
+missing data is not breaching, except for the sweep, which emits in every run.
 """
 
 import math
@@ -28,14 +27,14 @@ from jitr.telemetry import (
     SWEEP_BEHIND,
     SWEPT,
 )
-from jitr_cdk.metrics import Metric, emitted, of_function, of_queue, of_rule
-from jitr_cdk.placeholders import filled
+from jitr_cdk.metrics import Metric, function_metric, jitr_metric, queue_metric, rule_metric
+from jitr_cdk.placeholders import fill_placeholders
 from jitr_fleet.model import Alarms
 from jitr_fleet.resources import ResourceNames
 
 _MINUTES = 60
 _DAY = 86_400
-# With more CAs than these, six alarms for each would come near the 500 resources that a template may hold.
+# With more CAs, six alarms for each would come near the 500 resources that a template may hold.
 MOST_CAS_WITH_ALARMS_OF_THEIR_OWN = 40
 # The metrics that an alarm's expression may combine (CloudWatch guide, "Create an alarm based on a metric math
 # expression").
@@ -54,7 +53,7 @@ class Central(Enum):
 class Watch:
     """One alarm: breaching when `datapoints` of the last `periods` values reach the threshold.
 
-    With several metrics, the worst of them counts: the least where `below`, else the greatest.
+    With several metrics the worst value counts: with `below` the least, else the greatest.
     """
 
     name: str
@@ -63,7 +62,7 @@ class Watch:
     others: tuple[Metric, ...] = ()
     statistic: str = "Sum"
     reaches: float = 1
-    below: bool = False  # breaching under the threshold or at it, not over it or at it
+    below: bool = False  # breaching at or under the threshold, instead of at or over it
     seconds: int = 5 * _MINUTES
     periods: int = 1
     datapoints: int = 1
@@ -71,7 +70,7 @@ class Watch:
 
     @property
     def section(self) -> str:
-        """The heading in docs/runbook.md that says what to do: the alarm's name without the fleet's and the CA's."""
+        """The heading in docs/runbook.md that says what to do: the alarm's name without fleet and CA."""
         return self.name.split("--")[1]
 
 
@@ -80,20 +79,20 @@ def watches(
 ) -> list[Watch]:
     """Every alarm of a stage; `sweep_every` is in seconds."""
     return [
-        *_of_queues(names, limits),
-        *_of_function(names, names.register_function, "register"),
-        *_of_function(names, names.sweep_function, "sweep"),
-        *_of_decisions(names),
-        _of_schedule(names, sweep_every),
-        _of_sweeps_that_send_nothing(names, sweep_every),
-        *_of_cas(names, tuple(cas), limits, sweep_every),
-        *([_of_forwarding(names)] if central is not Central.NONE else []),
-        *(_of_hub(names) if central is Central.HUB else []),
+        *_watch_queues(names, limits),
+        *_watch_function(names, names.register_function, "register"),
+        *_watch_function(names, names.sweep_function, "sweep"),
+        *_watch_decisions(names),
+        _watch_schedule(names, sweep_every),
+        _watch_sweeps_that_send_nothing(names, sweep_every),
+        *_watch_cas(names, tuple(cas), limits, sweep_every),
+        *([_watch_forwarding(names)] if central is not Central.NONE else []),
+        *(_watch_hub(names) if central is Central.HUB else []),
     ]
 
 
 class StageAlarms(Construct):
-    """The alarms of one stage, all with the same action: to tell the fleet's SNS topic, when it has one."""
+    """The alarms of one stage; each publishes to the fleet's SNS topic, if there is one."""
 
     def __init__(
         self,
@@ -107,7 +106,7 @@ class StageAlarms(Construct):
         central: Central = Central.NONE,
     ) -> None:
         super().__init__(scope, construct_id)
-        actions = [filled(limits.topic, cdk.Stack.of(self))] if limits.topic else None
+        actions = [fill_placeholders(limits.topic, cdk.Stack.of(self))] if limits.topic else None
         self.names: list[str] = []
         for watch in watches(names, cas=cas, sweep_every=sweep_every, limits=limits, central=central):
             self.names.append(watch.name)
@@ -116,7 +115,7 @@ class StageAlarms(Construct):
                 watch.name,
                 alarm_name=watch.name,
                 alarm_description=f"{watch.meaning} What to do: docs/runbook.md#{watch.section}",
-                **_watched(watch),
+                **_metric_properties(watch),
                 comparison_operator=f"{'Less' if watch.below else 'Greater'}ThanOrEqualToThreshold",
                 threshold=watch.reaches,
                 evaluation_periods=watch.periods,
@@ -127,24 +126,24 @@ class StageAlarms(Construct):
             )
 
 
-def _of_queues(names: ResourceNames, limits: Alarms) -> list[Watch]:
+def _watch_queues(names: ResourceNames, limits: Alarms) -> list[Watch]:
     return [
         Watch(
             name=names.alarm("dead-letters"),
             meaning="Registrations that could not be read or failed ten times; each message says why in jitr_reason.",
-            metric=of_queue("ApproximateNumberOfMessagesVisible", names.dead_letter_queue),
+            metric=queue_metric("ApproximateNumberOfMessagesVisible", names.dead_letter_queue),
             statistic="Maximum",
         ),
         Watch(
             name=names.alarm("undelivered"),
             meaning="AWS IoT could not send events to the queue; each message names the failure.",
-            metric=of_queue("ApproximateNumberOfMessagesVisible", names.undelivered_queue),
+            metric=queue_metric("ApproximateNumberOfMessagesVisible", names.undelivered_queue),
             statistic="Maximum",
         ),
         Watch(
             name=names.alarm("backlog"),
             meaning="Devices wait to be activated: more arrive than activations_per_second lets through, or AWS fails.",
-            metric=of_queue("ApproximateAgeOfOldestMessage", names.registrations_queue),
+            metric=queue_metric("ApproximateAgeOfOldestMessage", names.registrations_queue),
             statistic="Maximum",
             reaches=limits.backlog,
             periods=3,
@@ -153,38 +152,38 @@ def _of_queues(names: ResourceNames, limits: Alarms) -> list[Watch]:
     ]
 
 
-def _of_function(names: ResourceNames, function: str, short: str) -> list[Watch]:
+def _watch_function(names: ResourceNames, function: str, short: str) -> list[Watch]:
     return [
         Watch(
             name=names.alarm(f"{short}-errors"),
             meaning=f"The function {function} failed as a whole: it could not start, or ran into its timeout.",
-            metric=of_function("Errors", function),
+            metric=function_metric("Errors", function),
         ),
         Watch(
             name=names.alarm(f"{short}-throttles"),
             meaning=f"The account's Lambda concurrency leaves {function} no room, for a quarter of an hour.",
-            metric=of_function("Throttles", function),
+            metric=function_metric("Throttles", function),
             periods=3,
             datapoints=3,
         ),
     ]
 
 
-def _of_decisions(names: ResourceNames) -> list[Watch]:
+def _watch_decisions(names: ResourceNames) -> list[Watch]:
     return [
         Watch(
             name=names.alarm("failures"),
             meaning="Registrations fail for a reason of the deployment or of jitr itself; the log has tracebacks.",
-            metric=emitted(names.fleet, FAILURES),
+            metric=jitr_metric(names.fleet, FAILURES),
             periods=3,
             datapoints=2,
         ),
         Watch(
             name=names.alarm("not-permitted"),
             meaning="AWS refuses calls of the functions: a permission or a key is missing. Devices wait.",
-            metric=emitted(names.fleet, NOT_PERMITTED),
+            metric=jitr_metric(names.fleet, NOT_PERMITTED),
             # One device that waits makes seven attempts in its first quarter of an hour, and as many each hour, when
-            # the sweep has sent it again. A single one is a permission that is on its way after a deployment.
+            # the sweep has sent it again. A single refusal is a permission that takes effect a moment later.
             reaches=3,
             seconds=15 * _MINUTES,
             periods=4,
@@ -192,49 +191,49 @@ def _of_decisions(names: ResourceNames) -> list[Watch]:
         ),
         Watch(
             name=names.alarm("contradictions"),
-            meaning="Events say something else than their certificates: somebody publishes to the rule who should not.",
-            metric=emitted(names.fleet, CONTRADICTIONS),
+            meaning="Events contradict their certificates: something other than AWS IoT publishes to the rule's topic.",
+            metric=jitr_metric(names.fleet, CONTRADICTIONS),
         ),
         Watch(
             name=names.alarm("disagreements"),
-            meaning="Certificates are ACTIVE that an operator had shut out; the sweep's log names them.",
-            metric=emitted(names.fleet, DISAGREEMENTS),
+            meaning="Certificates are ACTIVE that a verdict or an entry denies; the sweep's log names them.",
+            metric=jitr_metric(names.fleet, DISAGREEMENTS),
         ),
     ]
 
 
-def _of_forwarding(names: ResourceNames) -> Watch:
+def _watch_forwarding(names: ResourceNames) -> Watch:
     return Watch(
         name=names.alarm("unforwarded"),
-        meaning="Events could not be forwarded to the hub for a day, so its table lacks what they say.",
-        metric=of_queue("ApproximateNumberOfMessagesVisible", names.unforwarded_queue),
+        meaning="Events could not be forwarded to the hub for a day, so its table lacks them.",
+        metric=queue_metric("ApproximateNumberOfMessagesVisible", names.unforwarded_queue),
         statistic="Maximum",
     )
 
 
-def _of_hub(names: ResourceNames) -> list[Watch]:
+def _watch_hub(names: ResourceNames) -> list[Watch]:
     return [
         Watch(
             name=names.alarm("out-of-place"),
-            meaning="Devices became ACTIVE in accounts that are not theirs: `jitrctl fleet devices --out-of-place`.",
-            metric=emitted(names.fleet, OUT_OF_PLACE),
+            meaning="Devices became ACTIVE in accounts other than their own: `jitrctl fleet devices --out-of-place`.",
+            metric=jitr_metric(names.fleet, OUT_OF_PLACE),
         ),
         Watch(
             name=names.alarm("hub-dead-letters"),
-            meaning="Events that the hub could not take in ten times; its log says why.",
-            metric=of_queue("ApproximateNumberOfMessagesVisible", names.hub_dead_letter_queue),
+            meaning="Events that the hub failed to process ten times; its log says why.",
+            metric=queue_metric("ApproximateNumberOfMessagesVisible", names.hub_dead_letter_queue),
             statistic="Maximum",
         ),
-        *_of_function(names, names.hub_function, "hub"),
+        *_watch_function(names, names.hub_function, "hub"),
     ]
 
 
-def _of_schedule(names: ResourceNames, sweep_every: int) -> Watch:
-    """No sweep has finished for three times as long as it should take."""
+def _watch_schedule(names: ResourceNames, sweep_every: int) -> Watch:
+    """No sweep has finished in three intervals of its schedule."""
     return Watch(
         name=names.alarm("sweep-not-run"),
-        meaning="No sweep has finished in three intervals of its schedule, so lost events are not made up for.",
-        metric=emitted(names.fleet, SWEPT),
+        meaning="No sweep has finished in three intervals of its schedule, so lost events are not found.",
+        metric=jitr_metric(names.fleet, SWEPT),
         statistic="SampleCount",
         reaches=0,
         below=True,
@@ -245,12 +244,12 @@ def _of_schedule(names: ResourceNames, sweep_every: int) -> Watch:
     )
 
 
-def _of_sweeps_that_send_nothing(names: ResourceNames, sweep_every: int) -> Watch:
-    """Every sweep of two periods found the queue behind: held devices rest on sweeps that are free to send."""
+def _watch_sweeps_that_send_nothing(names: ResourceNames, sweep_every: int) -> Watch:
+    """Every sweep of two periods found the queue behind: held devices depend on sweeps that send."""
     return Watch(
         name=names.alarm("sweep-behind"),
         meaning="Sweeps send nothing, since the queue is behind: held devices and lost events wait.",
-        metric=emitted(names.fleet, SWEEP_BEHIND),
+        metric=jitr_metric(names.fleet, SWEEP_BEHIND),
         statistic="Minimum",
         seconds=_period_of(sweep_every),
         periods=2,
@@ -259,13 +258,13 @@ def _of_sweeps_that_send_nothing(names: ResourceNames, sweep_every: int) -> Watc
 
 
 def _period_of(sweep_every: int) -> int:
-    """An alarm's period in which a sweep says something, in seconds."""
+    """The alarm's period, in seconds, in which at least one sweep emits its metrics."""
     # Periods over a day are not allowed; those of an hour and more may make up a week, shorter ones a day.
     return min(math.ceil(sweep_every / _MINUTES) * _MINUTES, _DAY)
 
 
-def _watched(watch: Watch) -> dict[str, Any]:
-    """What an alarm watches: one metric by its name, or an expression over several."""
+def _metric_properties(watch: Watch) -> dict[str, Any]:
+    """An alarm's properties for what it watches: one metric, or an expression over several."""
     if not watch.others:
         return {
             "namespace": watch.metric.namespace,
@@ -294,9 +293,9 @@ def _watched(watch: Watch) -> dict[str, Any]:
     return {"metrics": [*queries, {"id": "worst", "expression": expression, "returnData": True}]}
 
 
-def _of_cas(names: ResourceNames, cas: tuple[str, ...], limits: Alarms, sweep_every: int) -> list[Watch]:
-    """Six alarms for each CA; for each ten, where there are many."""
-    each = [_of_ca(names, ca, limits, sweep_every) for ca in cas]
+def _watch_cas(names: ResourceNames, cas: tuple[str, ...], limits: Alarms, sweep_every: int) -> list[Watch]:
+    """Six alarms for each CA; if there are many CAs, for each ten of them."""
+    each = [_watch_ca(names, ca, limits, sweep_every) for ca in cas]
     if len(cas) <= MOST_CAS_WITH_ALARMS_OF_THEIR_OWN:
         return [watch for watches_ in each for watch in watches_]
     together = []
@@ -315,13 +314,13 @@ def _of_cas(names: ResourceNames, cas: tuple[str, ...], limits: Alarms, sweep_ev
     return together
 
 
-def _of_ca(names: ResourceNames, ca: str, limits: Alarms, sweep_every: int) -> list[Watch]:
+def _watch_ca(names: ResourceNames, ca: str, limits: Alarms, sweep_every: int) -> list[Watch]:
     rule = names.rule(ca)
     return [
         Watch(
             name=names.alarm("rules-refuse-many", ca),
-            meaning=f"So many devices of CA {ca} are refused for its rules that further ones are held: wrong rules?",
-            metric=emitted(names.fleet, RULES_REFUSE_MANY, ca=ca),
+            meaning=f"The rules of CA {ca} refuse so many devices that further ones are held: are the rules wrong?",
+            metric=jitr_metric(names.fleet, RULES_REFUSE_MANY, ca=ca),
             statistic="Maximum",
             # Every sweep says whether the brake is on; in between, each device that it holds does.
             seconds=_period_of(sweep_every),
@@ -330,18 +329,18 @@ def _of_ca(names: ResourceNames, ca: str, limits: Alarms, sweep_every: int) -> l
         Watch(
             name=names.alarm("rejections", ca),
             meaning=f"Devices of CA {ca} were rejected in three quarters of an hour: wrong rules, or a wrong batch.",
-            metric=emitted(names.fleet, REJECTED_SHARE, ca=ca),
+            metric=jitr_metric(names.fleet, REJECTED_SHARE, ca=ca),
             statistic="Average",
             reaches=limits.rejection_rate,
             seconds=15 * _MINUTES,
             periods=4,
-            # A single odd device in a quiet hour is no reason to wake anybody.
+            # A single rejected device in a quiet hour is no reason for an alarm.
             datapoints=3,
         ),
         Watch(
             name=names.alarm("ca-expiring", ca),
-            meaning=f"The certificate of CA {ca} ends soon: register its successor, and issue from that.",
-            metric=emitted(names.fleet, CA_DAYS_LEFT, ca=ca),
+            meaning=f"The certificate of CA {ca} expires soon: register its successor, and issue from that.",
+            metric=jitr_metric(names.fleet, CA_DAYS_LEFT, ca=ca),
             statistic="Minimum",
             reaches=limits.ca_expiry / _DAY,
             below=True,
@@ -351,16 +350,16 @@ def _of_ca(names: ResourceNames, ca: str, limits: Alarms, sweep_every: int) -> l
         Watch(
             name=names.alarm("rule-failures", ca),
             meaning=f"The rule of CA {ca} could not send an event to the queue; see {names.undelivered_queue}.",
-            metric=of_rule("Failure", rule),
+            metric=rule_metric("Failure", rule),
         ),
         Watch(
             name=names.alarm("rule-losses", ca),
-            meaning=f"The rule of CA {ca} could reach neither queue: the sweep has to find the devices.",
-            metric=of_rule("ErrorActionFailure", rule),
+            meaning=f"The rule of CA {ca} could send to neither queue: the sweep has to find the devices.",
+            metric=rule_metric("ErrorActionFailure", rule),
         ),
         Watch(
             name=names.alarm("rule-throttled", ca),
             meaning=f"AWS IoT drops events of CA {ca}, since the account's rules run too often.",
-            metric=of_rule("RuleMessageThrottled", rule),
+            metric=rule_metric("RuleMessageThrottled", rule),
         ),
     ]

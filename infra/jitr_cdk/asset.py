@@ -1,10 +1,10 @@
-"""The two things that Lambda gets: the function's directory, and the layer with its dependencies.
+"""Builds the two assets for Lambda: the directory of the functions, and the layer with their dependencies.
 
-Both are built before `Code.from_asset` sees them, without Docker and without the network: CDK's own bundling caches by
-source path and options, so two stages would get the first one's rules. The layer is the same for all functions and
-stages of a target and is built once; a function directory is the source plus that stage's rules.json, and small.
+Both are built before `Code.from_asset`, without Docker and without the network: CDK's own bundling caches by source
+path and options, so two stages would get the first one's rules. The layer is the same for all functions and stages of a
+target, and is built once; a function's directory is the source and the stage's rules.json.
 
-Asset hashes are computed from what goes in (sources, rules, wheels, target), not from what comes out, so that neither a
+Asset hashes are computed from the inputs (sources, rules, wheels, target), not from the result, so that neither a
 `__pycache__` nor a file time makes a new version.
 """
 
@@ -43,14 +43,14 @@ class Asset:
     hash: str
 
     def code(self) -> lambda_.Code:
-        # With a custom hash CDK copies the directory to cdk.out/asset.<hash> and looks no further.
+        # With a custom hash CDK copies the directory to cdk.out/asset.<hash>, and does not hash it.
         return lambda_.Code.from_asset(str(self.directory), asset_hash=self.hash)
 
 
 def function_asset(rules: Rules, target: Target, more: Mapping[str, str] = MappingProxyType({})) -> Asset:
-    """functions/ as it will stand under /var/task, with the stage's rules.json beside the package.
+    """functions/ as it will be under /var/task, with the stage's rules.json beside the package.
 
-    `more` are other files that stand there: name → text.
+    `more` are other files there: name → text.
     """
     sources = sorted(path for path in FUNCTIONS.rglob("*.py") if path.is_file())
     beside = {RULES_FILE: rules.to_json(), **more}
@@ -58,36 +58,36 @@ def function_asset(rules: Rules, target: Target, more: Mapping[str, str] = Mappi
     key = _hash(
         [*parts, *(part.encode() for one in sorted(beside.items()) for part in one), _byte_code(target).encode()]
     )
-    return Asset(_built(f"function-{key}", target, lambda out: _fill_function(out, sources, beside)), key)
+    return Asset(_build(f"function-{key}", target, lambda out: _fill_function(out, sources, beside)), key)
 
 
 def layer_asset(target: Target) -> Asset:
-    """The functions' dependencies, installed from the wheels that `make wheels` fetched for the target.
+    """The functions' dependencies, unpacked from the wheels that `make wheels` fetched for the target.
 
-    Raises AssetError when they were not fetched.
+    Raises AssetError when there are none.
     """
     wheels = sorted((WHEELS / target.wheels).glob("*.whl"))
     if not wheels:
         raise AssetError(f"no wheels in {WHEELS / target.wheels}: run `make wheels` once, with the network")
     key = _hash([target.wheels.encode(), *(wheel.name.encode() for wheel in wheels), _byte_code(target).encode()])
-    return Asset(_built(f"layer-{key}", target, lambda out: _fill_layer(out, wheels)), key)
+    return Asset(_build(f"layer-{key}", target, lambda out: _fill_layer(out, wheels)), key)
 
 
-def uncompiled(target: Target) -> str | None:
-    """What to tell whoever builds assets without byte-code, or None when they have it."""
+def explain_missing_byte_code(target: Target) -> str | None:
+    """The warning that the assets are built without byte-code; None if they have it."""
     if _byte_code(target):
         return None
     ours = f"python{sys.version_info.major}.{sys.version_info.minor}"
     return (
-        f"this is {ours}, so the functions go without byte-code for {target.runtime.name}: everything works, but each "
-        f"cold start compiles what it imports, some 0.3 s; `make PYTHON={target.runtime.name} setup` would change that"
+        f"this is {ours}, so the functions have no byte-code for {target.runtime.name}: everything works, but each "
+        f"cold start compiles what it imports, some 0.3 s; `make PYTHON={target.runtime.name} setup` avoids that"
     )
 
 
 def _byte_code(target: Target) -> str:
-    """Which interpreter's byte-code the asset holds: ours, where it is the target's, else none.
+    """The interpreter whose byte-code the asset holds: this one, if it is the target's; else the empty string.
 
-    Without it every cold start compiles what it imports, since /var/task and /opt are read-only: some 0.3 s.
+    Without byte-code every cold start compiles what it imports, since /var/task and /opt are read-only: some 0.3 s.
     """
     ours = f"python{sys.version_info.major}.{sys.version_info.minor}"
     return ours if target.runtime.name == ours else ""
@@ -103,9 +103,9 @@ def _fill_function(out: Path, sources: Iterable[Path], beside: Mapping[str, str]
 
 
 def _fill_layer(out: Path, wheels: Iterable[Path]) -> None:
-    """Unpack wheels, which is all that installing them means when they bring modules only.
+    """Unpack wheels; that is the same as installing them, since they hold only modules.
 
-    pip would do it too, after a look at every tag and with scripts and byte-code of its own interpreter.
+    pip would check every tag, and add scripts and byte-code of its own interpreter.
     """
     for wheel in wheels:
         with zipfile.ZipFile(wheel) as archive:
@@ -116,8 +116,8 @@ def _fill_layer(out: Path, wheels: Iterable[Path]) -> None:
             archive.extractall(out / "python", [name for name in names if ".data/" not in name])
 
 
-def _built(name: str, target: Target, fill: Callable[[Path], None]) -> Path:
-    """Build into a temporary directory and move it into place, so that a directory that is there is whole."""
+def _build(name: str, target: Target, fill: Callable[[Path], None]) -> Path:
+    """Build into a temporary directory and move it into place, so that a directory that exists is complete."""
     directory = BUILD / name
     if directory.is_dir():
         return directory
@@ -127,7 +127,7 @@ def _built(name: str, target: Target, fill: Callable[[Path], None]) -> Path:
         out.mkdir()
         fill(out)
         if _byte_code(target):
-            # The CDK CLI dates every zip entry 1980, so byte-code that is checked against times would be stale.
+            # The CDK CLI dates every zip entry 1980, so byte-code that is checked by file times would be stale.
             mode = PycInvalidationMode.UNCHECKED_HASH
             compileall.compile_dir(out, quiet=1, force=True, invalidation_mode=mode, stripdir=str(out))
         try:

@@ -1,9 +1,9 @@
-"""A CA that the stack registers in AWS IoT, where the fleet file says so.
+"""Registers a CA in AWS IoT by the stack, if the fleet file says so.
 
-Mode and verification certificate are create-only: CloudFormation would register the same CA a second time, which AWS
-IoT refuses in the middle of an update. So both are parameters, which the CDK CLI hands on from one update to the next:
-a mode that is no longer allowed is refused before CloudFormation touches anything, with what to do instead, and a
-verification certificate that was renewed, which AWS IoT asks for at the registration alone, changes nothing.
+Mode and verification certificate are create-only: for a change CloudFormation would register the same CA a second time,
+which AWS IoT refuses in the middle of an update. So both are parameters, whose values the CDK CLI keeps from one update
+to the next. A changed mode is refused before CloudFormation changes anything, with a message that says what to do. A
+renewed verification certificate changes nothing, since AWS IoT needs it only for the registration.
 """
 
 from collections.abc import Iterable
@@ -17,17 +17,16 @@ from jitr_fleet.model import CaDeployment
 
 
 class RegisteredCa(Construct):
-    """The registration of one CA, kept when the stack goes: with it, its devices' certificates would go astray.
+    """The registration of one CA. It is kept when the stack is deleted, since its devices' certificates need it.
 
-    `after` is everything else that can fail. A CA that is kept whatever happens would stand in the way of a second try,
-    so one whose creation is rolled back is deleted; since they are made last of all, only another new CA of the same
-    operation can have that done.
+    `after` is everything else that can fail. A CA whose creation is rolled back is deleted, so that the next deployment
+    can register it. CAs are made last, so only another new CA in the same deployment can cause that rollback.
     """
 
     def __init__(self, scope: Construct, *, registration: CaDeployment, after: Iterable[IDependable]) -> None:
         ca, mode = registration.ca, registration.mode.value
-        # By the certificate alone: another one is another CA, with parameters of its own, whatever its name, and the
-        # same one under another name must not be registered a second time.
+        # Named by the certificate: another certificate is another CA, with its own parameters, and the same one under
+        # another name must not be registered a second time.
         super().__init__(scope, f"Ca-{ca.certificate_id[:16]}")
         allowed = cdk.CfnParameter(
             self,
@@ -58,5 +57,5 @@ class RegisteredCa(Construct):
             auto_registration_status="ENABLE",
         )
         certificate.apply_removal_policy(cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
-        # A device may knock the moment that the CA is there.
+        # A device may connect as soon as the CA is registered.
         certificate.node.add_dependency(*after)

@@ -1,4 +1,4 @@
-"""The bucket that CRLs are published in: one object for each CA, every version of it kept for a while."""
+"""Defines the bucket for CRLs: one object per CA; old versions are kept for 90 days."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -25,7 +25,7 @@ class CrlBucket(Construct):
             versioned=True,
             encryption=key.of_bucket,
             encryption_key=key.key,
-            # One data key for many objects, so that a read asks KMS once in a while.
+            # One data key for many objects, so that reads make few calls of KMS.
             bucket_key_enabled=key.key is not None,
             enforce_ssl=target.tls_only,
             minimum_tls_version=1.2 if target.tls_only else None,
@@ -38,19 +38,19 @@ class CrlBucket(Construct):
                     abort_incomplete_multipart_upload_after=cdk.Duration.days(1),
                 )
             ],
-            # Kept when the stack goes, but not after a first deployment that failed: its name would block the next.
+            # It outlives the stack, except after a failed first deployment: its name would block the next.
             removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
 
-        acknowledge(self.bucket, "S1", "what is in it is public, and every version of it is kept")
+        acknowledge(self.bucket, "S1", "CRLs are public, and old versions are kept")
         self.objects = self.bucket.arn_for_objects(f"{FOLDER}/*")
 
-    def reading(self) -> list[iam.PolicyStatement]:
-        """What a function needs to read CRLs.
+    def read_statements(self) -> list[iam.PolicyStatement]:
+        """The statements with which a function may read CRLs.
 
-        S3 says that an object is not there only to those who may list the bucket, and denies access to all others,
-        which could mean anything; which CAs have published a CRL is no secret. The condition key `s3:prefix` is not in
-        a GetObject's context, so the list cannot be narrowed for it; nothing else is in the bucket.
+        Without ListBucket S3 answers "access denied" for an object that does not exist, which could have other causes.
+        Which CAs have published a CRL is no secret. The condition key `s3:prefix` is not in a GetObject's context, so
+        the list cannot be narrowed; the bucket holds nothing else.
         """
         return [
             iam.PolicyStatement(sid="ReadCrls", actions=["s3:GetObject"], resources=[self.objects]),

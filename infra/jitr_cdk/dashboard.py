@@ -1,7 +1,7 @@
-"""A dashboard for each stage: how registration is going, at a glance.
+"""Defines the dashboard of a stage.
 
-First whether anything is wrong (the alarms), then how many devices came in, wait and were refused, then why, how fast,
-and what is left of AWS's quotas.
+From top to bottom: the alarms; how many devices were activated, rejected and wait; the reasons; the backlog and the
+calls against the allowed rate; the sweep, the CAs' expiry and the functions' durations.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,7 +25,7 @@ from jitr.telemetry import (
     THROTTLES,
     WAITING,
 )
-from jitr_cdk.metrics import emitted, of_function, of_queue
+from jitr_cdk.metrics import function_metric, jitr_metric, queue_metric
 from jitr_fleet.resources import ResourceNames
 
 _WIDTH = 24
@@ -61,7 +61,7 @@ class StageDashboard(Construct):
             self,
             "Dashboard",
             dashboard_name=names.dashboard(stack.region),
-            dashboard_body=stack.to_json_string({"start": "-PT24H", "widgets": _laid_out(rows, stack.region)}),
+            dashboard_body=stack.to_json_string({"start": "-PT24H", "widgets": _lay_out(rows, stack.region)}),
         )
 
 
@@ -70,17 +70,17 @@ def _rows(names: ResourceNames, cas: Sequence[str], alarms: list[str], rate: flo
     fleet = names.fleet
 
     def by_ca(metric: str, stat: str, label: str = "") -> list[list[object]]:
-        return [emitted(fleet, metric, ca=ca).of_widget(stat=stat, label=f"{label} {ca}".strip()) for ca in cas]
+        return [jitr_metric(fleet, metric, ca=ca).of_widget(stat=stat, label=f"{label} {ca}".strip()) for ca in cas]
 
     def outcome(metric: str) -> list[list[object]]:
-        """By CA, and of certificates of which no CA is known."""
-        return [emitted(fleet, metric, ca=ca).of_widget(stat="Sum", label=f"{metric} {ca}") for ca in (*cas, NO_CA)]
+        """By CA, and for certificates of an unknown CA."""
+        return [jitr_metric(fleet, metric, ca=ca).of_widget(stat="Sum", label=f"{metric} {ca}") for ca in (*cas, NO_CA)]
 
     def calls(operation: str) -> list[object]:
-        return emitted(fleet, CALLS_OF[operation]).of_widget(stat="Sum", label=operation)
+        return jitr_metric(fleet, CALLS_OF[operation]).of_widget(stat="Sum", label=operation)
 
     def queued(metric: str, label: str, queue: str = names.registrations_queue) -> list[object]:
-        return of_queue(metric, queue).of_widget(stat="Maximum", label=label)
+        return queue_metric(metric, queue).of_widget(stat="Maximum", label=label)
 
     alarm_widgets = [
         {"type": "alarm", "properties": {"title": f"jitr {fleet}: what is wrong", "alarms": alarms[at : at + _ALARMS]}}
@@ -96,10 +96,10 @@ def _rows(names: ResourceNames, cas: Sequence[str], alarms: list[str], rate: flo
                 _total("Rejected", outcome("Rejected")),
                 _latest(
                     "Waiting for longer than they should",
-                    # The sweep knows the CA of those that were decided on, and of no others.
+                    # The sweep knows the CA only of those that were decided on.
                     [
                         *by_ca(WAITING, "Maximum"),
-                        emitted(fleet, WAITING, ca=NO_CA).of_widget(stat="Maximum", label=NO_CA),
+                        jitr_metric(fleet, WAITING, ca=NO_CA).of_widget(stat="Maximum", label=NO_CA),
                     ],
                 ),
                 _latest(
@@ -124,7 +124,7 @@ def _rows(names: ResourceNames, cas: Sequence[str], alarms: list[str], rate: flo
                 ),
             ],
         ),
-        (7, [_why(names, "rejected"), _why(names, "held")]),
+        (7, [_reasons(names, "rejected"), _reasons(names, "held")]),
         (
             6,
             [
@@ -140,7 +140,7 @@ def _rows(names: ResourceNames, cas: Sequence[str], alarms: list[str], rate: flo
                 _series(
                     "Trouble",
                     [
-                        emitted(fleet, metric).of_widget(stat="Sum", label=label)
+                        jitr_metric(fleet, metric).of_widget(stat="Sum", label=label)
                         for metric, label in (
                             (THROTTLES, "throttled calls"),
                             (PUT_OFF, "put off"),
@@ -155,12 +155,12 @@ def _rows(names: ResourceNames, cas: Sequence[str], alarms: list[str], rate: flo
         (
             6,
             [
-                _series("Sent again by the sweep", [emitted(fleet, SWEPT).of_widget(stat="Sum", label="sent")]),
+                _series("Sent again by the sweep", [jitr_metric(fleet, SWEPT).of_widget(stat="Sum", label="sent")]),
                 _series("Days until a CA expires", by_ca(CA_DAYS_LEFT, "Minimum"), least=0),
                 _series(
                     "Duration in milliseconds",
                     [
-                        of_function("Duration", function).of_widget(stat="p99", label=label)
+                        function_metric("Duration", function).of_widget(stat="p99", label=label)
                         for function, label in (
                             (names.register_function, "register, p99"),
                             (names.sweep_function, "sweep, p99"),
@@ -200,7 +200,7 @@ def _widget(title: str, metrics: list[list[object]], **options: Any) -> Widget:
     return {"type": "metric", "properties": {"title": title, "metrics": metrics, "period": 300, **options}}
 
 
-def _why(names: ResourceNames, outcome: str) -> Widget:
+def _reasons(names: ResourceNames, outcome: str) -> Widget:
     """The reasons of one outcome, from the function's log."""
     query = (
         f"SOURCE '{names.log_group(names.register_function)}' | filter outcome = '{outcome}' "
@@ -210,7 +210,7 @@ def _why(names: ResourceNames, outcome: str) -> Widget:
     return {"type": "log", "properties": {"title": f"Why {outcome}", "query": query, "view": "table"}}
 
 
-def _laid_out(rows: list[tuple[int, list[Widget]]], region: str) -> list[Widget]:
+def _lay_out(rows: list[tuple[int, list[Widget]]], region: str) -> list[Widget]:
     """Rows from top to bottom, in each the widgets of one width."""
     widgets, y = [], 0
     for height, row in rows:

@@ -1,4 +1,4 @@
-"""The IoT policy that a CA's devices share: the fleet's file, with the stack's partition, Region and account put in."""
+"""Defines the IoT policy of a CA's devices: the fleet's file, with the stack's partition, Region and account."""
 
 import json
 
@@ -6,7 +6,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_iot as iot
 from constructs import Construct
 
-from jitr_cdk.placeholders import filled
+from jitr_cdk.placeholders import fill_placeholders
 
 
 class DevicePolicy(Construct):
@@ -14,7 +14,7 @@ class DevicePolicy(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, policy_name: str, document: str) -> None:
         super().__init__(scope, construct_id)
-        document = filled(document, cdk.Stack.of(self))
+        document = fill_placeholders(document, cdk.Stack.of(self))
         policy = iot.CfnPolicy(self, "Policy", policy_name=policy_name, policy_document=json.loads(document))
-        # Attached to every device: deleting it with the stack would fail, or cut the fleet off.
+        # It is attached to every device: deleting it with the stack would fail, or disconnect the fleet.
         policy.apply_removal_policy(cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)

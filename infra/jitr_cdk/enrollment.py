@@ -1,9 +1,9 @@
-"""The enrollment table: which devices the fleet expects and which it denies, kept whatever becomes of the stack.
+"""Defines the enrollment table, with the devices that the fleet expects and denies; it outlives the stack.
 
-A stack that is deployed anew must not start with an empty deny-list. So the table has a fixed name and is never deleted
-with its stack: a second deployment finds the name taken and fails, instead of starting with an empty one, until
-`cdk import` takes the table over (docs/enrollment.md). It is made after everything whose name can be taken, so that a
-first deployment that fails for such a reason has not left one behind.
+A stack that is deployed again must not start with an empty deny-list. So the table has a fixed name and is never
+deleted with its stack: a second deployment fails because the name exists, until `cdk import` takes the table over
+(docs/enrollment.md). It is made after every resource whose name may exist already, so that a first deployment that
+fails for such a reason leaves no table behind.
 """
 
 from aws_cdk import RemovalPolicy
@@ -33,10 +33,10 @@ class EnrollmentList(Construct):
             removal_policy=RemovalPolicy.RETAIN,
         )
 
-    def reading(self, *actions: str) -> iam.PolicyStatement:
-        """What lets a function read it."""
+    def read_statement(self, *actions: str) -> iam.PolicyStatement:
+        """The statement that allows a function to read the table."""
         return iam.PolicyStatement(sid="ReadEnrollment", actions=list(actions), resources=[self.table.table_arn])
 
     def make_after(self, *others: IDependable) -> None:
-        """Make the table only once these are made."""
+        """Make the table after these."""
         self.table.node.add_dependency(*others)

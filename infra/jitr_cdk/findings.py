@@ -1,6 +1,6 @@
-"""cdk-nag's findings that are meant as they are: each recorded at its construct, with the reason.
+"""Acknowledges findings of cdk-nag at their constructs, each with the reason.
 
-`make synth` and the tests run the AwsSolutions pack; a finding that is not here fails both.
+`make synth` and the tests run the AwsSolutions pack; a finding that is not acknowledged fails both.
 """
 
 from collections.abc import Mapping
@@ -21,10 +21,10 @@ def acknowledge_wildcards(role: IConstruct, wildcards: Mapping[str, str]) -> Non
     """Record why a role's statements name these resources: ARN with a wildcard → why there is nothing narrower."""
     stack = cdk.Stack.of(role)
     for arn, why in wildcards.items():
-        acknowledge(role, f"IAM5[Resource::{_as_written(stack.resolve(arn))}]", why)
+        acknowledge(role, f"IAM5[Resource::{_format_arn(stack.resolve(arn))}]", why)
 
 
-def _as_written(value: Any) -> str:
+def _format_arn(value: Any) -> str:
     """A resolved ARN as cdk-nag writes it: references in angle brackets."""
     match value:
         case {"Ref": name}:
@@ -32,6 +32,6 @@ def _as_written(value: Any) -> str:
         case {"Fn::GetAtt": [name, attribute]}:
             return f"<{name}.{attribute}>"
         case {"Fn::Join": [glue, parts]}:
-            return str(glue).join(map(_as_written, parts))
+            return str(glue).join(map(_format_arn, parts))
         case _:
             return str(value)

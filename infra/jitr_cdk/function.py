@@ -1,4 +1,4 @@
-"""One Lambda function of jitr: its log group, role, layer, runtime and environment, the same way for each."""
+"""Defines a Lambda function of jitr with its log group, role, layer, runtime and environment; the same for all."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,13 +16,13 @@ from jitr_fleet.resources import LIVE
 
 
 class JitrFunction(Construct):
-    """A function whose role holds the given statements, and writing its own log, and nothing else.
+    """A function whose role has the given statements, and may write the function's own log.
 
-    `wildcards` says why: each resource of the statements that holds one, and why AWS leaves nothing narrower.
-    `key_actions` are what it does with the stage's own key, where there is one.
+    `wildcards` has each resource of the statements with a wildcard, and the reason why nothing narrower is possible.
+    `key_actions` are its actions with the stage's own key, if there is one.
 
-    `live` is what events are to be sent to: the function, or the alias of its published version where it starts from a
-    snapshot, which Lambda takes of published versions alone.
+    `live` is the target for events: the function, or with a snapshot the alias of its published version, since Lambda
+    makes snapshots only of published versions.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class JitrFunction(Construct):
             handler=handler,
             code=code.code(),
             layers=[layer],
-            # CDK adds grants to a role as it sees uses; ours is complete, and stays what is written above.
+            # CDK would add grants to the role; the statements above are complete.
             role=role.without_policy_updates(),
             timeout=timeout,
             memory_size=512,
@@ -88,7 +88,7 @@ class JitrFunction(Construct):
         )
         self.live: lambda_.IFunction = self.function
         if snap_start:
-            # CDK looks at the function alone, and at its layers only by a flag of cdk.json; a version is of both.
+            # CDK makes a new version only when the function changes; the version has to follow the layer too.
             self.function.invalidate_version_based_on(layer_asset(target).hash)
             self.live = lambda_.Alias(self, "Live", alias_name=LIVE, version=self.function.current_version)
         acknowledge(

@@ -1,4 +1,4 @@
-"""The central view: every stage forwards its events to one account, where one table holds which device lives where.
+"""Defines the central view: every stage forwards its events to one stage, whose table has the accounts of each device.
 
 default bus of each stage ──► bus of the hub ──► queue ──► function `hub` ──► table
         └─ unforwarded                              └─ dead letters   └─ `Device Out Of Place`
@@ -30,13 +30,13 @@ from jitr_fleet.resources import ResourceNames
 
 _FUNCTION_TIMEOUT = cdk.Duration.seconds(60)
 _RECEIVES = 10
-_CONCURRENCY = 2  # the least that SQS allows; a table's item is written by whoever is first
-# `Device Out Of Place` is not among them: what the hub says would come back to it.
+_CONCURRENCY = 2  # the least that Lambda allows for SQS; writes to the table are conditional
+# `Device Out Of Place` is not among them: the hub would receive its own events.
 _FORWARDED = sorted({*DETAIL_TYPES.values(), DUPLICATE_DETAIL_TYPE, VERDICT_DETAIL_TYPE})
 
 
 class Forwarding(Construct):
-    """In every stage: a rule that sends jitr's events to the hub's bus, and a queue for what it could not send."""
+    """In every stage: a rule that sends jitr's events to the hub's bus, and a queue for events that fail."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, names: ResourceNames, hub: HubPlace, key: StageKey, target: Target
@@ -46,7 +46,7 @@ class Forwarding(Construct):
         unforwarded = make_queue(
             self, "Unforwarded", names.unforwarded_queue, days=14, key=key, tls_only=target.tls_only
         )
-        acknowledge(unforwarded, "SQS3", "it is where events end that could not be forwarded; an alarm watches it")
+        acknowledge(unforwarded, "SQS3", "it is itself for events that could not be forwarded; an alarm watches it")
         bus = stack.format_arn(
             service="events", region=hub.region, account=hub.account_id, resource=f"event-bus/{names.hub_bus}"
         )
@@ -87,11 +87,11 @@ class Forwarding(Construct):
                 )
             ],
         )
-        _let_events_send(unforwarded, rule_arn)
+        _allow_events_to_send(unforwarded, rule_arn)
 
 
 class HubResources(Construct):
-    """In one stage: the bus that all stages forward to, and what becomes of the events."""
+    """In one stage: the bus that all stages forward to, and the queue, function and table for the events."""
 
     def __init__(
         self,
@@ -127,13 +127,13 @@ class HubResources(Construct):
             self,
             "Rule",
             name=names.hub_rule,
-            description=f"Events of the fleet {names.fleet} to what keeps its central view",
+            description=f"Events of the fleet {names.fleet} to the queue of its central view",
             event_bus_name=names.hub_bus,
             event_pattern={"source": [EVENT_SOURCE], "detail-type": _FORWARDED},
             targets=[events.CfnRule.TargetProperty(id="queue", arn=queue.queue_arn)],
         )
         rule.node.add_dependency(self.bus)
-        _let_events_send(queue, rule_arn)
+        _allow_events_to_send(queue, rule_arn)
         table = self._table(names, key)
         function = JitrFunction(
             self,
@@ -153,7 +153,7 @@ class HubResources(Construct):
                     actions=["dynamodb:GetItem", "dynamodb:UpdateItem"],
                     resources=[table.table_arn],
                 ),
-                enrollment.reading("dynamodb:BatchGetItem"),
+                enrollment.read_statement("dynamodb:BatchGetItem"),
                 iam.PolicyStatement(
                     sid="TakeEvents",
                     actions=["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
@@ -178,10 +178,10 @@ class HubResources(Construct):
         )
 
     def _bus(self, names: ResourceNames, account_ids: Sequence[str], organization: str | None, target: Target) -> None:
-        """The bus, and who may send to it.
+        """Make the bus, and the policy that says who may send to it.
 
-        A bus's policy holds 10,240 characters, some 300 accounts. An organization is one line, whatever it holds; the
-        function then refuses the accounts that are not the fleet's.
+        A bus's policy holds 10,240 characters, some 300 accounts. An organization takes one line; the function then
+        refuses events of accounts that are not in the fleet.
         """
         self.bus = events.CfnEventBus(self, "Bus", name=names.hub_bus)
         if LocalDifference.NO_BUS_POLICY in target.differences:
@@ -213,7 +213,7 @@ class HubResources(Construct):
         policy.node.add_dependency(self.bus)
 
     def _table(self, names: ResourceNames, key: StageKey) -> dynamodb.TableV2:
-        """Kept when the stack goes, but not after a first deployment that failed: its name would block the next."""
+        """Make the table; it outlives the stack, but not a failed first deployment: its name would block the next."""
         return dynamodb.TableV2(
             self,
             "Table",
@@ -221,7 +221,7 @@ class HubResources(Construct):
             partition_key=dynamodb.Attribute(name="id", type=dynamodb.AttributeType.STRING),
             sort_key=dynamodb.Attribute(name="place", type=dynamodb.AttributeType.STRING),
             global_secondary_indexes=[
-                # Sparse: only who is out of place has its key, so nothing is scanned to find them.
+                # Sparse: only devices that are out of place have its key, so no scan is needed.
                 dynamodb.GlobalSecondaryIndexPropsV2(
                     index_name=OUT_OF_PLACE_INDEX,
                     partition_key=dynamodb.Attribute(name="out_of_place", type=dynamodb.AttributeType.STRING),
@@ -237,8 +237,8 @@ class HubResources(Construct):
         )
 
 
-def _let_events_send(queue: sqs.Queue, rule_arn: str) -> None:
-    """EventBridge may send for this one rule (EventBridge user guide, "Amazon SQS permissions")."""
+def _allow_events_to_send(queue: sqs.Queue, rule_arn: str) -> None:
+    """Allow EventBridge to send to the queue for this rule (EventBridge user guide, "Amazon SQS permissions")."""
     queue.add_to_resource_policy(
         iam.PolicyStatement(
             sid="TheRuleSends",

@@ -1,8 +1,8 @@
-"""The log level of AWS IoT itself, one setting for an account and Region, where the fleet file asks for it.
+"""Sets the log level of AWS IoT itself, one setting per account and Region, if the fleet file has it.
 
-Nothing of it is kept: CloudFormation makes it only where AWS IoT logs nothing yet, so what a stack left behind would be
-in the way of the next one, and would write with a role that nobody has a use for any more. When the stack goes, or the
-choice, AWS IoT logs nothing again; what it wrote stays.
+The setting is deleted with the stack: CloudFormation makes it only if AWS IoT logs nothing yet, so one that a stack
+left behind would block the next stack, and would write with an unused role. When the stack or the key of the fleet file
+is removed, AWS IoT logs nothing again; the log that it wrote stays.
 """
 
 import aws_cdk as cdk

@@ -1,7 +1,7 @@
-"""The metrics that alarms and widgets name, each with exactly the dimensions under which it is emitted.
+"""Makes the metrics that alarms and widgets use, each with exactly the dimensions under which it is emitted.
 
-CloudWatch takes any name: an alarm on a metric that nobody emits stays silent for ever. So a Metric is only made here,
-from the functions' own names and what AWS documents, and a test compares every template with the two.
+CloudWatch accepts any name: an alarm on a metric that is never emitted never fires. So a Metric is made only here, from
+the functions' own names and the names that AWS documents, and a test compares every template with both.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from jitr.telemetry import BY_CA, METRIC_NAMES, METRICS_NAMESPACE, NO_CA
 
-# AWS's metrics that we name: namespace, name → names of the dimensions. Sources: AWS IoT guide, "AWS IoT metrics and
+# AWS's metrics that are used: namespace, name → names of the dimensions. Sources: AWS IoT guide, "AWS IoT metrics and
 # dimensions"; SQS guide, "Available CloudWatch metrics for Amazon SQS"; Lambda guide, "Types of metrics".
 AWS_METRICS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): ("QueueName",),
@@ -34,13 +34,13 @@ class Metric:
     dimensions: tuple[tuple[str, str], ...]
 
     def of_widget(self, **options: object) -> list[object]:
-        """As a dashboard's body writes it, with rendering options such as stat and label."""
+        """The metric in the form of a dashboard's body, with rendering options such as stat and label."""
         flat = [part for dimension in self.dimensions for part in dimension]
         return [self.namespace, self.name, *flat, options]
 
 
-def emitted(fleet: str, name: str, *, ca: str | None = None) -> Metric:
-    """A metric of the functions; `ca` is the CA's name, or NO_CA, for those that are of one, and None for the others.
+def jitr_metric(fleet: str, name: str, *, ca: str | None = None) -> Metric:
+    """A metric of jitr's functions; `ca` is the CA's name or NO_CA for metrics by CA, None for all others.
 
     Raises ValueError when the functions emit no such metric.
     """
@@ -49,19 +49,19 @@ def emitted(fleet: str, name: str, *, ca: str | None = None) -> Metric:
     return Metric(METRICS_NAMESPACE, name, (("fleet", fleet), ("ca", ca or NO_CA)))
 
 
-def of_queue(name: str, queue: str) -> Metric:
-    return _of_aws("AWS/SQS", name, queue)
+def queue_metric(name: str, queue: str) -> Metric:
+    return _aws_metric("AWS/SQS", name, queue)
 
 
-def of_function(name: str, function: str) -> Metric:
-    return _of_aws("AWS/Lambda", name, function)
+def function_metric(name: str, function: str) -> Metric:
+    return _aws_metric("AWS/Lambda", name, function)
 
 
-def of_rule(name: str, rule: str) -> Metric:
+def rule_metric(name: str, rule: str) -> Metric:
     """A metric of a topic rule or of its actions, which all send to SQS."""
     values = (rule, _SQS_ACTION)[: len(AWS_METRICS["AWS/IoT", name])]
-    return _of_aws("AWS/IoT", name, *values)
+    return _aws_metric("AWS/IoT", name, *values)
 
 
-def _of_aws(namespace: str, name: str, *values: str) -> Metric:
+def _aws_metric(namespace: str, name: str, *values: str) -> Metric:
     return Metric(namespace, name, tuple(zip(AWS_METRICS[namespace, name], values, strict=True)))

@@ -1,4 +1,4 @@
-"""A stage's queues: encrypted, and kept for so many days."""
+"""Makes the queues of a stage, all encrypted."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_sqs as sqs
@@ -18,7 +18,7 @@ def make_queue(
     visibility_timeout: cdk.Duration | None = None,
     dead_letter_queue: sqs.DeadLetterQueue | None = None,
 ) -> sqs.Queue:
-    """A queue whose messages are kept for `days`, in the fleet's own key if it has one."""
+    """Make a queue whose messages are kept for `days`, encrypted with the fleet's own key if it has one."""
     return sqs.Queue(
         scope,
         construct_id,

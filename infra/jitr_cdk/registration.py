@@ -1,4 +1,4 @@
-"""The way of a registration event: topic rule per CA, queue, function `register`, and the two queues for what fails.
+"""Defines the path of a registration event: a topic rule per CA, a queue, `register`, and two queues for failures.
 
 rule ──► registrations ──► register
   │            (dead letters) ──► dead-letter queue
@@ -29,7 +29,7 @@ from jitr_fleet.resources import ResourceNames, rule_sql
 _FUNCTION_TIMEOUT = cdk.Duration.seconds(60)
 # Lambda developer guide, "Configuring a queue": at least six times the function's timeout.
 _VISIBILITY = cdk.Duration.seconds(6 * 60)
-# Only catches a function that cannot start; `register` itself decides on messages it can read.
+# Only for a function that cannot start; `register` itself moves the messages that fail to the dead-letter queue.
 _RECEIVES = 1000
 # A role's inline policies hold 10,240 characters together (IAM guide, "IAM and AWS STS quotas"), an ARN of a CA 110.
 MOST_CAS_BY_ARN = 30
@@ -66,7 +66,7 @@ class RegistrationPath(Construct):
             self, "Undelivered", names.undelivered_queue, days=14, key=key, tls_only=target.tls_only
         )
         acknowledge(
-            self.undelivered, "SQS3", "it is where messages end that could not be delivered; an alarm watches it"
+            self.undelivered, "SQS3", "it is itself for messages that could not be delivered; an alarm watches it"
         )
         self.registrations = make_queue(
             self,
@@ -80,7 +80,7 @@ class RegistrationPath(Construct):
         )
         self.queues = (self.dead_letters, self.undelivered, self.registrations)
         stack = cdk.Stack.of(self)
-        concurrency = target.environments(max_concurrency_for(activations_per_second))
+        concurrency = target.limit_environments(max_concurrency_for(activations_per_second))
         self.settings = Settings(
             fleet=names.fleet,
             account_id=stack.account,
@@ -109,16 +109,14 @@ class RegistrationPath(Construct):
             environment=self.settings.to_environ(),
             statements=[
                 *self._statements(cas, thing_groups, registry, target),
-                *crls.reading(),
-                enrollment.reading("dynamodb:BatchGetItem", "dynamodb:ConditionCheckItem"),
-                *_asking(hooks),
+                *crls.read_statements(),
+                enrollment.read_statement("dynamodb:BatchGetItem", "dynamodb:ConditionCheckItem"),
+                *_hook_statements(hooks),
             ],
             wildcards={
-                stack.format_arn(service="iot", resource="cert/*"): "the ids of certificates are their devices'",
+                stack.format_arn(service="iot", resource="cert/*"): "certificate ids come from devices' certificates",
                 stack.format_arn(service="iot", resource="thing/*"): "thing names come from devices' certificates",
-                stack.format_arn(
-                    service="iot", resource="cacert/*"
-                ): "there are too many CAs for the role to name each",
+                stack.format_arn(service="iot", resource="cacert/*"): "the role cannot name each of so many CAs",
                 crls.objects: "one object for each CA, named by the CA's certificate id",
             },
             snap_start=snap_start and LocalDifference.NO_SNAPSHOTS not in target.differences,
@@ -145,7 +143,7 @@ class RegistrationPath(Construct):
         registry: RegistryTable,
         target: Target,
     ) -> list[iam.PolicyStatement]:
-        """What `register` may do; resources as narrow as the service authorization reference allows."""
+        """The permissions of `register`; resources are as narrow as the service authorization reference allows."""
 
         def iot_arn(resource: str) -> str:
             return cdk.Stack.of(self).format_arn(service="iot", resource=resource)
@@ -174,7 +172,7 @@ class RegistrationPath(Construct):
                     "iot:AttachThingPrincipal",
                     "iot:DetachPolicy",
                     "iot:DetachThingPrincipal",
-                    # Its thing name may change between two attempts, and then it is on another thing.
+                    # The thing name may change between two attempts; then the certificate is attached to another thing.
                     "iot:ListPrincipalThings",
                 ],
                 resources=[certificates],
@@ -238,7 +236,7 @@ class RegistrationPath(Construct):
 
     @staticmethod
     def _readable_cas(cas: tuple[CaDeployment, ...]) -> list[str]:
-        """The ids of the CAs, or `*` where so many would fill the role's inline policies; the action only reads."""
+        """The ids of the CAs, or `*` if so many would fill the role's inline policies; the action only reads."""
         return ["*"] if len(cas) > MOST_CAS_BY_ARN else [registration.ca.certificate_id for registration in cas]
 
     def _rules(self, names: ResourceNames, cas: tuple[CaDeployment, ...], key: StageKey) -> None:
@@ -248,7 +246,7 @@ class RegistrationPath(Construct):
             self,
             "RuleRole",
             role_name=names.role("rules", stack.region),
-            # Only this fleet's rules, in this account, may act in this role (confused deputy).
+            # Only this fleet's rules in this account may assume the role (confused deputy).
             assumed_by=iam.ServicePrincipal(
                 "iot.amazonaws.com",
                 conditions={
@@ -279,7 +277,7 @@ class RegistrationPath(Construct):
                 rule_name=rule_names[ca.name],
                 topic_rule_payload=iot.CfnTopicRule.TopicRulePayloadProperty(
                     description=f"First connections of devices of CA {ca.name}, for jitr",
-                    # CloudFormation's default is the version of 2015.
+                    # CloudFormation's default is the version 2015-10-08.
                     aws_iot_sql_version="2016-03-23",
                     sql=rule_sql(ca.certificate_id),
                     actions=[_send_to(self.registrations, role)],
@@ -288,8 +286,8 @@ class RegistrationPath(Construct):
             )
 
 
-def _asking(hooks: tuple[str, ...]) -> list[iam.PolicyStatement]:
-    """What lets the function ask the CAs' hooks: exactly these functions, or versions of them."""
+def _hook_statements(hooks: tuple[str, ...]) -> list[iam.PolicyStatement]:
+    """The permission to invoke the CAs' hooks: exactly these functions, or versions of them."""
     if not hooks:
         return []
     return [iam.PolicyStatement(sid="AskHooks", actions=["lambda:InvokeFunction"], resources=sorted(set(hooks)))]

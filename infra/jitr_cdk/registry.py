@@ -1,4 +1,4 @@
-"""The registry table: decisions and owners, kept whatever becomes of the stack."""
+"""Defines the registry table, with decisions, owners and verdicts; it outlives the stack."""
 
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
@@ -21,14 +21,14 @@ class RegistryTable(Construct):
             table_name=table_name,
             partition_key=dynamodb.Attribute(name="id", type=dynamodb.AttributeType.STRING),
             global_secondary_indexes=[
-                # Sparse: only items with which something is due have its keys, so nothing is ever scanned.
+                # Sparse: only items with something due have its keys, so no scan is needed.
                 dynamodb.GlobalSecondaryIndexPropsV2(
                     index_name=DUE_INDEX,
                     partition_key=dynamodb.Attribute(name="due", type=dynamodb.AttributeType.STRING),
                     sort_key=dynamodb.Attribute(name="due_at", type=dynamodb.AttributeType.NUMBER),
                     projection_type=dynamodb.ProjectionType.KEYS_ONLY,
                 ),
-                # Decisions by CA and outcome (jitr/outcome_index.py). An update of a stack can make one index, not two.
+                # Decisions by CA and outcome (outcome_index.py). An update of a stack can add one index, not two.
                 dynamodb.GlobalSecondaryIndexPropsV2(
                     index_name=OUTCOME_INDEX,
                     partition_key=dynamodb.Attribute(name=LISTED_AS, type=dynamodb.AttributeType.STRING),
@@ -36,13 +36,13 @@ class RegistryTable(Construct):
                     projection_type=dynamodb.ProjectionType.KEYS_ONLY,
                 ),
             ],
-            # Only counts of failed messages have it (failure_count.py).
+            # Only failure counts have it (failure_count.py).
             time_to_live_attribute=EXPIRES_AT,
             billing=dynamodb.Billing.on_demand(),
             encryption=key.of_table,
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),
-            # Kept when the stack goes, but not after a first deployment that failed: its name would block the next.
+            # It outlives the stack, except after a failed first deployment: its name would block the next.
             removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )

@@ -1,9 +1,9 @@
-"""The software bill of materials of what Lambda gets, in CycloneDX: `make sbom` writes build/sbom.cdx.json.
+"""Writes the software bill of materials of the Lambda layer, in CycloneDX: `make sbom` makes build/sbom.cdx.json.
 
     python -m jitr_cdk.sbom
 
-It is read from the wheels that the layer is unpacked from, so it says what is shipped and not what was asked for. What
-a wheel holds besides Python (cryptography brings a statically linked OpenSSL) is not told by its metadata.
+It is made from the wheels that the layer is unpacked from, so it lists what is shipped, not what was requested. Wheels'
+metadata does not name what they hold besides Python (cryptography brings a statically linked OpenSSL).
 """
 
 import hashlib
@@ -24,8 +24,8 @@ from jitr_cdk.target import AWS
 SPECIFICATION = "1.6"
 
 
-def bill() -> dict[str, Any]:
-    """The document; the same wheels and version give the same one.
+def build_bill() -> dict[str, Any]:
+    """Make the document; the same wheels and version give the same document.
 
     Raises AssetError when the wheels were not fetched.
     """
@@ -36,7 +36,7 @@ def bill() -> dict[str, Any]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     own = f"pkg:pypi/{project['name']}@{project['version']}"
     direct = {
-        _normalized(re.split(r"[<>=!~\[; ]", requirement, maxsplit=1)[0]) for requirement in project["dependencies"]
+        _normalize(re.split(r"[<>=!~\[; ]", requirement, maxsplit=1)[0]) for requirement in project["dependencies"]
     }
     serial = uuid5(NAMESPACE_URL, json.dumps(components))
     return {
@@ -56,9 +56,9 @@ def bill() -> dict[str, Any]:
         },
         "components": components,
         "dependencies": [
-            {"ref": own, "dependsOn": [one["bom-ref"] for one in components if _normalized(one["name"]) in direct]},
+            {"ref": own, "dependsOn": [one["bom-ref"] for one in components if _normalize(one["name"]) in direct]},
             *(
-                {"ref": one["bom-ref"], "dependsOn": sorted(_needed(wheel, components))}
+                {"ref": one["bom-ref"], "dependsOn": sorted(_find_required(wheel, components))}
                 for wheel, one in zip(wheels, components, strict=True)
             ),
         ],
@@ -70,10 +70,10 @@ def _component(wheel: Path) -> dict[str, Any]:
     name, version = metadata["Name"], metadata["Version"]
     component: dict[str, Any] = {
         "type": "library",
-        "bom-ref": f"pkg:pypi/{_normalized(name)}@{version}",
+        "bom-ref": f"pkg:pypi/{_normalize(name)}@{version}",
         "name": name,
         "version": version,
-        "purl": f"pkg:pypi/{_normalized(name)}@{version}",
+        "purl": f"pkg:pypi/{_normalize(name)}@{version}",
         "hashes": [{"alg": "SHA-256", "content": hashlib.sha256(wheel.read_bytes()).hexdigest()}],
         "properties": [{"name": "jitr:wheel", "value": wheel.name}],
     }
@@ -84,14 +84,14 @@ def _component(wheel: Path) -> dict[str, Any]:
     return component
 
 
-def _needed(wheel: Path, components: list[dict[str, Any]]) -> Iterator[str]:
-    """What a wheel asks for without any extra, as far as it is shipped; the rest is the runtime's."""
+def _find_required(wheel: Path, components: list[dict[str, Any]]) -> Iterator[str]:
+    """The shipped components that a wheel requires, without extras; the runtime has the others."""
     asked = {
-        _normalized(re.split(r"[<>=!~\[(; ]", requirement, maxsplit=1)[0])
+        _normalize(re.split(r"[<>=!~\[(; ]", requirement, maxsplit=1)[0])
         for requirement in _metadata(wheel).get_all("Requires-Dist", [])
         if "extra ==" not in requirement
     }
-    return (one["bom-ref"] for one in components if _normalized(one["name"]) in asked)
+    return (one["bom-ref"] for one in components if _normalize(one["name"]) in asked)
 
 
 def _metadata(wheel: Path) -> Any:
@@ -100,14 +100,14 @@ def _metadata(wheel: Path) -> Any:
         return Parser().parsestr(archive.read(name).decode("utf-8"), headersonly=True)
 
 
-def _normalized(name: str) -> str:
+def _normalize(name: str) -> str:
     """A project's name as PyPI compares it (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def main() -> int:
     try:
-        document = bill()
+        document = build_bill()
     except AssetError as error:
         print(error, file=sys.stderr)  # noqa: T201 -- for the terminal
         return 1

@@ -1,8 +1,8 @@
-"""One stack for each account and Region: `cdk ls` says dev/eu-central-1, prod/eu-central-1, prod/us-east-1.
+"""Defines the stack of each account and Region: `cdk ls` lists dev/eu-central-1, prod/eu-central-1, prod/us-east-1.
 
-So `cdk deploy 'prod/*'` is all of prod, and `cdk deploy '*/eu-central-1'` one Region of every account. The stacks of an
-account are below a construct, not a `cdk.Stage`: `cdk deploy --all` and a plain `cdk diff` see the app's own assembly
-alone, and would find nothing.
+So `cdk deploy 'prod/*'` deploys all of prod, and `cdk deploy '*/eu-central-1'` one Region of every account. The stacks
+of an account are children of a construct, not of a `cdk.Stage`: `cdk deploy --all` and `cdk diff` without names handle
+only the stacks of the app itself.
 """
 
 import aws_cdk as cdk
@@ -21,7 +21,7 @@ from jitr_cdk.encryption import StageKey
 from jitr_cdk.enrollment import EnrollmentList
 from jitr_cdk.hub import Forwarding, HubResources
 from jitr_cdk.iot_logging import AwsIotLogging
-from jitr_cdk.placeholders import filled
+from jitr_cdk.placeholders import fill_placeholders
 from jitr_cdk.registration import RegistrationPath
 from jitr_cdk.registry import RegistryTable
 from jitr_cdk.sweeping import Sweeping
@@ -58,7 +58,7 @@ class RegionStack(cdk.Stack):
             synthesizer=target.synthesizer(),
             tags=dict(fleet.stack.tags),
             termination_protection=fleet.stack.termination_protection,
-            # A template holds 1 MB, and that of a hundred CAs comes near it with its indentation.
+            # A template holds 1 MB; with indentation, that of a hundred CAs comes near it.
             suppress_template_indentation=True,
         )
         cas = [registration.ca for registration in account.cas]
@@ -107,7 +107,7 @@ class RegionStack(cdk.Stack):
             crls=crls,
             enrollment=enrollment,
             hooks=tuple(filter(None, (ca.hook_in(account, region) for ca in cas))),
-            # Lambda has it in the Regions of no other partition (cfn-lint's E2530 knows them).
+            # Lambda has SnapStart in no other partition (cfn-lint's E2530 lists the Regions).
             snap_start=snap_start and partition_of(region) == "aws",
             key=key,
             target=target,
@@ -169,13 +169,13 @@ class RegionStack(cdk.Stack):
             layer=layer,
         )
         if fleet.stack.permission_boundary:
-            boundary = filled(fleet.stack.permission_boundary, self)
+            boundary = fill_placeholders(fleet.stack.permission_boundary, self)
             iam.PermissionsBoundary.of(self).apply(
                 iam.ManagedPolicy.from_managed_policy_arn(self, "Boundary", boundary)
             )
         after = list(self.node.children)
         for one in account.cas:
             if one.registered_by is RegisteredBy.STACK:
-                # The first after everything else, the others one after the other: so none is made before anything that
-                # can fail, and the template names everything once, not once for each CA.
+                # The first depends on everything else, each other one on the one before: so none is made before
+                # anything that can fail, and the template names everything once, not once per CA.
                 after = [RegisteredCa(self, registration=one, after=after)]

@@ -1,4 +1,4 @@
-"""The sweep: a function on a schedule, which sends what the queue has forgotten to the queue again."""
+"""Defines the sweep: a function on a schedule, which finds certificates whose events were lost and what is due."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -55,12 +55,10 @@ class Sweeping(Construct):
             layer=layer,
             timeout=_FUNCTION_TIMEOUT,
             environment=registration.settings.to_environ(),
-            statements=[*self._statements(registration, registry, enrollment), *crls.reading()],
+            statements=[*self._statements(registration, registry, enrollment), *crls.read_statements()],
             wildcards={
-                "*": "lists of policies and certificates, and GetMetricStatistics, know no resources",
-                stack.format_arn(
-                    service="iot", resource="cert/*"
-                ): "the ids of replaced certificates are their devices'",
+                "*": "lists of policies and certificates, and GetMetricStatistics, support no resources",
+                stack.format_arn(service="iot", resource="cert/*"): "certificate ids come from devices' certificates",
                 stack.format_arn(service="iot", resource="thing/*"): "thing names come from devices' certificates",
                 crls.objects: "one object for each CA, named by the CA's certificate id",
             },
@@ -94,8 +92,8 @@ class Sweeping(Construct):
             self,
             "Schedule",
             name=names.sweep_schedule,
-            description="Takes up devices whose registration event was lost",
-            schedule_expression=f"rate({_in_units(every)})",
+            description="Finds devices whose registration event was lost",
+            schedule_expression=f"rate({_format_rate(every)})",
             flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
             target=scheduler.CfnSchedule.TargetProperty(
                 arn=sweep.function.function_arn,
@@ -129,7 +127,7 @@ class Sweeping(Construct):
                 ],
                 resources=[certificates],
             ),
-            # What attempts left behind: jitr/withdrawal_repair.py.
+            # What attempts left behind: jitr/sweep/withdrawal_repair.py.
             iam.PolicyStatement(
                 sid="AttachAgain", actions=["iot:AttachPolicy", "iot:AttachThingPrincipal"], resources=[certificates]
             ),
@@ -149,7 +147,7 @@ class Sweeping(Construct):
                 ],
                 resources=[registry.table.table_arn],
             ),
-            enrollment.reading("dynamodb:BatchGetItem", "dynamodb:GetItem"),
+            enrollment.read_statement("dynamodb:BatchGetItem", "dynamodb:GetItem"),
             iam.PolicyStatement(
                 sid="FindWhatIsDue",
                 actions=["dynamodb:Query"],
@@ -191,7 +189,7 @@ class Sweeping(Construct):
         return statements
 
 
-def _in_units(seconds: int) -> str:
+def _format_rate(seconds: int) -> str:
     """Seconds as a rate expression's value and unit; minutes are the scheduler's least (EventBridge user guide)."""
     minutes = max(1, round(seconds / 60))
     return f"{minutes} minute" if minutes == 1 else f"{minutes} minutes"

@@ -1,8 +1,8 @@
-"""Where the functions of a stage run: in AWS Lambda, or on the local AWS.
+"""Describes where the functions of a stage run: in AWS Lambda, or on the local AWS.
 
 The local AWS runs Lambda code under its own interpreter, whatever the template says, so runtime, processor and wheels
-are a property of the target and nowhere a constant. What else the local AWS does differently is listed here too, by
-name, so that production templates cannot take it over by accident.
+are properties of the target. The other differences of the local AWS are listed here by name, so that no template for
+AWS gets them by accident.
 """
 
 import platform
@@ -15,19 +15,19 @@ from aws_cdk import aws_lambda as lambda_
 
 
 class LocalDifference(StrEnum):
-    """What a stack for the local AWS has or lacks, each because of a limit named in docs/divergences.md."""
+    """A difference of a stack for the local AWS, each because of a limit in docs/divergences.md."""
 
-    # Its IAM checks other resources than AWS for attaching, detaching and the CA, so the right role fails there.
+    # Its IAM checks other resources than AWS for attaching, detaching and the CA, so the role for AWS fails there.
     OTHER_ARNS_CHECKED = "LocalAwsChecksOtherArns"
-    # Its IAM knows SendMessageBatch and DeleteMessageBatch as actions; AWS asks for SendMessage and DeleteMessage.
+    # Its IAM has SendMessageBatch and DeleteMessageBatch as actions; AWS checks SendMessage and DeleteMessage.
     BATCH_ACTIONS_CHECKED = "LocalAwsChecksBatchActions"
-    # It speaks plain HTTP on the loopback interface, so a policy that demands TLS denies everything.
+    # It uses plain HTTP on the loopback interface, so a policy that requires TLS denies everything.
     PLAIN_HTTP = "PlainHttp"
     # Its CloudFormation has no AWS::IoT::Logging.
     NO_IOT_LOGGING = "NoIotLogging"
     # Its CloudFormation has no AWS::Events::EventBusPolicy, and it drops events to another account's bus.
     NO_BUS_POLICY = "NoBusPolicy"
-    # It takes no snapshots, and CDK refuses them for an interpreter that Lambda has none for.
+    # It makes no snapshots, and CDK refuses them for interpreters without SnapStart.
     NO_SNAPSHOTS = "NoSnapshots"
     # Each environment is a process of this machine, and takes a second of a processor to start.
     FEW_ENVIRONMENTS = "FewEnvironments"
@@ -40,15 +40,15 @@ _FEW = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Runtime and processor of the functions, and how their dependencies' wheels are chosen."""
+    """Runtime and processor of the functions, the folder of their wheels, and the differences from AWS."""
 
     runtime: lambda_.Runtime
     architecture: lambda_.Architecture
     wheels: str  # the folder below .wheels/ that `make wheels` fills for this target
     differences: frozenset[LocalDifference] = frozenset()
 
-    def environments(self, wanted: int) -> int:
-        """How many execution environments of `register` there may be at once."""
+    def limit_environments(self, wanted: int) -> int:
+        """Limit the number of concurrent execution environments of `register`."""
         few = LocalDifference.FEW_ENVIRONMENTS in self.differences
         return min(wanted, _FEW) if few else wanted
 

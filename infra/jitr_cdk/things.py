@@ -1,4 +1,4 @@
-"""The thing types and static thing groups that the fleet's rules name."""
+"""Defines the thing types and static thing groups that the fleet file names."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from constructs import Construct
 
 
 class ThingCatalog(Construct):
-    """Types and groups by their names; kept when the stack goes, because things belong to them."""
+    """Types and groups by their names; they outlive the stack, because things belong to them."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, thing_types: Iterable[str], thing_groups: Iterable[str]

@@ -1,9 +1,9 @@
-"""Fetch the wheels of the functions' dependencies, once, so that `cdk synth` needs no network.
+"""Fetches the wheels of the functions' dependencies once, so that `cdk synth` needs no network.
 
     python -m jitr_cdk.wheels
 
-What to fetch is `[project].dependencies` of pyproject.toml, at the versions in constraints.txt, once for AWS's runtime
-and processor and once for this machine's, on which the local AWS runs the functions.
+The dependencies are `[project].dependencies` of pyproject.toml, at the versions in constraints.txt: once for AWS's
+runtime and processor, and once for this machine's, on which the local AWS runs the functions.
 """
 
 import subprocess

@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from jitr.aws.calls import calling
 from jitr.errors import Unavailable
-from jitr.store.dynamodb import key, plain, values
+from jitr.store.dynamodb import deserialize, key, values
 from jitr.store.registry_items import SCHEMA, milliseconds, moment
 from jitrctl.terminal import at
 
@@ -92,7 +92,7 @@ def read_all(stage: Stage, subject: str) -> tuple[AuditEntry, ...]:
         kept = _kept(stage, stage.dynamodb, subject)
     except stage.dynamodb.exceptions.ResourceNotFoundException:
         return ()
-    return tuple(_from_fields(subject, plain({"order": one})["order"]) for one in kept)
+    return tuple(_from_fields(subject, deserialize({"order": one})["order"]) for one in kept)
 
 
 def read_all_if_readable(stage: Stage, subject: str) -> tuple[AuditEntry, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jitr.iot_models import Status
-from jitr.store.sweep_state import ACCOUNT, counted_of
+from jitr.store.sweep_state import ACCOUNT, count_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,7 +65,7 @@ def _add_recorded(
 ) -> DeviceCount:
     """A count of what AWS lists by CA, extended by what the full pass knew from records."""
     passed = stage.journal.last_pass(ACCOUNT).counts
-    known = {status.value: passed.get(counted_of(ca_certificate_id, status), 0) for status in Status}
+    known = {status.value: passed.get(count_key(ca_certificate_id, status), 0) for status in Status}
     unlisted = max(0, sum(known.values()) - sum(listed.values()))
     if not unlisted:
         return DeviceCount(counted_at=counted_at, by_status=dict(listed))

@@ -102,7 +102,7 @@ def _read_owners(stage: Stage, ca_certificate_id: str) -> Iterator[Owner]:
     """
     try:
         for outcome in (Outcome.ACTIVATED, Outcome.FOUND):
-            decided = stage.outcomes.decided_as(outcome, ca_certificate_id, since=_EVER)
+            decided = stage.outcomes.list_decided(outcome, ca_certificate_id, since=_EVER)
             while some := list(islice(decided, _BATCH)):
                 yield from _owners_among(stage, some)
     except ClientError as error:

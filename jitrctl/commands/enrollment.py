@@ -165,7 +165,7 @@ def list_(
     """
 
     def read(stage: Stage) -> tuple[str, list[Entry]]:
-        everything = list(stage.enrollment.everything())
+        everything = list(stage.enrollment.scan_entries())
         wanted = {EntryRule.DENY} if denied else {EntryRule.ALLOW, EntryRule.DENY}
         return digest(everything), sorted((e for e in everything if e.rule in wanted), key=lambda entry: entry.subject)
 

@@ -142,7 +142,7 @@ def order_releases(stage: Stage, plan: Plan, reasons: Collection[Reason], note: 
 def _list_rejected(stage: Stage, ca_certificate_id: str, since: datetime) -> Iterator[Record]:
     """The records of the CA's certificates that the index lists as rejected since a time."""
     try:
-        ids = list(stage.outcomes.decided_as(Outcome.REJECTED, ca_certificate_id, since=since))
+        ids = list(stage.outcomes.list_decided(Outcome.REJECTED, ca_certificate_id, since=since))
     except ClientError as error:
         if error.response["Error"]["Code"] != "ValidationException":
             raise

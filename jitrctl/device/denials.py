@@ -100,7 +100,7 @@ def read_denials(stage: Stage) -> Denials:
     Raises AccessError, Unavailable, botocore's errors.
     """
     try:
-        entries = {one.subject: one for one in stage.enrollment.everything() if one.rule is EntryRule.DENY}
+        entries = {one.subject: one for one in stage.enrollment.scan_entries() if one.rule is EntryRule.DENY}
     except stage.dynamodb.exceptions.ResourceNotFoundException:
         entries = {}
     verdicts = {certificate_id: record.verdict for certificate_id, record in scan_denied(stage) if record.verdict}

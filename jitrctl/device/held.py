@@ -40,7 +40,7 @@ def list_held(stage: Stage) -> Iterator[Held]:
 
     Raises Unavailable, botocore's errors.
     """
-    ids = stage.registry.due(Due.LOOK, now() + _ANY_TIME, most=MOST)
+    ids = stage.registry.list_due(Due.LOOK, now() + _ANY_TIME, most=MOST)
     for start in range(0, len(ids), _BATCH):
         some = ids[start : start + _BATCH]
         records = stage.registry.recall(some)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jitr.aws.calls import calling
 from jitr.hub.table import DeviceLocation, HubTable
 from jitr.iot_models import Status
-from jitr.store.dynamodb import plain
+from jitr.store.dynamodb import deserialize
 from jitr.store.enrollment_table import subjects_of
 from jitr.store.registry_items import certificate_key, to_record
 from jitrctl.errors import Unusable
@@ -71,7 +71,7 @@ def _records(stage: Stage) -> Iterator[Record]:
                 ConsistentRead=True,
                 **start,
             )
-        yield from (to_record(plain(item)) for item in answer["Items"])
+        yield from (to_record(deserialize(item)) for item in answer["Items"])
         if "LastEvaluatedKey" not in answer:
             return
         start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from jitr.admission.procedure import twin_id_of
+from jitr.admission.applicant import Applicant
 from jitr.errors import CertificateUnknown
 from jitr.store.registry_writes import STALE_INTENT
 
@@ -31,7 +31,7 @@ def find_twins(certificate_id: str, record: Record, *, iot: AwsIot, rules: Rules
     if recorded:
         return recorded
     try:
-        twin_id = twin_id_of(iot.describe(certificate_id), rules)
+        twin_id = Applicant.of(iot.describe(certificate_id), rules).twin_id
     except CertificateUnknown:
         return set()
     return {twin_id} if twin_id else set()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from jitr.admission.applicant import Applicant
 from jitr.admission.check_list import CHECK_NAMES
 from jitr.admission.issuers import with_recorded_ca
 from jitr.aws.hook import Hook
@@ -171,14 +172,13 @@ def _identity(stage: Stage, device: DeviceRegistration) -> tuple[Identity, tuple
         return (
             Examiner(
                 account_id=stage.account.id,
-                rules=rules,
                 iot=stage.aws_iot,
                 crls=stage.crls,
                 enrollment=stage.enrollment,
                 hook=Hook(lambda _: stage.lambda_),  # never asked
                 clock=now,
             )
-            .examine(device, record)
+            .examine(Applicant.of(device, rules), record)
             .examination
         )
 

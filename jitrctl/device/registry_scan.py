@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from jitr.aws.calls import calling
-from jitr.store.dynamodb import plain, values
+from jitr.store.dynamodb import deserialize, values
 from jitr.store.registry_items import certificate_key, to_record
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _scan(stage: Stage, condition: str, names: dict[str, str], **fields: Any) ->
         except stage.dynamodb.exceptions.ResourceNotFoundException:
             return
         for item in answer["Items"]:
-            read = plain(item)
+            read = deserialize(item)
             if str(read["id"]).startswith(_PREFIX):
                 yield str(read["id"]).removeprefix(_PREFIX), to_record(read)
         if "LastEvaluatedKey" not in answer:

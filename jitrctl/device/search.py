@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from jitr.admission.applicant import Applicant
 from jitr.admission.issuers import find_issuer, with_recorded_ca
 from jitr.admission.naming import THING_NAME
-from jitr.admission.procedure import thing_name_of
 from jitr.aws.calls import calling
 from jitr.errors import Rejected
 from jitr.iot_models import DeviceRegistration, Status
@@ -293,7 +293,7 @@ def _describe_registered(stage: Stage, certificate_id: str, record: Record) -> R
         things=tuple(sorted(_list(stage, "list_principal_things", "things", principal=device.arn))),
         policies=tuple(sorted(policy["policyName"] for policy in policies)),
         certificate=_read(device.pem),
-        asks_for=thing_name_of(device, stage.rules),
+        asks_for=Applicant.of(device, stage.rules).thing_name,
     )
 
 

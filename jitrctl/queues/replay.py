@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from jitr.admission.applicant import Applicant
 from jitr.admission.issuers import with_recorded_ca
 from jitr.admission.rotation import refuse_twin, refuse_wrong_owner
 from jitr.aws.hook import HOOK_CONFIG, Hook
@@ -27,8 +28,7 @@ from jitrctl.session.invoke import invoke
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from jitr.admission.procedure import Admitted
-    from jitr.iot_models import DeviceRegistration
+    from jitr.admission.applicant import Admitted
     from jitrctl.session.stage import Stage
 
 SCHEDULED = "aws.scheduler"
@@ -70,7 +70,6 @@ class Replay:
         self._enrollment = stage.enrollment
         self._examiner = Examiner(
             account_id=stage.account.id,
-            rules=stage.rules,
             iot=stage.aws_iot,
             crls=stage.crls,
             enrollment=stage.enrollment,
@@ -116,7 +115,7 @@ class Replay:
         record = replace(
             record,
             crl_changed=bool(self._crls.changed_since(records, self._rules)),
-            entries_changed=bool(self._enrollment.changed_since(records)),
+            entries_changed=bool(self._enrollment.find_changed(records)),
         )
         if record.settles(event, sent_at=now, now=now, rules_digest=self._rules.digest):
             return {"outcome": Outcome.DUPLICATE.value, "detail": "settled before", "plan": []}
@@ -125,9 +124,9 @@ class Replay:
             return {"outcome": Outcome.FOUND.value, "detail": f"the certificate is {device.status}", "plan": []}
         try:
             record.refuse_activation()
-            examined = self._examiner.examine(device, record)
+            examined = self._examiner.examine(Applicant.of(device, self._rules), record)
             admitted = examined.examination.admit()
-            self._refuse_wrong_owner(admitted, device, examined, now)
+            self._refuse_wrong_owner(admitted, examined, now)
         except Rejected as refusal:
             ca_rules = self._rules.ca(device.ca_certificate_id or "")
             undo = plan_rejection(ca_rules.on_reject, device) if ca_rules and refusal.reason.final else ()
@@ -142,21 +141,10 @@ class Replay:
             "plan": [_in_words(step) for step in steps],
         }
 
-    def _refuse_wrong_owner(
-        self, admitted: Admitted, device: DeviceRegistration, examined: Examined, now: datetime
-    ) -> None:
-        standing = self._registry.standing(admitted.identity.thing_name, examined.twin_id)
+    def _refuse_wrong_owner(self, admitted: Admitted, examined: Examined, now: datetime) -> None:
+        standing = self._registry.recall_standing(admitted.identity.thing_name, examined.twin_id)
         refuse_twin(standing.twin, examined.twin_id)
-        refuse_wrong_owner(
-            admitted.identity.thing_name,
-            owner=standing.owner,
-            device=device,
-            certificate=admitted.certificate,
-            twin_id=examined.twin_id,
-            rules=admitted.rules,
-            may_follow=admitted.identity.may_follow,
-            now=now,
-        )
+        refuse_wrong_owner(admitted, owner=standing.owner, twin_id=examined.twin_id, now=now)
 
 
 def _event(document: dict[str, Any]) -> RegistrationEvent:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from jitr.admission.applicant import Applicant
 from jitr.admission.identity import Identity
 from jitr.admission.procedure import examine
 from jitr.aws.certificate_pages import MOST_ON_PAGE
@@ -138,9 +139,8 @@ def judge(device: DeviceRegistration, rules: Rules, at: datetime) -> Identity | 
     """Evaluate a device under these rules: its identity, or its refusal; without entries, CRLs and hooks."""
     ca = rules.ca(device.ca_certificate_id or "")
     examination = examine(
-        device,
+        Applicant.of(device, without_checks({"enrollment", "hook"}, rules)),
         as_declared(ca) if ca else None,
-        without_checks({"enrollment", "hook"}, rules),
         revocations=empty_crl(at),
         now=at,
     )

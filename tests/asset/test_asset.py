@@ -17,7 +17,7 @@ from jitr.handlers.hub import HUB_TABLE
 from jitr.hub.locations import HOMES_FILE
 from jitr.rules import Rules
 from jitr.settings import Settings
-from jitr_cdk.asset import ROOT, function_asset, layer_asset, uncompiled
+from jitr_cdk.asset import ROOT, explain_missing_byte_code, function_asset, layer_asset
 from jitr_cdk.target import AWS, Target, local
 from jitr_fleet.parse import load
 
@@ -277,5 +277,5 @@ def test_the_test_above_would_see_a_source_compiled(rules: Rules, runtime: Path,
 def test_whoever_builds_without_the_targets_interpreter_is_told() -> None:
     other = replace(AWS, runtime=lambda_.Runtime("python3.99", lambda_.RuntimeFamily.PYTHON))
 
-    assert uncompiled(local()) is None
-    assert "without byte-code for python3.99" in (uncompiled(other) or "")
+    assert explain_missing_byte_code(local()) is None
+    assert "without byte-code for python3.99" in (explain_missing_byte_code(other) or "")

@@ -3,7 +3,7 @@
 import re
 
 from jitr_cdk.asset import ROOT, layer_asset
-from jitr_cdk.sbom import bill
+from jitr_cdk.sbom import build_bill
 from jitr_cdk.target import AWS
 
 
@@ -11,26 +11,26 @@ def test_it_lists_every_distribution_of_the_layer_and_no_other() -> None:
     folder = layer_asset(AWS).directory / "python"
     shipped = {path.name.removesuffix(".dist-info").lower() for path in folder.glob("*.dist-info")}
 
-    listed = {f"{one['name']}-{one['version']}".lower().replace("_", "-") for one in bill()["components"]}
+    listed = {f"{one['name']}-{one['version']}".lower().replace("_", "-") for one in build_bill()["components"]}
     assert listed == {re.sub(r"_", "-", name) for name in shipped}
 
 
 def test_versions_are_the_pinned_ones() -> None:
     pinned = {line.lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().splitlines()}
 
-    for one in bill()["components"]:
+    for one in build_bill()["components"]:
         assert f"{one['name']}=={one['version']}".lower().replace("_", "-") in pinned
 
 
 def test_every_component_has_what_a_scanner_asks_for() -> None:
-    for one in bill()["components"]:
+    for one in build_bill()["components"]:
         assert one["purl"] == f"pkg:pypi/{one['name'].lower().replace('_', '-')}@{one['version']}"
         assert re.fullmatch(r"[0-9a-f]{64}", one["hashes"][0]["content"])
         assert one["licenses"]
 
 
 def test_dependencies_name_components_of_the_bill() -> None:
-    document = bill()
+    document = build_bill()
     known = {one["bom-ref"] for one in (*document["components"], document["metadata"]["component"])}
 
     for one in document["dependencies"]:
@@ -43,4 +43,4 @@ def test_dependencies_name_components_of_the_bill() -> None:
 
 
 def test_the_same_wheels_give_the_same_bill() -> None:
-    assert bill() == bill()
+    assert build_bill() == build_bill()

@@ -1,5 +1,7 @@
 """A fleet of two accounts in moto, each behind a role that is assumed; no network, no credentials of anybody's."""
 
+import getpass
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,32 +15,17 @@ from moto.iotdata.exceptions import ResourceNotFoundException
 from moto.iotdata.responses import IoTDataPlaneResponse
 
 from jitr_fleet.parse import load
+from jitrctl import prompts
+from jitrctl.audit import record
+from jitrctl.intake import Mapping
+from jitrctl.session import profiles
 from jitrctl.session.stage import Stage, choose
 from tests.support.cases.issuing import Authority, issue_ca
+from tests.support.cli.fleet_file import FLEET
 from tests.support.cli.kept_clients import keep_clients
+from tests.support.cli.screen import BEHIND, CONFIG, Screen
+from tests.support.cli.simulated import Simulated, simulated
 
-DEV, PROD = "111111111111", "222222222222"
-FLEET = f"""\
-[fleet]
-name = "acme"
-
-[ca.factory]
-certificate = "factory.pem"
-common_name = "sensor-[0-9]{{4,}}"
-thing_type  = "sensor"
-
-[account.dev]
-id = "{DEV}"
-regions = ["eu-central-1"]
-role_arn = "arn:aws:iam::{DEV}:role/operator"
-ca.factory = {{ mode = "SNI_ONLY" }}
-
-[account.prod]
-id = "{PROD}"
-regions = ["eu-central-1", "us-east-1"]
-role_arn = "arn:aws:iam::{PROD}:role/operator"
-ca.factory = {{ mode = "SNI_ONLY" }}
-"""
 SURROUNDINGS = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
@@ -113,3 +100,62 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def stages(fleet_file: Path) -> tuple[Stage, ...]:
     """dev/eu-central-1, prod/eu-central-1, prod/us-east-1."""
     return choose(load(fleet_file), (), ())
+
+
+@pytest.fixture
+def mapping(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The event source mapping of every account, which the simulation's Lambda does not have."""
+    mapping = {"state": "Enabled"}
+    monkeypatch.setattr("jitrctl.intake.find_mapping", lambda _: Mapping(uuid="0", state=mapping["state"]))
+
+    def switch(_: Stage, *, on: bool) -> Mapping:
+        mapping["state"] = "Enabled" if on else "Disabled"
+        return Mapping(uuid="0", state=mapping["state"])
+
+    monkeypatch.setattr("jitrctl.intake.switch", switch)
+    return mapping
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Simulated:
+    """The simulated fleet, whose orders are kept by its own clock."""
+    fleet = simulated(tmp_path, monkeypatch)
+    monkeypatch.setattr(record, "now", fleet.aws.clock.now)
+    return fleet
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
+    screen = Screen()
+    monkeypatch.setattr("jitrctl.run.parallel.err", screen)
+    monkeypatch.setattr(prompts, "can_ask", lambda: True)
+    monkeypatch.setattr(getpass, "getpass", screen.getpass)
+    return screen
+
+
+@pytest.fixture
+def with_mfa(
+    tmp_path: Path, write_fleet: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[Stage, ...]]:
+    """The fleet's stages, each account behind a profile that wants a code; as a new process opens them."""
+    (tmp_path / "config").write_text(CONFIG, encoding="utf-8")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = write_fleet()
+    text = path.read_text(encoding="utf-8")
+    for name, number in (("dev", "111111111111"), ("prod", "222222222222")):
+        text = text.replace(f'role_arn = "arn:aws:iam::{number}:role/operator"', f'profile = "acme-{name}"')
+    path.write_text(text, encoding="utf-8")
+
+    def stages(*, behind_one: bool = False, accounts: int = 0) -> tuple[Stage, ...]:
+        if behind_one:
+            account = 'profile = "acme-dev"\nrole_arn = "arn:aws:iam::222222222222:role/operator"'
+            path.write_text(text.replace('profile = "acme-prod"', account), encoding="utf-8")
+        if accounts:
+            behind = "".join(BEHIND.format(number=number) for number in range(100000000000, 100000000000 + accounts))
+            path.write_text(text.partition("[account.dev]")[0] + behind, encoding="utf-8")
+        for name, nothing in (("_kept", {}), ("_asked", Counter())):
+            monkeypatch.setattr(profiles, name, nothing)
+        return choose(load(path), (), ())
+
+    return stages

@@ -298,13 +298,13 @@ def test_of_a_chain_the_first_is_meant_and_the_others_are_mentioned(
     assert command(files, path) == expected
     if command is not doctor:  # its link `chain and SNI` looks at all of them
         said = " ".join("".join(capsys.readouterr()).split())
-        assert "holds 2 certificates: only the first one was looked at" in said
+        assert "holds 2 certificates: only the first one is used" in said
 
 
 def test_the_answer_in_json_says_so_too(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
     path, _ = written(files, verify, lambda pem: (pem + files.ca.pem).encode())
     main(["verify", str(path), "--account", "dev", "--json"])
-    assert json.loads(capsys.readouterr().out)["note"].endswith("only the first one was looked at")
+    assert json.loads(capsys.readouterr().out)["note"].endswith("only the first one is used")
 
 
 def test_in_the_fleet_file_it_has_to_be_clear_which_one_is_trusted(files: Files) -> None:

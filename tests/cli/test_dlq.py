@@ -14,6 +14,7 @@ from jitrctl.localaws.workspace import CHECKOUT
 from jitrctl.queues.dead_letters import LetterQueue, receive
 from jitrctl.session import access
 from jitrctl.session.stage import Stage
+from tests.support.cli.decision_events import activation_event
 
 EVENT = (CHECKOUT / "events/first-connection.json").read_text(encoding="utf-8")
 UNDELIVERED = (CHECKOUT / "events/error-action.json").read_text(encoding="utf-8")
@@ -76,22 +77,6 @@ def hub(queues: Queues, fleet_file: Path) -> Queues:
     for queue in (prod.names.hub_queue, prod.names.hub_dead_letter_queue):
         prod.sqs.create_queue(QueueName=queue)
     return queues
-
-
-def decision(certificate_id: str, fleet: str = "acme") -> str:
-    """What EventBridge carries of an activation in dev."""
-    detail = {
-        "version": "1",
-        "id": "0" * 32,
-        "fleet": fleet,
-        "account": "111111111111",
-        "region": "eu-central-1",
-        "certificate_id": certificate_id,
-        "outcome": "activated",
-        "status": "ACTIVE",
-        "decided_at": "2026-10-05T12:00:00.000+00:00",
-    }
-    return json.dumps({"source": "jitr", "account": "111111111111", "region": "eu-central-1", "detail": detail})
 
 
 @pytest.fixture
@@ -196,8 +181,8 @@ def test_nothing_is_done_without_yes_or_without_saying_to_what(
 def test_what_the_hub_gave_up_is_looked_for_in_its_account_alone_and_sent_to_its_function_again(
     hub: Queues, told: Callable[..., Any]
 ) -> None:
-    good = hub.put(PROD, decision(CERTIFICATE), letters=LetterQueue.HUB)
-    bad = hub.put(PROD, decision(CERTIFICATE, fleet="other"), letters=LetterQueue.HUB)
+    good = hub.put(PROD, activation_event(CERTIFICATE), letters=LetterQueue.HUB)
+    bad = hub.put(PROD, activation_event(CERTIFICATE, fleet="other"), letters=LetterQueue.HUB)
 
     listed = told("dlq", "list", "--queue", "hub")
     said = told("dlq", "redrive", "--queue", "hub", "--all", "--yes", code=1)
@@ -208,8 +193,8 @@ def test_what_the_hub_gave_up_is_looked_for_in_its_account_alone_and_sent_to_its
         (bad, None, "of another fleet"),
     }
     assert {one["id"]: one["ok"] for one in said[PROD]} == {good: True, bad: False}
-    assert hub.bodies(PROD, hub.stages[PROD].names.hub_queue) == [decision(CERTIFICATE)]
-    assert hub.left(PROD, LetterQueue.HUB) == [decision(CERTIFICATE, fleet="other")]
+    assert hub.bodies(PROD, hub.stages[PROD].names.hub_queue) == [activation_event(CERTIFICATE)]
+    assert hub.left(PROD, LetterQueue.HUB) == [activation_event(CERTIFICATE, fleet="other")]
     assert (hub.sent(PROD), hub.sent(DEV)) == ([], [])
 
 
@@ -220,34 +205,34 @@ def test_what_could_not_be_forwarded_says_what_eventbridge_said_and_is_sent_to_t
     url = dev.sqs.get_queue_url(QueueName=dev.names.unforwarded_queue)["QueueUrl"]
     said = {"ERROR_CODE": "NO_PERMISSIONS", "ERROR_MESSAGE": "not authorized to put events"}
     attributes: Any = {name: {"DataType": "String", "StringValue": value} for name, value in said.items()}
-    dev.sqs.send_message(QueueUrl=url, MessageBody=decision(CERTIFICATE), MessageAttributes=attributes)
+    dev.sqs.send_message(QueueUrl=url, MessageBody=activation_event(CERTIFICATE), MessageAttributes=attributes)
 
     (listed,) = told("dlq", "list", "--queue", "unforwarded")[DEV]
     told("dlq", "redrive", "--queue", "unforwarded", "--all", "--yes")
 
     assert listed["certificate_id"] == CERTIFICATE
     assert listed["reason"] == "NO_PERMISSIONS: not authorized to put events"
-    assert hub.bodies(PROD, hub.stages[PROD].names.hub_queue) == [decision(CERTIFICATE)]
+    assert hub.bodies(PROD, hub.stages[PROD].names.hub_queue) == [activation_event(CERTIFICATE)]
     assert hub.left(DEV, LetterQueue.UNFORWARDED) == []
 
 
 def test_an_unforwarded_event_stays_where_the_hub_cannot_take_it(
     hub: Queues, fleet_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hub.put(DEV, decision(CERTIFICATE), letters=LetterQueue.UNFORWARDED)
+    hub.put(DEV, activation_event(CERTIFICATE), letters=LetterQueue.UNFORWARDED)
     prod = hub.stages[PROD]
     prod.sqs.delete_queue(QueueUrl=prod.sqs.get_queue_url(QueueName=prod.names.hub_queue)["QueueUrl"])
     words = ["dlq", "redrive", "--queue", "unforwarded", "--all", "--yes", "--account", "dev"]
     assert main([*words, "--fleet", str(fleet_file)]) == 1
     assert "prod/eu-central-1 has no queue jitr-acme-hub: deploy the hub's stack" in capsys.readouterr().err
-    assert hub.left(DEV, LetterQueue.UNFORWARDED) == [decision(CERTIFICATE)]
+    assert hub.left(DEV, LetterQueue.UNFORWARDED) == [activation_event(CERTIFICATE)]
 
 
 def test_an_event_that_says_it_is_of_another_account_is_not_passed_on_to_the_hub(
     hub: Queues, told: Callable[..., Any]
 ) -> None:
     """Whoever may send to the queue of one account could have the hub believe anything of another."""
-    forged = decision(CERTIFICATE).replace("111111111111", "222222222222")
+    forged = activation_event(CERTIFICATE).replace("111111111111", "222222222222")
     hub.put(DEV, forged, letters=LetterQueue.UNFORWARDED)
     (listed,) = told("dlq", "list", "--queue", "unforwarded")[DEV]
     told("dlq", "redrive", "--queue", "unforwarded", "--all", "--yes", code=1)
@@ -260,7 +245,7 @@ def test_the_hubs_account_is_opened_once_and_before_anybody_is_asked(
     hub: Queues, fleet_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(3):
-        hub.put(DEV, decision(CERTIFICATE), letters=LetterQueue.UNFORWARDED)
+        hub.put(DEV, activation_event(CERTIFICATE), letters=LetterQueue.UNFORWARDED)
     opened: list[str] = []
     real = access.open_access
 

@@ -23,6 +23,7 @@ from jitrctl.run.scope import Scope
 from jitrctl.session.stage import Stage
 from jitrctl.terminal import Exit
 from tests.support.cases.issuing import Authority, certificate_id, named
+from tests.support.cli.enrollment_tables import create_enrollment
 from tests.support.cloud import create_registry
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -33,15 +34,6 @@ ID = "ab" * 32
 PROD = "222222222222"
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-def create_enrollment(stage: Stage) -> None:
-    stage.dynamodb.create_table(
-        TableName=stage.names.enrollment_table,
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
 
 
 @pytest.fixture
@@ -140,7 +132,7 @@ def test_a_device_is_meant_by_its_name_its_certificates_id_or_its_certificate(
     for written in (ID.upper(), str(tmp_path / "device.pem")):
         assert run("deny", written, "--yes")[0] == Exit.DONE
     assert run("deny", ID, "--thing", "--yes")[0] == Exit.DONE
-    subjects = {found.subject for found in tables[0].everything()}
+    subjects = {found.subject for found in tables[0].scan_entries()}
     assert subjects == {
         Subject(SubjectKind.CERTIFICATE, ID),
         Subject(SubjectKind.CERTIFICATE, certificate_id(pem)),

@@ -19,6 +19,7 @@ from jitrctl.localaws.workspace import CHECKOUT
 from jitrctl.session.stage import Stage
 from jitrctl.status.health import synthesized_template
 from tests.support.cases.issuing import Authority
+from tests.support.cli.enrollment_tables import create_enrollment
 from tests.support.cloud import create_registry
 
 TEMPLATE = {"Resources": {"Nothing": {"Type": "AWS::CloudFormation::WaitConditionHandle"}}}
@@ -160,15 +161,6 @@ def test_what_waits_for_the_hub_and_what_it_gave_up_is_seen_in_its_own_stage(
     assert "not forwarded to the hub: 1, see `jitrctl dlq list --queue unforwarded`" in shown
     assert "given up by the hub's function: 2, see `jitrctl dlq list --queue hub`" in shown
     assert "events that wait for the hub's function: 3" in shown
-
-
-def create_enrollment(stage: Stage) -> None:
-    stage.dynamodb.create_table(
-        TableName=stage.names.enrollment_table,
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
 
 
 def test_accounts_whose_enrollment_lists_differ_are_told(

@@ -18,9 +18,10 @@ from jitr.store.enrollment_table import EntryChange
 from jitr.verdicts import OperatorAction, OperatorVerdict
 from jitrctl.__main__ import main
 from jitrctl.session.stage import Stage
-from tests.cli.conftest import DEV, PROD
-from tests.edge.test_hub import create_hub_table
+from tests.support.cli.enrollment_tables import create_enrollment
+from tests.support.cli.fleet_file import DEV, PROD
 from tests.support.cloud import create_registry
+from tests.support.edge.hub_table import create_hub_table
 from tests.support.examples import ACTIVATION, OTHER_ID
 
 AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -34,15 +35,6 @@ def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
         return json.loads(capsys.readouterr().out)
 
     return run
-
-
-def create_enrollment(stage: Stage) -> None:
-    stage.dynamodb.create_table(
-        TableName=stage.names.enrollment_table,
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
 
 
 @pytest.fixture

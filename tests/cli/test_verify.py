@@ -16,8 +16,8 @@ from jitr.errors import Reason
 from jitrctl import clock
 from jitrctl.__main__ import main
 from jitrctl.verify import SENTENCES
-from tests.cli.conftest import FLEET
 from tests.support.cases.issuing import DAY, NOW, Authority, ec_key, factory, issue_ca, named, rsa_key
+from tests.support.cli.fleet_file import FLEET
 
 SECOND_CA = '[ca.other]\ncertificate = "other.pem"\ncommon_name = "gateway-.*"\n'
 OBSERVED = '[ca.factory.checks]\nkey = "observe"\nvalidity = "off"\n'

@@ -8,6 +8,7 @@ import pytest
 from jitrctl.localaws.accounts import AccountSpec, down, up
 from tests.support.contract.places import LOCAL_AWS, MODEL, LocalAws, Model, Place, new_name
 from tests.support.contract.registered import Ca
+from tests.support.contract.tables import Table
 from tests.support.local.authority import Authority
 
 MAKERS = {MODEL: "model", LOCAL_AWS: "local_aws"}
@@ -48,3 +49,8 @@ def ca(place: Place, make_authority: Callable[[], Authority]) -> Ca:
         caCertificate=authority.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
     )["certificateId"]
     return Ca(place=place, authority=authority, certificate_id=certificate_id, queue_url=place.deliver(certificate_id))
+
+
+@pytest.fixture
+def table(place: Place) -> Table:
+    return Table(place)

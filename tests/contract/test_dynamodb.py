@@ -6,70 +6,12 @@ The expressions have the form of claims.py, registry.py and journal.py.
 from typing import Any
 
 import pytest
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
-from jitr.store.registry import DUE_INDEX
 from tests.support.contract.differences import expected
 from tests.support.contract.places import OK, Place, answer
+from tests.support.contract.tables import INVALID, Table, key, plain, values
 
 REFUSED = ("ConditionalCheckFailedException", 400)
-INVALID = ("ValidationException", 400)
-
-_serialize = TypeSerializer().serialize
-_deserialize = TypeDeserializer().deserialize
-
-
-def values(**fields: Any) -> dict[str, Any]:
-    return {f":{name}": _serialize(value) for name, value in fields.items()}
-
-
-def key(of: str) -> dict[str, Any]:
-    return {"id": {"S": of}}
-
-
-def plain(item: Any) -> dict[str, Any]:
-    return {name: _deserialize(value) for name, value in item.items()}
-
-
-class Table:
-    """One table at a place."""
-
-    def __init__(self, place: Place) -> None:
-        self.client = place.dynamodb
-        self.name = place.table()
-
-    def item(self, of: str) -> dict[str, Any] | None:
-        answered = self.client.get_item(TableName=self.name, Key=key(of), ConsistentRead=True)
-        return plain(answered["Item"]) if "Item" in answered else None
-
-    def put(self, **fields: Any) -> None:
-        self.client.put_item(TableName=self.name, Item={name: _serialize(value) for name, value in fields.items()})
-
-    def update(self, of: str, expression: str, condition: str | None = None, **fields: Any) -> dict[str, Any]:
-        """UpdateItem's parameters; `fields` are the expression attribute values, without their colons."""
-        update: dict[str, Any] = {"TableName": self.name, "Key": key(of), "UpdateExpression": expression}
-        if condition:
-            update["ConditionExpression"] = condition
-        if fields:
-            update["ExpressionAttributeValues"] = values(**fields)
-        return update
-
-    def answered(self, update: dict[str, Any]) -> tuple[str, int]:
-        return answer(lambda: self.client.update_item(**update))
-
-    def due(self, what: str, by: int, **more: Any) -> Any:
-        return self.client.query(
-            TableName=self.name,
-            IndexName=DUE_INDEX,
-            KeyConditionExpression="due = :due AND due_at <= :by",
-            ExpressionAttributeValues=values(due=what, by=by),
-            **more,
-        )
-
-
-@pytest.fixture
-def table(place: Place) -> Table:
-    return Table(place)
 
 
 # Conditional writes
@@ -226,73 +168,6 @@ def test_a_table_that_is_not_there_is_not_found(place: Place) -> None:
     refused = answer(lambda: place.dynamodb.get_item(TableName="nowhere", Key=key("a")))
 
     assert refused == ("ResourceNotFoundException", 400)
-
-
-# Transactions
-
-
-def transact(table: Table, *updates: dict[str, Any], **more: str) -> Any:
-    items: Any = [{"Update": update} for update in updates]
-    return table.client.transact_write_items(TransactItems=items, **more)  # type: ignore[arg-type]
-
-
-def cancelled(table: Table, *updates: dict[str, Any]) -> list[str]:
-    """The codes of each entry's reason, in a transaction that is cancelled."""
-    with pytest.raises(table.client.exceptions.TransactionCanceledException) as error:
-        transact(table, *updates)
-    answered: Any = error.value.response
-    assert answered["ResponseMetadata"]["HTTPStatusCode"] == 400
-    return [reason["Code"] for reason in answered["CancellationReasons"]]
-
-
-def test_a_transaction_writes_all_or_nothing_and_gives_each_entrys_reason_in_order(table: Table) -> None:
-    table.put(id="b", owner="other")
-    free = "attribute_not_exists(#o)"
-    names = {"#o": "owner"}
-
-    def own(of: str) -> dict[str, Any]:
-        return table.update(of, "SET #o = :me", free, me="me") | {"ExpressionAttributeNames": names}
-
-    unconditional = table.update("c", "SET x = :one", one=1)
-
-    assert cancelled(table, own("a"), own("b"), unconditional) == ["None", "ConditionalCheckFailed", "None"]
-    assert (table.item("a"), table.item("c")) == (None, None)
-    assert cancelled(table, own("b"), own("a")) == ["ConditionalCheckFailed", "None"]
-
-    transact(table, own("a"), unconditional)
-    assert table.item("a") == {"id": "a", "owner": "me"}
-    assert table.item("c") == {"id": "c", "x": 1}
-
-
-def test_every_failed_condition_of_a_transaction_has_its_reason(table: Table) -> None:
-    failing = [table.update(of, "SET x = :one", "x = :one", one=1) for of in ("a", "b")]
-
-    assert cancelled(table, *failing) == ["ConditionalCheckFailed"] * 2
-
-
-def test_one_item_twice_in_a_transaction_is_refused(table: Table) -> None:
-    update = table.update("a", "SET x = :one", one=1)
-
-    assert answer(lambda: transact(table, update, update)) == INVALID
-
-
-def test_a_transaction_with_the_same_token_is_carried_out_once(table: Table) -> None:
-    def count(token: str) -> None:
-        update = table.update("a", "SET n = if_not_exists(n, :zero) + :one", zero=0, one=1)
-        transact(table, update, ClientRequestToken=token)
-
-    count("first")
-    count("first")
-    assert table.item("a") == {"id": "a", "n": 1}
-    count("second")
-    assert table.item("a") == {"id": "a", "n": 2}
-
-
-def test_an_unused_value_in_a_transaction_is_refused_and_nothing_is_written(table: Table) -> None:
-    good, bad = table.update("a", "SET x = :one", one=1), table.update("b", "SET x = :one", one=1, unused=2)
-
-    assert answer(lambda: transact(table, good, bad)) == INVALID
-    assert table.item("a") is None
 
 
 # BatchGetItem

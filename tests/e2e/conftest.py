@@ -1,9 +1,7 @@
 """One pair of accounts on the local AWS, with the demo's story played on it, for every test here."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,27 +12,7 @@ from jitrctl.localaws.issuing import DeviceFiles
 from jitrctl.localaws.stage import LocalStage
 from jitrctl.localaws.workspace import Workspace
 from tests.support.cli.kept_clients import keep_clients
-
-NewDevice = Callable[..., DeviceFiles]
-
-PATIENCE = 60.0  # seconds to wait for a condition before a test gives up; nothing waits that long when all is well
-
-
-def awaited(look: Callable[[], Any], what: str, *, seconds: float = PATIENCE) -> Any:
-    """Poll until `look` answers something true."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"{what}: not within {seconds:.0f} s")
-
-
-def forget(stage: LocalStage) -> None:
-    """Have `register` start anew at its next event, with nothing kept of CAs and CRLs for the rest of a minute."""
-    stage.account.client("lambda").update_function_configuration(
-        FunctionName=stage.names.register_function, Description=f"started anew at {time.time()}"
-    )
+from tests.support.e2e.stage_devices import NewDevice
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from jitr.aws.queues import REASON_ATTRIBUTE
 from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitr.events import event_document
@@ -17,56 +16,12 @@ from jitr.store.registry_writes import STALE_INTENT
 from jitrctl.__main__ import main
 from jitrctl.demo.scenes.cast import Detail
 from jitrctl.demo.story import Story
-from jitrctl.localaws.issuing import DeviceFiles
 from jitrctl.localaws.stage import LocalStage
 from jitrctl.localaws.workspace import Workspace
-from jitrctl.mqtt.client import Connection, ConnectRefusal
-from tests.e2e.conftest import PATIENCE, NewDevice, awaited
-
-
-def connected(stage: LocalStage, files: DeviceFiles, name: str, *, patience: float = PATIENCE) -> Connection:
-    connection, _ = stage.device(files, name).connect_until_accepted(stage.endpoint, patience=patience)
-    return connection
-
-
-def refused(stage: LocalStage, files: DeviceFiles, name: str) -> ConnectRefusal:
-    answer = stage.device(files, name).connect(stage.endpoint)
-    assert isinstance(answer, ConnectRefusal)
-    return answer
-
-
-def send(stage: LocalStage, *bodies: str) -> None:
-    sqs = stage.account.client("sqs")
-    url = sqs.get_queue_url(QueueName=stage.names.registrations_queue)["QueueUrl"]
-    entries = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(bodies)]
-    for start in range(0, len(entries), 10):  # SendMessageBatch's most
-        assert not sqs.send_message_batch(QueueUrl=url, Entries=entries[start : start + 10]).get("Failed")
-
-
-def event_of(stage: LocalStage, story: Story, files: DeviceFiles) -> str:
-    """The event that AWS IoT publishes when the device connects for the first time."""
-    return json.dumps(
-        event_document(
-            certificate_id=files.certificate_id,
-            ca_certificate_id=story.cast.ca.certificate_id,
-            account_id=stage.account.id,
-            published_at=None,
-            registered_at=None,
-        )
-    )
-
-
-def dead_letters(stage: LocalStage) -> dict[str, str]:
-    """The bodies in the dead-letter queue, each with its reason."""
-    sqs = stage.account.client("sqs")
-    url = sqs.get_queue_url(QueueName=stage.names.dead_letter_queue)["QueueUrl"]
-    answer = sqs.receive_message(
-        QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0, MessageAttributeNames=["All"]
-    )
-    return {
-        message["Body"]: message["MessageAttributes"][REASON_ATTRIBUTE]["StringValue"]
-        for message in answer.get("Messages", [])
-    }
+from jitrctl.mqtt.client import Connection
+from tests.support.e2e.queues import dead_letters, event_of, send
+from tests.support.e2e.stage_devices import NewDevice, certificate_arn, connect, expect_refusal
+from tests.support.e2e.waiting import PATIENCE, wait_until
 
 
 def test_the_demos_story_plays_to_its_end(played: tuple[Story, dict[str, Detail]]) -> None:
@@ -91,7 +46,7 @@ def test_the_demos_story_plays_to_its_end(played: tuple[Story, dict[str, Detail]
 
 def test_the_thing_carries_what_the_fleet_file_says(default_stage: LocalStage, new_device: NewDevice) -> None:
     files = new_device("sensor-0100")
-    connected(default_stage, files, "sensor-0100").close()
+    connect(default_stage, files, "sensor-0100").close()
 
     thing = default_stage.iot.describe_thing(thingName="sensor-0100")
     groups = default_stage.iot.list_thing_groups_for_thing(thingName="sensor-0100")["thingGroups"]
@@ -103,15 +58,15 @@ def test_the_thing_carries_what_the_fleet_file_says(default_stage: LocalStage, n
 
 def test_a_device_may_not_use_another_things_client_id(default_stage: LocalStage, new_device: NewDevice) -> None:
     files = new_device("sensor-0101")
-    connected(default_stage, files, "sensor-0101").close()
+    connect(default_stage, files, "sensor-0101").close()
 
-    assert refused(default_stage, files, "sensor-0102").how == "closed"
+    assert expect_refusal(default_stage, files, "sensor-0102").how == "closed"
 
 
 def test_an_activated_device_hears_its_own_topic_alone(sni_only_stage: LocalStage, new_device: NewDevice) -> None:
     files = new_device("sensor-0103")
 
-    with connected(sni_only_stage, files, "sensor-0103") as connection:
+    with connect(sni_only_stage, files, "sensor-0103") as connection:
         assert connection.subscribe("devices/sensor-0103/commands")
         assert connection.publish("devices/sensor-0103/commands", "restart")
         heard = connection.receive()
@@ -122,11 +77,11 @@ def test_an_activated_device_hears_its_own_topic_alone(sni_only_stage: LocalStag
 
 def test_a_rejected_device_stays_out_however_often_it_knocks(default_stage: LocalStage, new_device: NewDevice) -> None:
     files = new_device("toaster-0100")
-    refused(default_stage, files, "toaster-0100")
+    expect_refusal(default_stage, files, "toaster-0100")
     decision = default_stage.wait_for_decision(files.certificate_id, seconds=PATIENCE)
 
     assert (decision.outcome, decision.reason) == (Outcome.REJECTED, Reason.COMMON_NAME_REFUSED)
-    assert [refused(default_stage, files, "toaster-0100").how for _ in range(3)] == ["closed"] * 3
+    assert [expect_refusal(default_stage, files, "toaster-0100").how for _ in range(3)] == ["closed"] * 3
     assert default_stage.status(files.certificate_id) == "INACTIVE"
 
 
@@ -138,14 +93,14 @@ def test_a_poison_message_between_good_ones_goes_whole_to_the_dead_letters_and_t
     poison = '{"certificateId": "not hex", "note": "whole"}'
     with stage.disable_rule():
         for name, files in good.items():
-            refused(stage, files, name)
+            expect_refusal(stage, files, name)
 
     before, after = (event_of(stage, story, files) for files in good.values())
     send(stage, before, poison, after)
 
     for name, files in good.items():
-        connected(stage, files, name).close()
-    dead = awaited(lambda: dead_letters(stage), "the poison in the dead-letter queue")
+        connect(stage, files, name).close()
+    dead = wait_until(lambda: dead_letters(stage), "the poison in the dead-letter queue")
     assert dead == {poison: "unreadable: certificateId is not 64 hexadecimal digits"}
 
 
@@ -153,7 +108,7 @@ def test_an_event_that_is_delivered_again_and_again_after_the_decision_changes_n
     default_stage: LocalStage, new_device: NewDevice, story: Story
 ) -> None:
     stage, files = default_stage, new_device("sensor-0113")
-    connected(stage, files, "sensor-0113").close()
+    connect(stage, files, "sensor-0113").close()
     decided = stage.wait_for_decision(files.certificate_id, seconds=PATIENCE)
 
     def dropped() -> int:
@@ -163,7 +118,7 @@ def test_an_event_that_is_delivered_again_and_again_after_the_decision_changes_n
     earlier = dropped()
     send(stage, *[event_of(stage, story, files)] * 5)
 
-    awaited(lambda: dropped() >= earlier + 5, "five duplicates dropped")
+    wait_until(lambda: dropped() >= earlier + 5, "five duplicates dropped")
     assert stage.decision(files.certificate_id) == decided
     assert stage.status(files.certificate_id) == "ACTIVE"
 
@@ -175,17 +130,17 @@ def test_the_sweep_takes_up_every_device_that_connected_while_the_rule_was_disab
     devices = {name: new_device(name) for name in ("sensor-0114", "sensor-0115", "sensor-0116")}
     with stage.disable_rule():
         for name, files in devices.items():
-            refused(stage, files, name)
-            refused(stage, files, name)
+            expect_refusal(stage, files, name)
+            expect_refusal(stage, files, name)
     assert {stage.status(files.certificate_id) for files in devices.values()} == {"PENDING_ACTIVATION"}
 
     def swept() -> bool:
         stage.sweep()
         return all(stage.decision(files.certificate_id) for files in devices.values())
 
-    awaited(swept, "a decision on each")
+    wait_until(swept, "a decision on each")
     for name, files in devices.items():
-        connected(stage, files, name).close()
+        connect(stage, files, name).close()
 
 
 def test_a_device_publishes_all_the_while_that_its_certificate_is_rotated(
@@ -198,28 +153,28 @@ def test_a_device_publishes_all_the_while_that_its_certificate_is_rotated(
     def publishes(connection: Connection) -> bool:
         return connection.publish(f"devices/{name}/state", "21.5")
 
-    with connected(stage, old, name) as connection:
-        refused(stage, new, name)
+    with connect(stage, old, name) as connection:
+        expect_refusal(stage, new, name)
 
         def followed() -> Any:
             assert publishes(connection)
             return stage.decision(new.certificate_id)
 
-        decision = awaited(followed, "the new certificate's decision")
+        decision = wait_until(followed, "the new certificate's decision")
         assert (decision.outcome, decision.replaces) == (Outcome.ACTIVATED, old.certificate_id)
         assert stage.status(old.certificate_id) == "ACTIVE"
         assert publishes(connection)
-    with connected(stage, new, name) as connection:
+    with connect(stage, new, name) as connection:
 
         def retired() -> bool:
             assert publishes(connection)
             stage.sweep()
             return stage.status(old.certificate_id) == "INACTIVE"
 
-        awaited(retired, "the old certificate's end")
+        wait_until(retired, "the old certificate's end")
         assert publishes(connection)
-    assert refused(stage, old, name).how == "closed"
-    connected(stage, new, name).close()
+    assert expect_refusal(stage, old, name).how == "closed"
+    connect(stage, new, name).close()
 
 
 def test_a_forged_event_for_an_unknown_certificate_leaves_no_item(default_stage: LocalStage, story: Story) -> None:
@@ -233,7 +188,7 @@ def test_a_forged_event_for_an_unknown_certificate_leaves_no_item(default_stage:
 
     send(default_stage, json.dumps(forged))
 
-    awaited(
+    wait_until(
         lambda: [line for line in default_stage.log_lines() if "does not know" in str(line.get("why"))],
         "the message put off",
     )
@@ -251,7 +206,7 @@ def test_the_certificate_decides_when_an_event_contradicts_it(default_stage: Loc
     )
 
     with default_stage.disable_rule():
-        refused(default_stage, files, "sensor-0105")
+        expect_refusal(default_stage, files, "sensor-0105")
         send(default_stage, json.dumps(forged))
         decision = default_stage.wait_for_decision(files.certificate_id, seconds=PATIENCE)
 
@@ -282,12 +237,9 @@ def test_replay_decides_on_a_lost_event_and_a_dry_run_changes_nothing(
 ) -> None:
     files = new_device("sensor-0106")
     with default_stage.disable_rule():
-        refused(default_stage, files, "sensor-0106")
+        expect_refusal(default_stage, files, "sensor-0106")
     event = tmp_path / "lost.json"
-    event.write_text(
-        event_of(default_stage, story, files),
-        encoding="utf-8",
-    )
+    event.write_text(event_of(default_stage, story, files), encoding="utf-8")
     common = ["replay", str(event), "--account", default_stage.name, "--fleet", str(workspace.fleet_file)]
 
     assert main([*common, "--dry-run"]) == 0
@@ -300,7 +252,7 @@ def test_replay_decides_on_a_lost_event_and_a_dry_run_changes_nothing(
     assert main(common) == 0
     assert "activated" in capsys.readouterr().out
     assert default_stage.status(files.certificate_id) == "ACTIVE"
-    connected(default_stage, files, "sensor-0106").close()
+    connect(default_stage, files, "sensor-0106").close()
 
 
 @pytest.mark.usefixtures("in_local_aws")
@@ -339,28 +291,24 @@ def test_a_revoked_certificate_that_is_deleted_stays_out_when_it_comes_back(
     default_stage: LocalStage, new_device: NewDevice, workspace: Workspace
 ) -> None:
     files = new_device("sensor-0108")
-    connected(default_stage, files, "sensor-0108").close()
+    connect(default_stage, files, "sensor-0108").close()
     common = ["--account", default_stage.name, "--fleet", str(workspace.fleet_file)]
     iot, certificate_id = default_stage.iot, files.certificate_id
 
     assert main(["device", "revoke", str(files.certificate), "--note", "stolen", "--yes", *common]) == 0
     assert default_stage.status(certificate_id) == "REVOKED"
-    iot.detach_policy(policyName="jitr-acme--factory", target=_arn(default_stage, certificate_id))
-    iot.detach_thing_principal(thingName="sensor-0108", principal=_arn(default_stage, certificate_id))
+    iot.detach_policy(policyName="jitr-acme--factory", target=certificate_arn(default_stage, certificate_id))
+    iot.detach_thing_principal(thingName="sensor-0108", principal=certificate_arn(default_stage, certificate_id))
     iot.delete_certificate(certificateId=certificate_id)
 
-    assert refused(default_stage, files, "sensor-0108").how == "closed"
-    decision = awaited(lambda: _refusal(default_stage, certificate_id), "the refusal")
+    assert expect_refusal(default_stage, files, "sensor-0108").how == "closed"
+    decision = wait_until(lambda: _refusal(default_stage, certificate_id), "the refusal")
     assert decision.reason is Reason.WAS_REVOKED
     assert default_stage.status(certificate_id) == "INACTIVE"
 
     assert main(["device", "release", certificate_id, "--yes", *common]) == 1, "only with --revoked"
     assert main(["device", "release", certificate_id, "--revoked", "--yes", *common]) == 0
-    connected(default_stage, files, "sensor-0108").close()
-
-
-def _arn(stage: LocalStage, certificate_id: str) -> str:
-    return f"arn:aws:iot:{stage.account.region}:{stage.account.id}:cert/{certificate_id}"
+    connect(default_stage, files, "sensor-0108").close()
 
 
 def _refusal(stage: LocalStage, certificate_id: str) -> Any:
@@ -372,14 +320,14 @@ def test_a_second_device_under_a_known_name_is_held_and_the_first_one_left_alone
     default_stage: LocalStage, new_device: NewDevice, story: Story, tmp_path: Path
 ) -> None:
     first, clone = new_device("sensor-0109"), story.cast.ca.issue(tmp_path / "clone", "sensor-0109")
-    connected(default_stage, first, "sensor-0109").close()
+    connect(default_stage, first, "sensor-0109").close()
 
-    refused(default_stage, clone, "sensor-0109")
+    expect_refusal(default_stage, clone, "sensor-0109")
     decision = default_stage.wait_for_decision(clone.certificate_id, seconds=PATIENCE)
 
     assert (decision.outcome, decision.reason) == (Outcome.HELD, Reason.NOT_A_ROTATION)
     assert default_stage.status(clone.certificate_id) == "PENDING_ACTIVATION"
-    connected(default_stage, first, "sensor-0109").close()
+    connect(default_stage, first, "sensor-0109").close()
 
 
 @pytest.mark.usefixtures("in_local_aws")
@@ -389,13 +337,13 @@ def test_a_thing_that_somebody_made_is_adopted_when_nobody_is_attached_and_left_
     free, taken, foreign = new_device("sensor-0110"), new_device("sensor-0111"), new_device("sensor-0112")
     default_stage.iot.create_thing(thingName="sensor-0110", attributePayload={"attributes": {"colour": "red"}})
     default_stage.iot.create_thing(thingName="sensor-0111")
-    connected(default_stage, foreign, "sensor-0112").close()
+    connect(default_stage, foreign, "sensor-0112").close()
     default_stage.iot.attach_thing_principal(
-        thingName="sensor-0111", principal=_arn(default_stage, foreign.certificate_id)
+        thingName="sensor-0111", principal=certificate_arn(default_stage, foreign.certificate_id)
     )
 
-    connected(default_stage, free, "sensor-0110").close()
-    refused(default_stage, taken, "sensor-0111")
+    connect(default_stage, free, "sensor-0110").close()
+    expect_refusal(default_stage, taken, "sensor-0111")
     decision = default_stage.wait_for_decision(taken.certificate_id, seconds=PATIENCE)
 
     adopted = default_stage.iot.describe_thing(thingName="sensor-0110")["attributes"]
@@ -424,17 +372,16 @@ def test_a_function_that_is_killed_in_the_middle_of_a_batch_leaves_nobody_behind
     devices = {name: new_device(name) for name in names}
     with stage.disable_rule():
         for name, files in devices.items():
-            refused(stage, files, name)
+            expect_refusal(stage, files, name)
     sqs = stage.account.client("sqs")
     url = sqs.get_queue_url(QueueName=stage.names.registrations_queue)["QueueUrl"]
     # The stack's is six minutes; the messages of the killed function are to come again while we wait.
     sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "5"})
 
-    send(
-        stage,
-        *(event_of(stage, story, files) for files in devices.values()),
+    send(stage, *(event_of(stage, story, files) for files in devices.values()))
+    wait_until(
+        lambda: any(stage.status(files.certificate_id) == "ACTIVE" for files in devices.values()), "the first one"
     )
-    awaited(lambda: any(stage.status(files.certificate_id) == "ACTIVE" for files in devices.values()), "the first one")
     killed = _workers(stage)
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
@@ -445,5 +392,5 @@ def test_a_function_that_is_killed_in_the_middle_of_a_batch_leaves_nobody_behind
     # What the killed run had claimed is nobody else's until the claim is stale.
     patience = STALE_INTENT.total_seconds() + PATIENCE
     for name in names:
-        connected(stage, devices[name], name, patience=patience).close()
+        connect(stage, devices[name], name, patience=patience).close()
     assert not dead_letters(stage)

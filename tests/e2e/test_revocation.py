@@ -18,8 +18,8 @@ from jitrctl.demo.story import Story
 from jitrctl.localaws.issuing import DeviceFiles, IssuingCa
 from jitrctl.localaws.stage import LocalStage
 from jitrctl.localaws.workspace import Workspace
-from jitrctl.mqtt.client import ConnectRefusal
-from tests.e2e.conftest import awaited
+from tests.support.e2e.stage_devices import expect_refusal
+from tests.support.e2e.waiting import wait_until
 from tests.support.local import deploying
 
 CA = "partner"
@@ -64,7 +64,7 @@ def test_a_stale_crl_holds_and_the_next_one_lets_the_same_device_in_and_refuses_
     stale = crl(ca, 1, begins=now - 8 * DAY, ends=now - DAY)
     stage.account.client("s3").put_object(Bucket=bucket, Key=object_key(ca.certificate_id), Body=stale)
 
-    refused(stage, good, "gateway-0801")
+    expect_refusal(stage, good, "gateway-0801")
     decision = stage.wait_for_decision(good.certificate_id, seconds=PATIENCE)
     assert (decision.outcome, decision.reason) == (Outcome.HELD, Reason.CRL_STALE)
     assert stage.status(good.certificate_id) == "PENDING_ACTIVATION"
@@ -84,18 +84,14 @@ def test_a_stale_crl_holds_and_the_next_one_lets_the_same_device_in_and_refuses_
 
     def evaluated() -> Reason | None:
         """An environment may keep the CRL before for a minute: then the device is held, and connects again."""
-        refused(stage, stolen, "gateway-0802")
+        expect_refusal(stage, stolen, "gateway-0802")
         return stage.wait_for_decision(stolen.certificate_id, seconds=PATIENCE).reason
 
-    awaited(lambda: evaluated() is Reason.REVOKED_BY_CA, "the new CRL in force", seconds=2 * PATIENCE)
-    awaited(lambda: stage.status(stolen.certificate_id) == "INACTIVE", "its certificate INACTIVE")
+    wait_until(lambda: evaluated() is Reason.REVOKED_BY_CA, "the new CRL in force", seconds=2 * PATIENCE)
+    wait_until(lambda: stage.status(stolen.certificate_id) == "INACTIVE", "its certificate INACTIVE")
 
 
 def put(workspace: Workspace, stage: LocalStage, file: Path) -> Callable[[], int]:
     """The operator's command."""
     where = ["--account", stage.name, "--region", stage.account.region, "--fleet", str(workspace.fleet_file)]
     return lambda: main(["crl", "put", str(file), "--yes", *where])
-
-
-def refused(stage: LocalStage, files: DeviceFiles, name: str) -> None:
-    assert isinstance(stage.device(files, name).connect(stage.endpoint), ConnectRefusal)

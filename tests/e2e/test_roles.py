@@ -8,40 +8,30 @@ itself uses in these roles the local AWS does not ask for, and is asserted in th
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from datetime import timedelta
-from functools import cache, partial
-from pathlib import Path
-from typing import Any
+from functools import partial
 
 import pytest
 
-from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.decisions import Decision, Outcome
-from jitr.events import event_document
 from jitr.hub.table import HubTable
 from jitr.iot_models import Status
 from jitr.owners import Owner
 from jitr.provisioning import OWNER_ATTRIBUTE
 from jitr.record import Record
 from jitr.store.dynamodb import key
-from jitr.store.enrollment_table import EnrollmentTable, EntryChange
 from jitr.store.withdrawal_marks import marks
-from jitr_cdk.target import LocalDifference
 from jitrctl.__main__ import main
 from jitrctl.clock import now
 from jitrctl.demo.story import Story
 from jitrctl.localaws import accounts
-from jitrctl.localaws.issuing import DeviceFiles, IssuingCa
 from jitrctl.localaws.stage import LocalStage
 from jitrctl.localaws.workspace import Workspace
-from jitrctl.mqtt.client import ConnectRefusal
-from tests.e2e.conftest import awaited
+from tests.support.e2e.direct_calls import Stand
+from tests.support.e2e.roles import Permission, Role, cached_client
+from tests.support.e2e.waiting import wait_until
 from tests.support.local import deploying
-
-Permission = tuple[str, str]  # a statement's Sid, and one of its actions
 
 # Used by AWS itself, in the function's role: by the event source mapping, and for the function's log.
 BY_AWS = {
@@ -65,177 +55,6 @@ BY_OTHER_TESTS = {
     ("register", "KeepRegistry", "dynamodb:ConditionCheckItem"),
     ("sweep", "KeepRegistry", "dynamodb:ConditionCheckItem"),  # only before a name that was claimed in vain goes back
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Role:
-    """The role of a deployed function, whose one inline policy can be changed and put back."""
-
-    stage: LocalStage
-    function: str
-
-    @property
-    def name(self) -> str:
-        arn = api(self.stage, "lambda").get_function_configuration(FunctionName=self.function)["Role"]
-        return str(arn.rpartition("/")[2])
-
-    def policy(self) -> dict[str, Any]:
-        client = api(self.stage, "iam")
-        (only,) = client.list_role_policies(RoleName=self.name)["PolicyNames"]
-        return dict(client.get_role_policy(RoleName=self.name, PolicyName=only)["PolicyDocument"])
-
-    def permissions(self) -> set[Permission]:
-        return {
-            (one["Sid"], action)
-            for one in self.policy()["Statement"]
-            if one["Sid"] not in set(LocalDifference)
-            for action in listed(one["Action"])
-        }
-
-    @contextmanager
-    def without(self, sid: str, action: str) -> Iterator[None]:
-        """One action less in a statement, and in what the local AWS needs besides because it checks other ARNs."""
-        client, before = api(self.stage, "iam"), self.policy()
-        (only,) = client.list_role_policies(RoleName=self.name)["PolicyNames"]
-        names = {sid, *LocalDifference}
-        left = [
-            {
-                **one,
-                "Action": [each for each in listed(one["Action"]) if one["Sid"] not in names or not same(each, action)],
-            }
-            for one in before["Statement"]
-        ]
-        less = {**before, "Statement": [one for one in left if one["Action"]]}
-        client.put_role_policy(RoleName=self.name, PolicyName=only, PolicyDocument=json.dumps(less))
-        try:
-            yield
-        finally:
-            client.put_role_policy(RoleName=self.name, PolicyName=only, PolicyDocument=json.dumps(before))
-
-
-@cache
-def api(stage: LocalStage, service: str) -> Any:
-    """Clients take a while to make."""
-    return stage.account.client(service)
-
-
-def listed(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else value
-
-
-def same(one: str, action: str) -> bool:
-    """Whether it is the action, or what the local AWS calls it when it comes in a batch."""
-    return one in (action, f"{action}Batch")
-
-
-class Stand:
-    """The stage with what the ways need: devices that wait, and the functions to be called directly."""
-
-    def __init__(self, stage: LocalStage, story: Story, folder: Path) -> None:
-        self.stage = stage
-        self.cas: Mapping[str, IssuingCa] = story.cast.cas
-        self.folder = folder
-        self.lambda_ = api(stage, "lambda")
-        self.dynamodb = api(stage, "dynamodb")
-        self._number = 0
-
-    def device(self, name: str = "", *, ca: str = "factory", days: int = 365) -> DeviceFiles:
-        """A device that connected for the first time, of which no function has heard."""
-        self._number += 1
-        kind = {"factory": "sensor", "partner": "gateway"}[ca]
-        name = name or f"{kind}-{7000 + self._number}"
-        files = self.cas[ca].issue(self.folder / str(self._number), name, days=days)
-        assert isinstance(self.stage.device(files, name).connect(self.stage.endpoint), ConnectRefusal)
-        assert self.stage.status(files.certificate_id) == "PENDING_ACTIVATION"
-        return files
-
-    def name_of(self, files: DeviceFiles) -> str:
-        return files.certificate.stem
-
-    def event(self, certificate_id: str, *, ca: str = "factory", again_after: float | None = None) -> dict[str, Any]:
-        first = None if again_after is None else now() - timedelta(seconds=again_after)
-        return event_document(
-            certificate_id=certificate_id,
-            ca_certificate_id=self.cas[ca].certificate_id,
-            account_id=self.stage.account.id,
-            published_at=now(),
-            registered_at=first,
-        )
-
-    def register(self, event: dict[str, Any]) -> str:
-        """Call `register`; what it said."""
-        return self._call(self.stage.names.register_function, event)
-
-    def batch(self, *bodies: str, receives: int = 1) -> str:
-        """Call `register` with a batch, as the event source mapping does; what it said."""
-        records = [
-            {
-                "messageId": f"message-{number}",
-                "receiptHandle": "none",
-                "body": body,
-                "attributes": {
-                    "ApproximateReceiveCount": str(receives if number else 1),
-                    "SentTimestamp": str(round(now().timestamp() * 1000)),
-                },
-                "messageAttributes": {},
-                "eventSource": "aws:sqs",
-            }
-            for number, body in enumerate(bodies)
-        ]
-        return self._call(self.stage.names.register_function, {"Records": records})
-
-    def deny(self, thing_name: str) -> None:
-        entry = Entry(subject=Subject(SubjectKind.THING, thing_name), rule=EntryRule.DENY)
-        table = EnrollmentTable(self.dynamodb, self.stage.names.enrollment_table)
-        table.change([EntryChange(entry=entry, replaces=None)], by="test", at=now())
-
-    def sweep(self) -> str:
-        return self._call(self.stage.names.sweep_function, {})
-
-    def carried(self, account: str = "111111111111", certificate_id: str = "") -> str:
-        """An event of another account's as the hub's rule would put it into its queue."""
-        self._number += 1
-        detail = {
-            "version": "1",
-            "id": f"{self._number:032x}",
-            "fleet": "acme",
-            "account": account,
-            "region": self.stage.account.region,
-            "certificate_id": certificate_id or f"{self._number:064x}",
-            "ca": "factory",
-            "thing_name": f"sensor-{8000 + self._number}",
-            "outcome": "activated",
-            "status": "ACTIVE",
-            "decided_at": now().isoformat(timespec="milliseconds"),
-        }
-        return json.dumps({"source": "jitr", "account": account, "region": detail["region"], "detail": detail})
-
-    def hub(self, body: str) -> str:
-        return self._call(self.stage.names.hub_function, {"Records": [{"messageId": "message-0", "body": body}]})
-
-    def restart(self) -> None:
-        """Have the next call start anew, with nothing remembered."""
-        self.lambda_.update_function_configuration(
-            FunctionName=self.stage.names.register_function, Description=f"restarted {self._number}"
-        )
-
-    def _call(self, function: str, payload: dict[str, Any]) -> str:
-        answer = self.lambda_.invoke(FunctionName=function, Payload=json.dumps(payload))
-        return str(answer["Payload"].read().decode())
-
-    def log(self, since: float) -> str:
-        """What the functions logged since then, a time of `time.time()`."""
-        logs = api(self.stage, "logs")
-        texts = []
-        names = self.stage.names
-        for function in (names.register_function, names.sweep_function, names.hub_function):
-            group = self.stage.names.log_group(function)
-            with suppress(logs.exceptions.ResourceNotFoundException):
-                pages = logs.get_paginator("filter_log_events").paginate(
-                    logGroupName=group, startTime=int(since * 1000)
-                )
-                texts += [event["message"] for page in pages for event in page["events"]]
-        return "\n".join(texts)
 
 
 Go = Callable[[], str]
@@ -331,7 +150,7 @@ def forgotten(stand: Stand) -> Go:
     """A device waits, and no event of it was ever sent; nor is a lease left of a sweep that could not give it back."""
     stand.device()
     waited = now() + timedelta(seconds=1.5)
-    awaited(lambda: now() > waited, "longer than the ordinary path takes")
+    wait_until(lambda: now() > waited, "longer than the ordinary path takes")
     stand.dynamodb.delete_item(TableName=stand.stage.names.registry_table, Key=key("lease#sweep"))
     return stand.sweep
 
@@ -364,7 +183,7 @@ def retiring(stand: Stand) -> Go:
     assert decision
     assert decision.replaces == old.certificate_id
     ends = decision.decided_at + timedelta(seconds=1)
-    awaited(lambda: now() > ends, "the overlap's end")
+    wait_until(lambda: now() > ends, "the overlap's end")
     return forgotten(stand)
 
 
@@ -498,7 +317,7 @@ def test_events_of_two_accounts_become_one_table_that_jitrctl_reads(
 ) -> None:
     """The hub's own by its bus, the other account's carried into the queue, since the local AWS drops it."""
     stage, certificate_id = stand.stage, f"{1:064x}"
-    sqs, events = api(stage, "sqs"), api(stage, "events")
+    sqs, events = cached_client(stage, "sqs"), cached_client(stage, "events")
     url = sqs.get_queue_url(QueueName=stage.names.hub_queue)["QueueUrl"]
     own = json.loads(stand.carried(stage.account.id, certificate_id))
     entry = {"Source": "jitr", "DetailType": "Device Activated", "Detail": json.dumps(own["detail"])}
@@ -510,7 +329,7 @@ def test_events_of_two_accounts_become_one_table_that_jitrctl_reads(
     def everywhere() -> set[str]:
         return {one.account_id for one in table.scan() if one.certificate_id == certificate_id}
 
-    awaited(lambda: everywhere() == {stage.account.id, "111111111111"}, "both accounts in the table")
+    wait_until(lambda: everywhere() == {stage.account.id, "111111111111"}, "both accounts in the table")
     code = main(["fleet", "devices", "--out-of-place", "--fleet", str(workspace.fleet_file), "--json"])
     (found,) = [
         one for one in json.loads(capsys.readouterr().out)["devices"] if one["certificate_id"] == certificate_id

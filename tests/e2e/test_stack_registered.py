@@ -22,7 +22,8 @@ from jitrctl.localaws.errors import LocalAwsError
 from jitrctl.localaws.stage import UNKNOWN, LocalStage
 from jitrctl.localaws.workspace import Workspace
 from jitrctl.mqtt.client import Device
-from tests.e2e.conftest import PATIENCE, forget
+from tests.support.e2e.stage_devices import restart_register
+from tests.support.e2e.waiting import PATIENCE
 from tests.support.local import deploying
 
 PROOF = re.compile(r'mode = "DEFAULT", verification_certificate = "[^"]+"')
@@ -156,7 +157,7 @@ def test_another_mode_is_refused_by_cdk_deploy_before_anything_is_touched_and_wh
 
 def held_for_the_mode(operated: Operated, workspace: Workspace) -> Device:
     """A new device while the function's rules say the old mode, and AWS IoT was asked for the CA since the switch."""
-    forget(operated.stage)
+    restart_register(operated.stage)
     files = operated.ca.issue(workspace.devices, "sensor-6100", days=365)
     device = operated.stage.device(files, "sensor-6100")
     device.connect(operated.stage.endpoint)

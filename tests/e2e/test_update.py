@@ -19,7 +19,7 @@ from jitr.decisions import Outcome
 from jitr.rules import CertificateMode
 from jitrctl.localaws.issuing import IssuingCa
 from jitrctl.localaws.stage import LocalStage
-from tests.e2e.conftest import PATIENCE, awaited
+from tests.support.e2e.waiting import PATIENCE, wait_until
 from tests.support.local import deploying
 from tests.support.local.deployed import Deployed, deployed
 
@@ -49,7 +49,7 @@ class Stream:
     def go_on(self, *, devices: int = 2 * _AT_ONCE) -> None:
         """Wait until so many more devices were accepted, so that some of them arrived after this was called."""
         wanted = len(self.accepted) + devices
-        awaited(lambda: len(self.accepted) >= wanted or self.lost, f"{devices} more devices")
+        wait_until(lambda: len(self.accepted) >= wanted or self.lost, f"{devices} more devices")
 
     def end(self) -> None:
         self._ended.set()
@@ -190,7 +190,7 @@ def test_an_update_that_fails_is_rolled_back_while_devices_connect_and_none_is_l
         def status() -> str:
             return str(cloudformation.describe_stacks(StackName=stage.names.stack)["Stacks"][0]["StackStatus"])
 
-        awaited(lambda: status() == "UPDATE_ROLLBACK_COMPLETE", "the rollback's end")
+        wait_until(lambda: status() == "UPDATE_ROLLBACK_COMPLETE", "the rollback's end")
         devices.go_on()
 
     assert code(stage) == before

@@ -24,8 +24,8 @@ from jitrctl.localaws.issuing import DeviceFiles, IssuingCa
 from jitrctl.localaws.stage import LocalStage
 from jitrctl.localaws.workspace import CHECKOUT, LocalPlace, Workspace
 from jitrctl.mqtt.client import ConnectRefusal
-from tests.e2e.conftest import PATIENCE, awaited
-from tests.e2e.test_registration import connected, refused
+from tests.support.e2e.stage_devices import connect, expect_refusal
+from tests.support.e2e.waiting import PATIENCE, wait_until
 from tests.support.local import deploying
 
 if TYPE_CHECKING:
@@ -165,8 +165,8 @@ def test_the_articles_walk_through_lets_a_device_into_three_accounts(registered:
     }
     device = registered.issue("factory", "sensor-0001")
     for stage in registered.stages().values():
-        assert refused(stage, device, "sensor-0001").how == "closed"
-        with connected(stage, device, "sensor-0001") as connection:
+        assert expect_refusal(stage, device, "sensor-0001").how == "closed"
+        with connect(stage, device, "sensor-0001") as connection:
             assert connection.publish("devices/sensor-0001/state", "21.5")
     shown = registered.ask("device", "where", "sensor-0001")
     assert {one["certificates"][0]["status"] for one in shown.values()} == {"ACTIVE"}
@@ -178,7 +178,7 @@ def test_a_mode_is_switched_while_devices_knock_and_all_of_them_come_up_afterwar
     """The first switch fails halfway and is put back; new devices come to the account all the while."""
     fleet, stage = registered, registered.stage("dev")
     before, between = (fleet.issue("partner", name) for name in ("gateway-0000", "gateway-0001"))
-    connected(stage, before, "gateway-0000").close()
+    connect(stage, before, "gateway-0000").close()
     fleet.prove("partner")
     knocking = Knocking(fleet, stage)
 
@@ -192,14 +192,14 @@ def test_a_mode_is_switched_while_devices_knock_and_all_of_them_come_up_afterwar
         said = fleet.say("ca", "switch-mode", "--ca", "partner", "--yes", code=1)
         assert "the old registration in mode SNI_ONLY was put back" in said
         assert _mode(fleet, "partner") == "SNI_ONLY"
-        connected(stage, between, "gateway-0001").close()  # as active and automatic as it was
+        connect(stage, between, "gateway-0001").close()  # as active and automatic as it was
         fleet.say("ca", "switch-mode", "--ca", "partner", "--yes")
         assert _mode(fleet, "partner") == "DEFAULT"
         knocking.joined()
         # Its rules say SNI_ONLY still: what comes later than the minute for which a CA is remembered is held until now.
         fleet.deploy("dev")
 
-    connected(stage, before, "gateway-0000").close()  # what was ACTIVE has gone on working
+    connect(stage, before, "gateway-0000").close()  # what was ACTIVE has gone on working
     knocking.come_up()
     status = fleet.ask("ca", "status", "--ca", "partner")["dev"]["cas"][0]
     assert (status["mode"], status["differences"]) == ("DEFAULT", [])
@@ -209,11 +209,11 @@ def test_devices_follow_from_an_old_ca_to_its_successor_and_the_old_one_ends_onl
     fleet, names = registered, ("sensor-0002", "sensor-0003")
     stage, prod = fleet.stage("dev"), fleet.stage("prod")
     for one in fleet.stages().values():
-        connected(one, fleet.issue("factory", "sensor-0001"), "sensor-0001").close()
+        connect(one, fleet.issue("factory", "sensor-0001"), "sensor-0001").close()
     old = {name: fleet.issue("factory", name, days=45) for name in names}
     for name in names:
-        connected(stage, old[name], name).close()
-    connected(prod, old["sensor-0003"], "sensor-0003").close()
+        connect(stage, old[name], name).close()
+    connect(prod, old["sensor-0003"], "sensor-0003").close()
 
     assert "factory-2, beside factory: register it" in fleet.say("ca", "rotate", code=2)  # nobody said yes
     rotated = fleet.ask("ca", "rotate", "--ca", "factory", "--count", "--yes")
@@ -223,10 +223,10 @@ def test_devices_follow_from_an_old_ca_to_its_successor_and_the_old_one_ends_onl
 
     new = {name: fleet.issue("factory-2", name) for name in names}
     for name in names:
-        connected(stage, new[name], name).close()
+        connect(stage, new[name], name).close()
         decision = stage.wait_for_decision(new[name].certificate_id, seconds=60)
         assert decision.replaces == old[name].certificate_id
-        awaited(partial(_swept_away, stage, old[name].certificate_id), "the old certificate's end")
+        wait_until(partial(_swept_away, stage, old[name].certificate_id), "the old certificate's end")
 
     # sensor-0001 has never rotated, and prod has not seen sensor-0003's new certificate: both are named.
     said = fleet.say("ca", "retire", "factory", "--yes", code=1)
@@ -244,8 +244,8 @@ def test_devices_follow_from_an_old_ca_to_its_successor_and_the_old_one_ends_onl
 
     assert _status(fleet, "factory") == {"dev": "INACTIVE", "staging": "INACTIVE", "prod": "INACTIVE"}
     for name in names:
-        connected(stage, new[name], name).close()
-    connected(prod, new["sensor-0003"], "sensor-0003").close()
+        connect(stage, new[name], name).close()
+    connect(prod, new["sensor-0003"], "sensor-0003").close()
     fleet.say("ca", "retire", "factory", "--delete", "--yes")
     assert set(_status(fleet, "factory").values()) == {None}
     assert "not registered" in fleet.say("ca", "retire", "factory", "--delete", "--yes")
@@ -283,7 +283,7 @@ class Knocking:
     def come_up(self) -> None:
         """Have every device that ever knocked connect, and wait until it is let in."""
         for name, files in self._devices.items():
-            connected(self._stage, files, name).close()
+            connect(self._stage, files, name).close()
 
     def _knock(self) -> None:
         while not self._enough.is_set():

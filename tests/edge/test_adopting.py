@@ -6,19 +6,12 @@ import pytest
 
 from jitr.decisions import Outcome
 from jitr.verdicts import OperatorAction
-from jitrctl.device.adopt import Adoption, NoSuchThing
+from jitrctl.device.adopt import NoSuchThing
 from jitrctl.device.operations import OperatingError, OvertakenByColleague
 from tests.support.cases.issuing import DAY, NOW, ec_key, factory, issue_ca, named
 from tests.support.cloud import Cloud, Wire
+from tests.support.edge.adoption import adopt, prepare_adoption
 from tests.support.examples import OWNER, said
-
-
-def adopted(cloud: Cloud) -> str:
-    return adoption(cloud).carry_out()
-
-
-def adoption(cloud: Cloud) -> Adoption:
-    return Adoption("sensor-0001", client=cloud.iot, iot=cloud.aws_iot, registry=cloud.registry)
 
 
 def thing(cloud: Cloud, *devices: str) -> None:
@@ -32,7 +25,7 @@ def thing(cloud: Cloud, *devices: str) -> None:
 def test_an_existing_thing_is_adopted_with_its_certificate(cloud: Cloud) -> None:
     device = cloud.knock(factory().leaf(begins=NOW - 360 * DAY, ends=NOW + 30 * DAY))
     thing(cloud, device)
-    assert adopted(cloud) == device
+    assert adopt(cloud) == device
     described = cloud.aws_iot.describe(device)
     owner = cloud.registry.owner("sensor-0001")
     assert owner
@@ -56,7 +49,7 @@ def test_an_adoption_tells_when_it_is_not_known_whose_the_certificate_is(cloud: 
     if by == "nobody":
         description["certificatePem"] = issue_ca(key=ec_key(owner="another")).leaf()
     wire.answer("DescribeCertificate", {"certificateDescription": description})
-    adopting = adoption(cloud)
+    adopting = prepare_adoption(cloud)
     assert adopting.inspect() == (device, True)
     assert adopting.is_without_ca == (by == "nobody")
 
@@ -64,7 +57,7 @@ def test_an_adoption_tells_when_it_is_not_known_whose_the_certificate_is(cloud: 
 def test_an_adopted_device_can_change_its_certificate(cloud: Cloud) -> None:
     first = cloud.knock(factory().leaf(begins=NOW - 360 * DAY, ends=NOW + 30 * DAY))
     thing(cloud, first)
-    adopted(cloud)
+    adopt(cloud)
     second = cloud.knock()
     cloud.batch(cloud.record(cloud.event(second)))
     assert cloud.status(second) == "ACTIVE"
@@ -74,27 +67,27 @@ def test_an_adopted_device_can_change_its_certificate(cloud: Cloud) -> None:
 def test_an_adopted_certificate_that_is_still_pending_comes_up(cloud: Cloud) -> None:
     device = cloud.knock()
     thing(cloud, device)
-    adopted(cloud)
+    adopt(cloud)
     cloud.batch(cloud.record(cloud.event(device)))
     assert cloud.status(device) == "ACTIVE"
 
 
 def test_a_thing_can_be_adopted_twice(cloud: Cloud) -> None:
     thing(cloud, cloud.knock())
-    assert adopted(cloud) == adopted(cloud)
+    assert adopt(cloud) == adopt(cloud)
 
 
 def test_a_thing_whose_name_is_anothers_is_not_adopted(cloud: Cloud) -> None:
     thing(cloud, cloud.knock())
     cloud.registry.adopt("sensor-0001", OWNER)
     with pytest.raises(OperatingError, match="belongs to another certificate"):
-        adopted(cloud)
+        adopt(cloud)
     assert cloud.registry.owner("sensor-0001") == OWNER
 
 
 def test_a_thing_that_is_not_there_is_not_adopted(cloud: Cloud) -> None:
     with pytest.raises(NoSuchThing, match="no thing sensor-0001"):
-        adopted(cloud)
+        adopt(cloud)
     assert cloud.items() == {}
 
 
@@ -102,7 +95,7 @@ def test_a_thing_that_is_not_there_is_not_adopted(cloud: Cloud) -> None:
 def test_a_thing_with_none_or_several_certificates_is_not_adopted(cloud: Cloud, count: int) -> None:
     thing(cloud, *(cloud.knock(factory().leaf(named(f"sensor-000{number}"))) for number in range(count)))
     with pytest.raises(OperatingError, match=f"has {count} certificates"):
-        adopted(cloud)
+        adopt(cloud)
     assert cloud.items() == {}
 
 
@@ -110,7 +103,7 @@ def test_a_verdict_that_came_after_the_look_ends_an_adoption(cloud: Cloud) -> No
     device = cloud.knock()
     cloud.iot.update_certificate(certificateId=device, newStatus="ACTIVE")
     thing(cloud, device)
-    adopting = adoption(cloud)
+    adopting = prepare_adoption(cloud)
     assert adopting.inspect() == (device, True)
     cloud.registry.give_verdict(device, said(OperatorAction.REVOKED, note="stolen"), seen=None)
     with pytest.raises(OvertakenByColleague, match=r"revoked by .*stolen.*, which came first") as overtaken:
@@ -124,7 +117,7 @@ def test_an_adoption_is_dated_by_aws_and_not_by_the_operators_clock(cloud: Cloud
     device = cloud.knock()
     cloud.iot.update_certificate(certificateId=device, newStatus="ACTIVE")
     thing(cloud, device)
-    adopted(cloud)
+    adopt(cloud)
     decision = cloud.registry.recall([device])[device].decision
     assert decision
     assert (decision.outcome, decision.thing_name) == (Outcome.FOUND, "sensor-0001")

@@ -14,7 +14,7 @@ from jitr.record import Record
 from jitr.rules import CaRules
 from jitr.store.brake_items import brake_key, to_brake
 from jitr.store.brakes import Brakes
-from jitr.store.dynamodb import plain, stored
+from jitr.store.dynamodb import deserialize, serialize
 from tests.support.cloud import TABLE, Cloud
 from tests.support.examples import ID, LEAST, OTHER_ID
 
@@ -224,15 +224,15 @@ def test_what_the_brake_holds_is_looked_at_when_rejections_are_accepted(cloud: C
     brakes = environment(cloud)
     refuse_another(environment(cloud), rules)
     engaged = engaged_in(cloud, rules)
-    assert brakes.accepted_since({"a": held, "b": Record()}) == set()
+    assert brakes.find_accepted({"a": held, "b": Record()}) == set()
     assert environment(cloud).accept(rules.certificate_id, engaged, ACCEPTED)
     cloud.wire.forget()
-    assert brakes.accepted_since({"a": held}) == set()  # it relies on what it read for a minute
+    assert brakes.find_accepted({"a": held}) == set()  # it relies on what it read for a minute
     assert not cloud.wire.calls
     cloud.now += timedelta(minutes=1)
     cloud.wire.fail("BatchGetItem", "ProvisionedThroughputExceededException")
-    assert brakes.accepted_since({"a": held}) == set()
-    assert brakes.accepted_since({"a": held}) == {"a"}
+    assert brakes.find_accepted({"a": held}) == set()
+    assert brakes.find_accepted({"a": held}) == {"a"}
 
 
 def test_an_acceptance_is_read_anew_once_for_what_the_sweep_sends(cloud: Cloud, rules: CaRules) -> None:
@@ -240,26 +240,26 @@ def test_an_acceptance_is_read_anew_once_for_what_the_sweep_sends(cloud: Cloud, 
     brakes = environment(cloud)
     refuse_another(environment(cloud), rules)
     engaged = engaged_in(cloud, rules)
-    assert brakes.accepted_since({"a": held}) == set()
+    assert brakes.find_accepted({"a": held}) == set()
     assert environment(cloud).accept(rules.certificate_id, engaged, ACCEPTED)
     sent_at = cloud.now = cloud.now + timedelta(seconds=1)
     cloud.now += timedelta(seconds=1)
     cloud.wire.forget()
-    assert brakes.accepted_since({"b": held}, {"a": sent_at}) == set()
-    assert brakes.accepted_since({"a": held, "b": held}, {"a": sent_at}) == {"a", "b"}
-    assert brakes.accepted_since({"b": held}, {"b": sent_at}) == {"b"}
+    assert brakes.find_accepted({"b": held}, {"a": sent_at}) == set()
+    assert brakes.find_accepted({"a": held, "b": held}, {"a": sent_at}) == {"a", "b"}
+    assert brakes.find_accepted({"b": held}, {"b": sent_at}) == {"b"}
     assert [operation for _, operation, _ in cloud.wire.calls] == ["BatchGetItem"]
 
 
 def test_a_storm_of_good_devices_reads_no_brake(cloud: Cloud) -> None:
     cloud.wire.forget()
-    environment(cloud).accepted_since({str(number): Record(decision=LEAST) for number in range(10)})
+    environment(cloud).find_accepted({str(number): Record(decision=LEAST) for number in range(10)})
     assert not cloud.wire.calls
 
 
 def test_items_that_a_later_version_wrote_are_read_as_far_as_they_are_known(rules: CaRules) -> None:
-    fields = plain(
-        stored(
+    fields = deserialize(
+        serialize(
             {
                 "id": brake_key(rules.certificate_id),
                 "schema": 9,

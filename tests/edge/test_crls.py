@@ -11,7 +11,9 @@ from botocore.exceptions import EndpointConnectionError
 from botocore.response import StreamingBody
 
 from jitr.aws.crl_bucket import NOTHING, Crls, object_key
+from jitr.decisions import Outcome
 from jitr.errors import NotPermitted, Reason, Unavailable
+from jitr.iot_models import Status
 from jitr.record import Record
 from jitr.rules import Rules
 from jitr.x509.crl import CrlProblem, RevocationList
@@ -20,13 +22,14 @@ from tests.support.cases.issuing import ACCOUNT, NOW, REGION, SECOND, factory, r
 from tests.support.cases.revoking import entry, issue_crl
 from tests.support.cloud import Wire, client
 from tests.support.edge.deployed import CRLS
-from tests.unit.test_decisions import HELD
+from tests.support.examples import LEAST
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 CA = rules_for(factory()).cas[0]
 MINUTE = timedelta(minutes=1)
+HELD = replace(LEAST, outcome=Outcome.HELD, status=Status.PENDING_ACTIVATION, reason=Reason.CA_INACTIVE)
 
 
 class Bucket:

@@ -7,15 +7,16 @@ import pytest
 
 from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.admission.overrides import Additions
-from jitr.decisions import Decision
 from jitr.errors import Reason
 from jitr.rules import CheckMode, EnrollmentRule
 from jitr.sweep import due_evaluations
 from jitr.verdicts import OperatorAction, OperatorVerdict
-from tests.support.cases.enrollment import of_thing
+from tests.support.cases.enrollment import of_device, of_thing
 from tests.support.cases.issuing import DAY, NOW, SECOND, factory, named, rules_for
 from tests.support.cloud import OPERATOR, TABLE, Cloud, Wire
 from tests.support.edge.deployed import ENROLLMENT
+from tests.support.edge.events import handle_event
+from tests.support.edge.records import recall_decision
 from tests.support.examples import MINUTE
 
 DENY = EntryRule.DENY
@@ -36,26 +37,12 @@ def under(cloud: Cloud, **changes: Any) -> None:
     cloud.under(replace(cloud.rules, cas=(replace(cloud.rules.cas[0], **changes),)))
 
 
-def knocks(cloud: Cloud, device: str) -> None:
-    assert cloud.batch(cloud.record(cloud.event(device))) == []
-
-
-def decision(cloud: Cloud, device: str) -> Decision:
-    found = cloud.registry.recall([device])[device].decision
-    assert found
-    return found
-
-
 def held(cloud: Cloud) -> str:
     """A device that was held, since it is not on the list."""
     device = cloud.knock()
-    knocks(cloud, device)
-    assert decision(cloud, device).reason is Reason.NOT_LISTED
+    assert handle_event(cloud, device) == []
+    assert recall_decision(cloud, device).reason is Reason.NOT_LISTED
     return device
-
-
-def of_device(device: str, rule: EntryRule = EntryRule.ALLOW, **fields: Any) -> Entry:
-    return Entry(subject=Subject(SubjectKind.CERTIFICATE, device), rule=rule, **fields)
 
 
 def tables(wire: Wire) -> list[str]:
@@ -72,7 +59,7 @@ def tables(wire: Wire) -> list[str]:
 def test_a_listed_device_comes_up_with_one_more_read_and_no_more_iot_calls(cloud: Cloud, wire: Wire, by: str) -> None:
     device = cloud.knock()
     cloud.enroll(of_thing() if by == "thing name" else of_device(device))
-    knocks(cloud, device)
+    assert handle_event(cloud, device) == []
     assert cloud.status(device) == "ACTIVE"
     assert [name for name in wire.operations("dynamodb") if name != "Scan"] == NEW_DEVICE
     assert wire.operations("iot")[:-1] == [
@@ -90,24 +77,24 @@ def test_a_listed_device_comes_up_with_one_more_read_and_no_more_iot_calls(cloud
 def test_a_duplicate_of_an_activated_device_does_not_even_read_its_entries(cloud: Cloud, wire: Wire) -> None:
     device = cloud.knock()
     cloud.enroll(of_thing())
-    knocks(cloud, device)
-    knocks(cloud, device)
+    assert handle_event(cloud, device) == []
+    assert handle_event(cloud, device) == []
     assert tables(wire) == [f"BatchGetItem {TABLE}"]
     assert wire.operations("iot") == []
 
 
 def test_a_held_device_that_knocks_costs_two_reads_while_its_entries_stay(cloud: Cloud, wire: Wire) -> None:
     device = held(cloud)
-    knocks(cloud, device)
+    assert handle_event(cloud, device) == []
     assert tables(wire) == [f"BatchGetItem {TABLE}", f"BatchGetItem {ENROLLMENT}"]
     assert wire.operations("iot") == []
-    assert decision(cloud, device).attempts == 1
+    assert recall_decision(cloud, device).attempts == 1
 
 
 def test_an_entry_of_another_device_wakes_nobody(cloud: Cloud, wire: Wire) -> None:
     device = held(cloud)
     cloud.enroll(of_device("ab" * 32), Entry(subject=Subject(SubjectKind.THING, "sensor-0002"), rule=EntryRule.ALLOW))
-    knocks(cloud, device)
+    assert handle_event(cloud, device) == []
     assert wire.operations("iot") == []
     assert cloud.swept().sent == 0
 
@@ -117,15 +104,15 @@ def test_a_held_device_comes_up_at_its_next_knock_after_it_was_listed(cloud: Clo
     device = held(cloud)
     cloud.enroll(of_thing() if by == "thing name" else of_device(device))
     cloud.now += SECOND
-    knocks(cloud, device)
+    assert handle_event(cloud, device) == []
     assert cloud.status(device) == "ACTIVE"
 
 
 def test_a_held_device_that_was_listed_and_then_denied_is_refused_for_good(cloud: Cloud) -> None:
     device = held(cloud)
     cloud.enroll(of_thing(), of_device(device, DENY))
-    knocks(cloud, device)
-    assert decision(cloud, device).reason is Reason.ENTRY_DENIES
+    assert handle_event(cloud, device) == []
+    assert recall_decision(cloud, device).reason is Reason.ENTRY_DENIES
     assert cloud.status(device) == "INACTIVE"
 
 
@@ -134,7 +121,7 @@ def test_a_change_while_one_batch_runs_is_looked_at_once(cloud: Cloud, wire: Wir
     cloud.enroll(of_thing(accounts=("999999999999",)))
     assert cloud.batch(*(cloud.record(cloud.event(device)) for _ in range(3))) == []
     assert wire.operations("iot") == ["DescribeCertificate"]
-    assert decision(cloud, device).reason is Reason.OTHER_ACCOUNT
+    assert recall_decision(cloud, device).reason is Reason.OTHER_ACCOUNT
 
 
 def sweep_and_decide(cloud: Cloud) -> int:
@@ -176,7 +163,7 @@ def test_a_walk_that_ran_out_of_time_is_gone_on_with_and_sends_nobody_twice(
 ) -> None:
     devices = [cloud.knock(factory().leaf(named(f"sensor-{number:04}"))) for number in range(3)]
     for device in devices:
-        knocks(cloud, device)
+        assert handle_event(cloud, device) == []
     cloud.enroll(*(of_device(device) for device in devices))
     cloud.now += MINUTE
     monkeypatch.setattr(due_evaluations, "_PAGE", 1)
@@ -196,12 +183,12 @@ def test_a_device_that_was_sent_for_another_cause_just_before_it_was_listed_is_s
 
 def test_a_device_held_by_an_earlier_version_waits_for_its_interval(cloud: Cloud, wire: Wire) -> None:
     device = held(cloud)
-    cloud.registry.record(replace(decision(cloud, device), enrollment=None, requested_name=None))
+    cloud.registry.record(replace(recall_decision(cloud, device), enrollment=None, requested_name=None))
     cloud.enroll(of_thing())
-    knocks(cloud, device)
+    assert handle_event(cloud, device) == []
     assert wire.operations("iot") == []
     cloud.now += 5 * MINUTE
-    knocks(cloud, device)
+    assert handle_event(cloud, device) == []
     assert cloud.status(device) == "ACTIVE"
 
 
@@ -209,8 +196,8 @@ def test_a_device_awaits_an_operators_approval_and_comes_up_without_its_help(clo
     under(cloud, enrollment=EnrollmentRule.APPROVE)
     cloud.journal.keep_rules_digest(cloud.rules.digest)
     device = cloud.knock()
-    knocks(cloud, device)
-    assert decision(cloud, device).reason is Reason.AWAITING_APPROVAL
+    assert handle_event(cloud, device) == []
+    assert recall_decision(cloud, device).reason is Reason.AWAITING_APPROVAL
     cloud.now += MINUTE
     cloud.registry.give_verdict(
         device, OperatorVerdict(action=OperatorAction.APPROVED, by=OPERATOR, at=cloud.now), seen=None
@@ -227,8 +214,8 @@ def test_an_approval_lifts_no_denial(cloud: Cloud) -> None:
         device, OperatorVerdict(action=OperatorAction.APPROVED, by=OPERATOR, at=cloud.now), seen=None
     )
     cloud.now += SECOND
-    knocks(cloud, device)
-    assert decision(cloud, device).reason is Reason.ENTRY_DENIES
+    assert handle_event(cloud, device) == []
+    assert recall_decision(cloud, device).reason is Reason.ENTRY_DENIES
     assert cloud.status(device) == "INACTIVE"
 
 
@@ -237,7 +224,7 @@ def test_what_an_entry_gives_is_provisioned(cloud: Cloud) -> None:
     cloud.iot.create_thing_type(thingTypeName="meter")
     device = cloud.knock()
     cloud.enroll(of_thing(additions=Additions(thing_type="meter", attributes={"site": "Ulm"})))
-    knocks(cloud, device)
+    assert handle_event(cloud, device) == []
     thing = cloud.iot.describe_thing(thingName="sensor-0001")
     assert thing["thingTypeName"] == "meter"
     assert thing["attributes"] == {"model": "Mark-2", "site": "Ulm", "jitr_certificate": device}
@@ -246,13 +233,13 @@ def test_what_an_entry_gives_is_provisioned(cloud: Cloud) -> None:
 def test_a_second_certificate_follows_long_before_the_first_ends_once_an_entry_says_so(cloud: Cloud) -> None:
     cloud.enroll(of_thing())
     first = cloud.knock(factory().leaf(begins=NOW - 2 * DAY))
-    knocks(cloud, first)
+    assert handle_event(cloud, first) == []
     second = cloud.knock(factory().leaf(begins=NOW - DAY))
-    knocks(cloud, second)
-    assert decision(cloud, second).reason is Reason.NOT_A_ROTATION
+    assert handle_event(cloud, second) == []
+    assert recall_decision(cloud, second).reason is Reason.NOT_A_ROTATION
     cloud.enroll(of_thing(may_follow=True))
-    knocks(cloud, second)
-    assert (cloud.status(second), decision(cloud, second).replaces) == ("ACTIVE", first)
+    assert handle_event(cloud, second) == []
+    assert (cloud.status(second), recall_decision(cloud, second).replaces) == ("ACTIVE", first)
 
 
 @pytest.mark.parametrize(
@@ -264,10 +251,10 @@ def test_a_check_that_is_not_enforced_lets_in_and_reads_nothing_that_it_does_not
     under(cloud, checks={"enrollment": mode})
     cloud.enroll(of_thing(DENY))
     device = cloud.knock()
-    knocks(cloud, device)
+    assert handle_event(cloud, device) == []
     assert len(wire.of("BatchGetItem")) == reads
     assert cloud.status(device) == "ACTIVE"
-    assert decision(cloud, device).would_reject == would_reject
+    assert recall_decision(cloud, device).would_reject == would_reject
 
 
 def test_a_list_that_cannot_be_read_lets_nobody_in_and_refuses_nobody(cloud: Cloud, wire: Wire) -> None:
@@ -278,5 +265,5 @@ def test_a_list_that_cannot_be_read_lets_nobody_in_and_refuses_nobody(cloud: Clo
     assert len(cloud.batch(cloud.record(cloud.event(device)))) == 1
     assert cloud.registry.recall([device])[device].decision is None
     assert cloud.status(device) == "PENDING_ACTIVATION"
-    knocks(cloud, device)
+    assert handle_event(cloud, device) == []
     assert cloud.status(device) == "ACTIVE"

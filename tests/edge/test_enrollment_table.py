@@ -41,7 +41,7 @@ def write(table: EnrollmentTable, *changes: tuple[Entry, Entry | None]) -> None:
 def test_what_is_written_is_read(table: EnrollmentTable) -> None:
     write(table, (ALLOWED, None), (DENIED, None))
     assert table.entries([THING, CERTIFICATE, THING]) == {THING: ALLOWED, CERTIFICATE: DENIED}
-    assert {entry.subject: entry for entry in table.everything()} == {THING: ALLOWED, CERTIFICATE: DENIED}
+    assert {entry.subject: entry for entry in table.scan_entries()} == {THING: ALLOWED, CERTIFICATE: DENIED}
     assert table.digest() == digest([DENIED, ALLOWED])
 
 
@@ -66,13 +66,13 @@ def test_more_than_a_hundred_subjects_take_more_calls(cloud: Cloud) -> None:
 
 def test_an_empty_list_has_no_version_and_every_change_gives_it_one(table: EnrollmentTable) -> None:
     assert table.version() is None
-    assert list(table.everything()) == []
+    assert list(table.scan_entries()) == []
     versions = []
     for changes in ([(ALLOWED, None)], [], []):
         write(table, *changes)
         versions.append(table.version())
     assert len({None, *versions}) == 4
-    assert len(list(table.everything())) == 1
+    assert len(list(table.scan_entries())) == 1
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_ninety_nine_entries_are_one_transaction(cloud: Cloud) -> None:
     many = [(replace(ALLOWED, subject=Subject(SubjectKind.THING, f"sensor-{number:04}")), None) for number in range(99)]
     write(cloud.enrollment, *many)
     assert cloud.wire.operations("dynamodb") == ["TransactWriteItems"]
-    assert len(list(cloud.enrollment.everything())) == 99
+    assert len(list(cloud.enrollment.scan_entries())) == 99
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_ninety_nine_entries_are_one_transaction(cloud: Cloud) -> None:
     [
         ("BatchGetItem", lambda table: table.entries([CERTIFICATE])),
         ("GetItem", lambda table: table.version()),
-        ("Scan", lambda table: list(table.everything())),
+        ("Scan", lambda table: list(table.scan_entries())),
         ("TransactWriteItems", lambda table: write(table, (ALLOWED, None))),
     ],
 )
@@ -138,5 +138,5 @@ def test_a_list_of_several_pages_is_read_to_its_end(cloud: Cloud) -> None:
     page = {"Items": [], "LastEvaluatedKey": {"id": {"S": "thing#a"}}}
     write(cloud.enrollment, (ALLOWED, None))
     cloud.wire.answer("Scan", page, page)
-    assert list(cloud.enrollment.everything()) == [ALLOWED]
+    assert list(cloud.enrollment.scan_entries()) == [ALLOWED]
     assert [call.get("ExclusiveStartKey") for call in cloud.wire.of("Scan")] == [None, *[page["LastEvaluatedKey"]] * 2]

@@ -10,13 +10,14 @@ from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, Re
 
 from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.admission.overrides import Additions
-from jitr.decisions import Decision, Outcome
+from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitr.rules import HOOK, CheckMode, EnrollmentRule
-from tests.edge.test_registry import deny
 from tests.support.cases.enrollment import of_thing
 from tests.support.cases.issuing import ACCOUNT, DAY, NOW, REGION, factory, named, rules_for
 from tests.support.cloud import Cloud, Wire
+from tests.support.edge.events import handle_event
+from tests.support.edge.records import deny, recall_decision
 from tests.support.examples import MINUTE
 
 ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:check-device"
@@ -39,20 +40,10 @@ def answers(wire: Wire, answer: object, **more: str) -> None:
     wire.serve("Invoke", lambda _: {"StatusCode": 200, "Payload": io.BytesIO(payload), **more})
 
 
-def knocks(cloud: Cloud, device: str) -> list[str]:
-    return cloud.batch(cloud.record(cloud.event(device)))
-
-
-def decision(cloud: Cloud, device: str) -> Decision:
-    found = cloud.registry.recall([device])[device].decision
-    assert found
-    return found
-
-
 def test_a_device_that_passed_the_checks_is_asked_about_once_and_comes_up(cloud: Cloud, wire: Wire) -> None:
     answers(wire, ALLOWED)
     device = cloud.knock()
-    assert knocks(cloud, device) == []
+    assert handle_event(cloud, device) == []
     (asked,) = wire.of("Invoke")
     assert asked["FunctionName"] == ARN
     assert json.loads(asked["Payload"])["certificateId"] == device
@@ -66,9 +57,9 @@ def test_a_device_that_fails_a_check_is_not_asked_about(cloud: Cloud, wire: Wire
         cloud.knock(factory().leaf(named("gateway-1"))),
         cloud.knock(factory().leaf(ends=NOW - DAY / 2)),
     ):
-        assert knocks(cloud, device) == []
+        assert handle_event(cloud, device) == []
     under(cloud, enrollment=EnrollmentRule.LISTED)
-    assert knocks(cloud, cloud.knock()) == []
+    assert handle_event(cloud, cloud.knock()) == []
     assert "Invoke" not in wire.operations("lambda")
 
 
@@ -76,7 +67,7 @@ def test_a_device_that_fails_a_check_is_not_asked_about(cloud: Cloud, wire: Wire
 def test_a_hook_that_is_off_or_not_there_is_not_asked(cloud: Cloud, wire: Wire, mode: CheckMode | None) -> None:
     under(cloud, **({"checks": {HOOK: mode}} if mode else {"hook": None}))
     device = cloud.knock()
-    knocks(cloud, device)
+    handle_event(cloud, device)
     assert wire.operations("lambda") == []
     assert cloud.status(device) == "ACTIVE"
 
@@ -84,17 +75,17 @@ def test_a_hook_that_is_off_or_not_there_is_not_asked(cloud: Cloud, wire: Wire, 
 def test_a_duplicate_and_a_held_device_that_waits_are_not_asked_about(cloud: Cloud, wire: Wire) -> None:
     answers(wire, {"allowProvisioning": False})
     device = cloud.knock()
-    knocks(cloud, device)
-    assert decision(cloud, device).reason is Reason.HOOK_REFUSED
-    knocks(cloud, device)
+    handle_event(cloud, device)
+    assert recall_decision(cloud, device).reason is Reason.HOOK_REFUSED
+    handle_event(cloud, device)
     assert wire.operations("lambda") == []
 
 
 def test_a_refused_device_is_asked_about_again_and_comes_up_by_itself(cloud: Cloud, wire: Wire) -> None:
     answers(wire, {"allowProvisioning": False, "reason": "no contract"})
     device = cloud.knock()
-    knocks(cloud, device)
-    held = decision(cloud, device)
+    handle_event(cloud, device)
+    held = recall_decision(cloud, device)
     assert (held.outcome, held.reason) == (Outcome.HELD, Reason.HOOK_REFUSED)
     assert held.detail
     assert "no contract" in held.detail
@@ -102,7 +93,7 @@ def test_a_refused_device_is_asked_about_again_and_comes_up_by_itself(cloud: Clo
     assert wire.operations("iot").count("CreateThing") == 0
     answers(wire, ALLOWED)
     cloud.now += 5 * MINUTE
-    knocks(cloud, device)
+    handle_event(cloud, device)
     assert cloud.status(device) == "ACTIVE"
 
 
@@ -123,8 +114,8 @@ def test_a_hook_that_fails_holds_the_device_and_says_how_and_nothing_secret(
 ) -> None:
     answers(wire, answer, **more)
     device = cloud.knock()
-    assert knocks(cloud, device) == []
-    held = decision(cloud, device)
+    assert handle_event(cloud, device) == []
+    held = recall_decision(cloud, device)
     assert (held.outcome, held.reason) == (Outcome.HELD, Reason.HOOK_FAILED)
     assert held.detail
     assert said in held.detail
@@ -141,8 +132,8 @@ def test_a_hook_that_cannot_be_invoked_holds_the_device_and_names_the_error(
 ) -> None:
     wire.fail("Invoke", code, status=502 if code.startswith(("KMS", "Invalid")) else 403)
     device = cloud.knock()
-    assert knocks(cloud, device) == []
-    held = decision(cloud, device)
+    assert handle_event(cloud, device) == []
+    held = recall_decision(cloud, device)
     assert held.reason is Reason.HOOK_FAILED
     assert held.detail
     assert code in held.detail
@@ -151,7 +142,7 @@ def test_a_hook_that_cannot_be_invoked_holds_the_device_and_names_the_error(
 def test_a_hook_that_the_role_may_not_invoke_keeps_the_message_and_is_counted(cloud: Cloud, wire: Wire) -> None:
     wire.fail("Invoke", "AccessDeniedException", status=403)
     device = cloud.knock()
-    assert len(knocks(cloud, device)) == 1
+    assert len(handle_event(cloud, device)) == 1
     assert cloud.registry.recall([device])[device].decision is None
     assert cloud.counted()["NotPermitted"] == 1
 
@@ -159,8 +150,8 @@ def test_a_hook_that_the_role_may_not_invoke_keeps_the_message_and_is_counted(cl
 def test_a_hook_that_takes_too_long_holds_the_device(cloud: Cloud, wire: Wire) -> None:
     wire.break_down("Invoke", ReadTimeoutError(endpoint_url="https://lambda"))
     device = cloud.knock()
-    assert knocks(cloud, device) == []
-    held = decision(cloud, device)
+    assert handle_event(cloud, device) == []
+    held = recall_decision(cloud, device)
     assert held.reason is Reason.HOOK_FAILED
     assert held.detail
     assert "within 4 seconds" in held.detail
@@ -184,10 +175,10 @@ def test_lambda_being_too_busy_is_no_answer_about_the_device(
     else:
         wire.break_down("Invoke", error)
     device = cloud.knock()
-    assert len(knocks(cloud, device)) == 1
+    assert len(handle_event(cloud, device)) == 1
     assert cloud.registry.recall([device])[device].decision is None
     answers(wire, ALLOWED)
-    assert knocks(cloud, device) == []
+    assert handle_event(cloud, device) == []
     assert cloud.status(device) == "ACTIVE"
 
 
@@ -195,16 +186,16 @@ def test_an_observed_hook_lets_in_and_what_it_said_is_recorded(cloud: Cloud, wir
     under(cloud, checks={HOOK: CheckMode.OBSERVE})
     answers(wire, {"allowProvisioning": False})
     device = cloud.knock()
-    knocks(cloud, device)
+    handle_event(cloud, device)
     assert cloud.status(device) == "ACTIVE"
-    assert decision(cloud, device).would_reject == (Reason.HOOK_REFUSED,)
+    assert recall_decision(cloud, device).would_reject == (Reason.HOOK_REFUSED,)
 
 
 def test_what_a_hook_overrides_is_provisioned(cloud: Cloud, wire: Wire) -> None:
     answers(wire, ALLOWED | {"parameterOverrides": {"ThingName": "pump-7", "site": "Ulm"}})
     device = cloud.knock()
-    knocks(cloud, device)
-    assert decision(cloud, device).thing_name == "pump-7"
+    handle_event(cloud, device)
+    assert recall_decision(cloud, device).thing_name == "pump-7"
     thing = cloud.iot.describe_thing(thingName="pump-7")
     assert thing["attributes"] == {"model": "Mark-2", "site": "Ulm", "jitr_certificate": device}
     owner = cloud.registry.owner("pump-7")
@@ -217,11 +208,11 @@ def test_a_name_that_the_hook_gives_is_looked_up_in_the_list_too(cloud: Cloud, w
     answers(wire, ALLOWED | {"parameterOverrides": {"ThingName": "pump-7"}})
     cloud.enroll(of_thing())
     device = cloud.knock()
-    knocks(cloud, device)
-    assert decision(cloud, device).reason is Reason.NOT_LISTED
+    handle_event(cloud, device)
+    assert recall_decision(cloud, device).reason is Reason.NOT_LISTED
     pump = Subject(SubjectKind.THING, "pump-7")
     cloud.enroll(Entry(subject=pump, rule=EntryRule.ALLOW))
-    knocks(cloud, device)
+    handle_event(cloud, device)
     assert cloud.status(device) == "ACTIVE"
 
 
@@ -229,8 +220,8 @@ def test_a_denied_name_cannot_be_had_through_the_hook(cloud: Cloud, wire: Wire) 
     answers(wire, ALLOWED | {"parameterOverrides": {"ThingName": "pump-7"}})
     cloud.enroll(Entry(subject=Subject(SubjectKind.THING, "pump-7"), rule=EntryRule.DENY))
     device = cloud.knock()
-    knocks(cloud, device)
-    assert decision(cloud, device).reason is Reason.ENTRY_DENIES
+    handle_event(cloud, device)
+    assert recall_decision(cloud, device).reason is Reason.ENTRY_DENIES
     assert cloud.status(device) == "INACTIVE"
 
 
@@ -249,14 +240,14 @@ def test_a_hold_does_not_replace_what_another_run_decided_while_the_hook_was_ask
     def slow(_: dict[str, Any]) -> dict[str, Any]:
         asked.append(device)
         if len(asked) == 1:
-            assert knocks(cloud, device) == []  # a duplicate of the message, elsewhere
+            assert handle_event(cloud, device) == []  # a duplicate of the message, elsewhere
             raise ReadTimeoutError(endpoint_url="https://lambda")
         return {"StatusCode": 200, "Payload": io.BytesIO(json.dumps(ALLOWED).encode())}
 
     wire.serve("Invoke", slow)
-    assert knocks(cloud, device) == []
+    assert handle_event(cloud, device) == []
     assert len(asked) == 2
-    assert decision(cloud, device).outcome is Outcome.ACTIVATED
+    assert recall_decision(cloud, device).outcome is Outcome.ACTIVATED
     assert cloud.status(device) == "ACTIVE"
 
 
@@ -271,7 +262,7 @@ def test_what_the_entry_of_the_name_that_the_hook_gave_says_is_given(cloud: Clou
         ),
     )
     device = cloud.knock()
-    knocks(cloud, device)
+    handle_event(cloud, device)
     attributes = cloud.iot.describe_thing(thingName="pump-7")["attributes"]
     assert (attributes["line"], attributes["site"]) == ("two", "Ulm"), "its own name's entry, then the hook's word"
 
@@ -280,17 +271,17 @@ def test_an_observed_hook_changes_nothing(cloud: Cloud, wire: Wire) -> None:
     under(cloud, checks={HOOK: CheckMode.OBSERVE})
     answers(wire, ALLOWED | {"parameterOverrides": {"ThingName": "pump-7"}})
     device = cloud.knock()
-    knocks(cloud, device)
-    assert (cloud.status(device), decision(cloud, device).thing_name) == ("ACTIVE", "sensor-0001")
+    handle_event(cloud, device)
+    assert (cloud.status(device), recall_decision(cloud, device).thing_name) == ("ACTIVE", "sensor-0001")
 
 
 def test_what_was_attached_under_the_name_that_a_hook_gave_is_taken_back(cloud: Cloud, wire: Wire) -> None:
     answers(wire, ALLOWED | {"parameterOverrides": {"ThingName": "pump-7"}})
     device = cloud.knock()
     wire.fail("TransactWriteItems", "ThrottlingException")
-    assert len(knocks(cloud, device)) == 1
+    assert len(handle_event(cloud, device)) == 1
     assert cloud.iot.list_thing_principals(thingName="pump-7")["principals"]
     deny(cloud, device)
-    assert knocks(cloud, device) == []
-    assert decision(cloud, device).reason is Reason.OPERATOR_VERDICT
+    assert handle_event(cloud, device) == []
+    assert recall_decision(cloud, device).reason is Reason.OPERATOR_VERDICT
     assert cloud.iot.list_thing_principals(thingName="pump-7")["principals"] == []

@@ -13,42 +13,18 @@ from jitr.decisions import Decision, Outcome
 from jitr.errors import Misconfigured
 from jitr.handlers.hub import HUB_TABLE, HubHandler, build
 from jitr.hub.locations import Homes, Statement
-from jitr.hub.table import OUT_OF_PLACE_INDEX, HubTable
+from jitr.hub.table import HubTable
 from jitr.iot_models import Status
 from jitr.settings import Settings
 from jitr.store.enrollment_table import EnrollmentTable, EntryChange
 from jitr.telemetry import Counts, event_detail
 from tests.support.cases.issuing import NOW, REGION
 from tests.support.cloud import LOGGERS, OPERATOR, Cloud, Wire
+from tests.support.edge.hub_table import TABLE, create_hub_table
 from tests.support.examples import ACTIVATION
 
 DEV, PROD = "111111111111", "222222222222"
-TABLE = "jitr-acme-hub"
 SECOND = timedelta(seconds=1)
-
-
-def create_hub_table(dynamodb: Any) -> None:
-    dynamodb.create_table(
-        TableName=TABLE,
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "place", "KeyType": "RANGE"}],
-        AttributeDefinitions=[
-            {"AttributeName": "id", "AttributeType": "S"},
-            {"AttributeName": "place", "AttributeType": "S"},
-            {"AttributeName": "out_of_place", "AttributeType": "S"},
-            {"AttributeName": "since", "AttributeType": "N"},
-        ],
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": OUT_OF_PLACE_INDEX,
-                "KeySchema": [
-                    {"AttributeName": "out_of_place", "KeyType": "HASH"},
-                    {"AttributeName": "since", "KeyType": "RANGE"},
-                ],
-                "Projection": {"ProjectionType": "ALL"},
-            }
-        ],
-        BillingMode="PAY_PER_REQUEST",
-    )
 
 
 @pytest.fixture

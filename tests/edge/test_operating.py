@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from jitr.decisions import Outcome
+from jitr.admission.applicant import Applicant
+from jitr.decisions import Decision, Outcome
 from jitr.errors import Overtaken, Reason, Rejected, Unavailable
 from jitr.iot_models import Status
 from jitr.provisioning import IotStep, SetStatus
@@ -154,6 +155,12 @@ def test_a_verdict_that_cannot_be_written_changes_nothing(cloud: Cloud, wire: Wi
     assert cloud.status(device) == "ACTIVE"
 
 
+def observe_device(cloud: Cloud, device: str) -> Decision:
+    """The decision that records the certificate's status as AWS IoT has it."""
+    registration = cloud.registration
+    return registration._observe(Applicant.of(cloud.aws_iot.describe(device), registration._rules), Record())
+
+
 @pytest.mark.parametrize("ahead", [timedelta(0), DAY, -DAY])
 @pytest.mark.parametrize("word", STATUS_OF)
 def test_a_claim_that_was_made_just_before_is_waited_out_and_the_status_set_again(
@@ -196,7 +203,7 @@ def test_a_claim_of_a_dead_function_is_waited_for_no_longer_than_it_could_live(
     desk.ahead = ahead
     device, record = cloud.knock(), Record()
     intent = replace(
-        cloud.registration._found(cloud.aws_iot.describe(device), Record()),
+        observe_device(cloud, device),
         outcome=Outcome.ACTIVATED,
         status=Status.ACTIVE,
         thing_name="sensor-0001",
@@ -212,7 +219,7 @@ def test_a_claim_that_stands_when_the_order_comes_cannot_be_made_again(cloud: Cl
     device = cloud.knock()
     desk.operator.take_away(device, OperatorAction.DENIED, ORDER)
     intent = replace(
-        cloud.registration._found(cloud.aws_iot.describe(device), Record()),
+        observe_device(cloud, device),
         outcome=Outcome.ACTIVATED,
         status=Status.ACTIVE,
         thing_name="sensor-0001",
@@ -291,7 +298,7 @@ def test_a_certificate_that_was_denied_before_it_came_is_released(cloud: Cloud, 
     desk.operator.take_away(ID, OperatorAction.DENIED, ORDER)
     desk.operator.release(ID, ORDER)
     assert verdict(cloud, ID) == (OperatorAction.RELEASED, ANN, "stolen")
-    assert cloud.registry.due(Due.DENIED, NOW + DAY, most=9) == []
+    assert cloud.registry.list_due(Due.DENIED, NOW + DAY, most=9) == []
 
 
 def test_a_release_takes_away_policies_and_things_first(cloud: Cloud, wire: Wire, desk: Desk) -> None:

@@ -12,18 +12,15 @@ from jitr.store.registry_writes import Due
 from jitr.verdicts import OperatorAction, OperatorVerdict
 from tests.support.cases.issuing import DAY, NOW
 from tests.support.cloud import TABLE, Cloud
+from tests.support.edge.records import recall
 from tests.support.examples import ID, MINUTE, MOST, REJECTION, said
 
 HELD = replace(MOST, outcome=Outcome.HELD, status=Status.PENDING_ACTIVATION, verdict_seen=None)
 
 
-def recalled(cloud: Cloud) -> Record:
-    return cloud.registry.recall([ID])[ID]
-
-
 def say(cloud: Cloud, word: OperatorAction) -> OperatorVerdict | None:
     """An operator who has read the record gives a verdict."""
-    return cloud.registry.give_verdict(ID, said(word), seen=recalled(cloud).verdict).verdict
+    return cloud.registry.give_verdict(ID, said(word), seen=recall(cloud).verdict).verdict
 
 
 def between_writes(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, *acts: Callable[[], object]) -> None:
@@ -40,7 +37,7 @@ def between_writes(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, *acts: Callabl
 
 
 def all_due(cloud: Cloud, what: Due) -> list[str]:
-    return cloud.registry.due(what, NOW + 400 * DAY, most=9)
+    return cloud.registry.list_due(what, NOW + 400 * DAY, most=9)
 
 
 @pytest.mark.parametrize("decision", [HELD, REJECTION], ids=["held", "rejected"])
@@ -50,7 +47,7 @@ def test_a_denial_that_is_lifted_between_two_writes_leaves_no_record_under_it(
     say(cloud, OperatorAction.DENIED)
     between_writes(cloud, monkeypatch, lambda: say(cloud, OperatorAction.APPROVED))
     cloud.registry.record(decision)
-    assert recalled(cloud).decision == decision
+    assert recall(cloud).decision == decision
     assert all_due(cloud, Due.DENIED) == []
     assert all_due(cloud, Due.LOOK) == ([ID] if decision is HELD else [])
 
@@ -58,14 +55,14 @@ def test_a_denial_that_is_lifted_between_two_writes_leaves_no_record_under_it(
 def test_a_denial_that_comes_before_the_first_write_is_recorded_under(cloud: Cloud) -> None:
     say(cloud, OperatorAction.DENIED)
     cloud.registry.record(HELD)
-    assert recalled(cloud).decision == HELD
+    assert recall(cloud).decision == HELD
     assert all_due(cloud, Due.DENIED) == [ID]
 
 
 def sweep_saw(cloud: Cloud) -> Record:
     """The record of a held device, as the sweep read it."""
     cloud.registry.record(HELD)
-    return recalled(cloud)
+    return recall(cloud)
 
 
 @pytest.mark.parametrize(
@@ -80,22 +77,22 @@ def sweep_saw(cloud: Cloud) -> Record:
 def test_a_look_that_became_due_since_is_not_cleared(cloud: Cloud, meanwhile: Callable[[Cloud], object]) -> None:
     seen = sweep_saw(cloud)
     meanwhile(cloud)
-    cloud.registry.no_look_due(ID, seen)
+    cloud.registry.clear_evaluation(ID, seen)
     assert all_due(cloud, Due.LOOK) == [ID]
 
 
 def test_a_second_approval_is_due_although_both_are_due_since_ever(cloud: Cloud) -> None:
     say(cloud, OperatorAction.APPROVED)
-    seen = recalled(cloud)
+    seen = recall(cloud)
     say(cloud, OperatorAction.APPROVED)
-    cloud.registry.no_look_due(ID, seen)
+    cloud.registry.clear_evaluation(ID, seen)
     assert all_due(cloud, Due.LOOK) == [ID]
 
 
 def test_a_look_that_is_due_as_it_was_seen_is_cleared(cloud: Cloud) -> None:
-    cloud.registry.no_look_due(ID, sweep_saw(cloud))
+    cloud.registry.clear_evaluation(ID, sweep_saw(cloud))
     assert all_due(cloud, Due.LOOK) == []
-    assert recalled(cloud) == Record(decision=HELD)
+    assert recall(cloud) == Record(decision=HELD)
 
 
 @pytest.mark.parametrize("what", [Due.DENIED, Due.RETIRE])
@@ -104,5 +101,5 @@ def test_clearing_a_look_clears_nothing_else(cloud: Cloud, what: Due) -> None:
     cloud.dynamodb.put_item(
         TableName=TABLE, Item={"id": {"S": f"certificate#{ID}"}, "due": {"S": what}, "due_at": {"N": "0"}}
     )
-    cloud.registry.no_look_due(ID, seen)
+    cloud.registry.clear_evaluation(ID, seen)
     assert all_due(cloud, what) == [ID]

@@ -8,13 +8,13 @@ import pytest
 
 from jitr.admission.enrollment import EntryRule
 from jitr.owners import Owner
-from jitr.registration.name_rollback import Restitution
+from jitr.registration.name_rollback import NameRollbacks
 from jitr.rules import OnReject, OnReplacement
 from jitr.verdicts import OperatorAction
-from tests.edge.test_enrollment import of_device
-from tests.edge.test_registry import deny
+from tests.support.cases.enrollment import of_device
 from tests.support.cases.issuing import DAY, NOW, factory, rules_for
 from tests.support.cloud import Cloud
+from tests.support.edge.records import deny
 from tests.support.examples import MINUTE
 
 NAME = "sensor-0001"
@@ -137,16 +137,16 @@ def test_giving_up_a_certificate_takes_no_name_that_another_attempt_claims_meanw
     cloud: Cloud, claimed: Claimed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     device, _, again = claimed
-    rightful = Restitution.rightful
+    rightful = NameRollbacks.find_rightful_owner
 
-    def registered_again(self: Restitution, previous_owners: tuple[str, ...]) -> Owner | None:
+    def registered_again(self: NameRollbacks, previous_owners: tuple[str, ...]) -> Owner | None:
         monkeypatch.undo()
         crash(cloud, "UpdateCertificate", again)
         cloud.now -= 2 * MINUTE
         return rightful(self, previous_owners)
 
     cloud.wire.fail("DescribeCertificate", "ResourceNotFoundException", status=404)
-    monkeypatch.setattr(Restitution, "rightful", registered_again)
+    monkeypatch.setattr(NameRollbacks, "find_rightful_owner", registered_again)
     assert cloud.batch(cloud.record(cloud.event(device), receives=3, age=MINUTE)) == []
     owner = cloud.registry.owner(NAME)
     assert owner

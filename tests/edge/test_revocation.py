@@ -7,13 +7,15 @@ import pytest
 from cryptography import x509
 
 from jitr.aws.crl_bucket import object_key
-from jitr.decisions import Decision, Outcome
+from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitr.rules import CheckMode, OnStaleCrl
 from tests.support.cases.issuing import DAY, NOW, SECOND, named, rules_for
 from tests.support.cases.revoking import entry, issue_crl, reason
 from tests.support.cloud import Cloud, Wire
 from tests.support.edge.deployed import CRLS
+from tests.support.edge.events import handle_event
+from tests.support.edge.records import recall_decision
 from tests.support.examples import MINUTE
 
 
@@ -31,35 +33,25 @@ def publish(cloud: Cloud, *entries: bytes, **dates: Any) -> str:
     return put["ETag"]
 
 
-def knocks(cloud: Cloud, device: str) -> list[str]:
-    return cloud.batch(cloud.record(cloud.event(device)))
-
-
-def decision(cloud: Cloud, device: str) -> Decision:
-    found = cloud.registry.recall([device])[device].decision
-    assert found
-    return found
-
-
 def test_a_new_device_costs_one_read_of_s3_and_the_next_one_of_that_minute_none(cloud: Cloud, wire: Wire) -> None:
     etag = publish(cloud)
     first, second = cloud.knock(), cloud.knock(cloud.authority.leaf(named("sensor-0002")))
 
-    knocks(cloud, first)
+    handle_event(cloud, first)
     assert wire.operations("s3") == ["GetObject"]
-    knocks(cloud, second)
+    handle_event(cloud, second)
     assert wire.operations("s3") == []
 
     assert (cloud.status(first), cloud.status(second)) == ("ACTIVE", "ACTIVE")
-    assert decision(cloud, first).crl == etag
+    assert recall_decision(cloud, first).crl == etag
 
 
 def test_a_ca_whose_check_is_off_is_never_asked_for(cloud: Cloud, wire: Wire) -> None:
     cloud.under(rules_for(cloud.authority, thing_groups=()))
     device = cloud.knock()
-    knocks(cloud, device)
+    handle_event(cloud, device)
     assert wire.operations("s3") == []
-    assert (cloud.status(device), decision(cloud, device).crl) == ("ACTIVE", None)
+    assert (cloud.status(device), recall_decision(cloud, device).crl) == ("ACTIVE", None)
 
 
 def test_a_revoked_device_is_refused_for_good(cloud: Cloud) -> None:
@@ -67,11 +59,11 @@ def test_a_revoked_device_is_refused_for_good(cloud: Cloud) -> None:
     publish(cloud, entry(x509.load_pem_x509_certificate(pem.encode()).serial_number, reason(1)))
     device = cloud.knock(pem)
 
-    knocks(cloud, device)
+    handle_event(cloud, device)
 
     assert cloud.status(device) == "INACTIVE"
-    assert decision(cloud, device).reason is Reason.REVOKED_BY_CA
-    assert decision(cloud, device).detail == (
+    assert recall_decision(cloud, device).reason is Reason.REVOKED_BY_CA
+    assert recall_decision(cloud, device).detail == (
         "the CRL of CA factory, issued 2026-10-31T12:00:00Z, lists the certificate: keyCompromise"
     )
 
@@ -87,37 +79,37 @@ def test_a_held_device_comes_up_by_itself_once_another_crl_is_published(cloud: C
         case Reason.SUSPENDED_BY_CA:
             publish(cloud, entry(x509.load_pem_x509_certificate(pem.encode()).serial_number, reason(6)))
     device = cloud.knock(pem)
-    knocks(cloud, device)
-    assert (decision(cloud, device).outcome, decision(cloud, device).reason) == (Outcome.HELD, why)
+    handle_event(cloud, device)
+    assert (recall_decision(cloud, device).outcome, recall_decision(cloud, device).reason) == (Outcome.HELD, why)
 
     cloud.now += MINUTE  # less than the five minutes after which it would be looked at anyway
-    knocks(cloud, device)
+    handle_event(cloud, device)
     assert wire.operations("iot") == [], "the same is published: settled without a call of AWS IoT"
     assert wire.operations("s3") == ["GetObject"]
 
     publish(cloud, number=2, this_update=cloud.now)
     cloud.now += MINUTE
-    knocks(cloud, device)
+    handle_event(cloud, device)
     assert cloud.status(device) == "ACTIVE"
-    assert decision(cloud, device).outcome is Outcome.ACTIVATED
+    assert recall_decision(cloud, device).outcome is Outcome.ACTIVATED
 
 
 def test_a_device_that_is_held_for_something_else_does_not_ask_for_a_crl(cloud: Cloud, wire: Wire) -> None:
     publish(cloud)
     device = cloud.knock(cloud.authority.leaf(begins=NOW + DAY))
-    knocks(cloud, device)
-    assert decision(cloud, device).reason is Reason.NOT_YET_VALID
+    handle_event(cloud, device)
+    assert recall_decision(cloud, device).reason is Reason.NOT_YET_VALID
     publish(cloud, number=2)
     cloud.now += MINUTE
 
-    knocks(cloud, device)
+    handle_event(cloud, device)
 
     assert wire.operations("s3") == wire.operations("iot") == []
 
 
 def test_s3_that_does_not_answer_puts_a_new_device_off_and_lets_a_held_one_wait(cloud: Cloud, wire: Wire) -> None:
     held = cloud.knock()
-    knocks(cloud, held)
+    handle_event(cloud, held)
     cloud.now += MINUTE
     new = cloud.knock(cloud.authority.leaf(named("sensor-0002")))
     wire.fail("GetObject", "InternalError", status=500, times=10)
@@ -132,6 +124,6 @@ def test_s3_that_does_not_answer_puts_a_new_device_off_and_lets_a_held_one_wait(
 def test_where_a_missing_crl_does_not_matter_the_device_is_let_in_and_the_record_says_so(cloud: Cloud) -> None:
     cloud.under(replace(cloud.rules, cas=(replace(cloud.rules.cas[0], on_stale_crl=OnStaleCrl.ADMIT),)))
     device = cloud.knock()
-    knocks(cloud, device)
+    handle_event(cloud, device)
     assert cloud.status(device) == "ACTIVE"
-    assert decision(cloud, device).would_reject == (Reason.CRL_MISSING,)
+    assert recall_decision(cloud, device).would_reject == (Reason.CRL_MISSING,)

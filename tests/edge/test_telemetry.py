@@ -18,9 +18,8 @@ from jitr.iot_models import Status
 from jitr.telemetry import METRIC_NAMES, METRICS_NAMESPACE, SECONDS_TO_ACTIVE, event_detail
 from tests.support.cases.issuing import ACCOUNT, DAY, NOW, REGION, SECOND
 from tests.support.cloud import Cloud, Wire
-from tests.support.examples import ACTIVATION, ID, LEAST, MOST, REJECTION
-from tests.unit.test_items import decisions
-from tests.unit.test_settings import SETTINGS
+from tests.support.examples import ACTIVATION, ID, LEAST, MOST, REJECTION, SETTINGS
+from tests.support.strategies import decisions
 
 REPLACED = replace(
     ACTIVATION, outcome=Outcome.REPLACED, status=Status.INACTIVE, replaced_by="02" * 32, decided_at=NOW + 7 * DAY

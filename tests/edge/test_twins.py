@@ -12,12 +12,12 @@ from jitr.provisioning import AttachPolicy, IotStep
 from jitr.rules import EnrollmentRule, OnReplacement
 from jitr.verdicts import OperatorAction
 from jitr.x509.certificate import Certificate
-from tests.edge.test_enrollment import decision, knocks, of_device
-from tests.edge.test_registry import deny, recalled
-from tests.support.cases.enrollment import of_thing
+from tests.support.cases.enrollment import of_device, of_thing
 from tests.support.cases.issuing import Authority, certificate_id, factory, issue_ca, rsa_key, rules_for
 from tests.support.cases.twins import twin_of
 from tests.support.cloud import Cloud
+from tests.support.edge.events import handle_event
+from tests.support.edge.records import deny, recall, recall_decision
 from tests.support.examples import MINUTE, said
 
 der_of = ssl.PEM_cert_to_DER_cert
@@ -28,12 +28,12 @@ def test_an_operators_verdict_holds_against_the_twin_and_poisons_no_release(clou
     pem = factory().leaf()
     deny(cloud, certificate_id(pem), word)
     twin = cloud.knock(twin_of(pem))
-    knocks(cloud, twin)
-    assert (decision(cloud, twin).reason, cloud.status(twin)) == (Reason.OPERATOR_VERDICT, "PENDING_ACTIVATION")
-    seen = recalled(cloud, certificate_id(pem)).verdict
+    assert handle_event(cloud, twin) == []
+    assert (recall_decision(cloud, twin).reason, cloud.status(twin)) == (Reason.OPERATOR_VERDICT, "PENDING_ACTIVATION")
+    seen = recall(cloud, certificate_id(pem)).verdict
     cloud.registry.give_verdict(certificate_id(pem), said(OperatorAction.RELEASED), seen=seen, forget_decision=True)
     released = cloud.knock(pem)
-    knocks(cloud, released)
+    assert handle_event(cloud, released) == []
     assert cloud.status(released) == "ACTIVE"
 
 
@@ -41,10 +41,10 @@ def test_the_twin_of_a_rejected_certificate_gets_no_second_chance(cloud: Cloud) 
     pem = factory().leaf()
     device = cloud.knock(pem)
     cloud.enroll(of_device(device, EntryRule.DENY))
-    knocks(cloud, device)
+    assert handle_event(cloud, device) == []
     cloud.enroll(of_device(device, EntryRule.REMOVED))
     twin = cloud.knock(twin_of(pem))
-    knocks(cloud, twin)
+    assert handle_event(cloud, twin) == []
     assert [cloud.status(one) for one in (device, twin)] == ["INACTIVE", "PENDING_ACTIVATION"]
 
 
@@ -65,8 +65,8 @@ def test_an_entry_that_denies_a_certificate_denies_its_twin(cloud: Cloud) -> Non
     pem = factory().leaf()
     cloud.enroll(of_device(certificate_id(pem), EntryRule.DENY))
     twin = cloud.knock(twin_of(pem))
-    knocks(cloud, twin)
-    assert (decision(cloud, twin).reason, cloud.status(twin)) == (Reason.ENTRY_DENIES, "INACTIVE")
+    assert handle_event(cloud, twin) == []
+    assert (recall_decision(cloud, twin).reason, cloud.status(twin)) == (Reason.ENTRY_DENIES, "INACTIVE")
 
 
 def test_an_entry_that_allows_a_certificate_speaks_of_it_in_either_form(cloud: Cloud) -> None:
@@ -74,7 +74,7 @@ def test_an_entry_that_allows_a_certificate_speaks_of_it_in_either_form(cloud: C
     pem = factory().leaf()
     cloud.enroll(of_device(certificate_id(pem)))
     twin = cloud.knock(twin_of(pem))
-    knocks(cloud, twin)
+    assert handle_event(cloud, twin) == []
     assert cloud.status(twin) == "ACTIVE"
 
 
@@ -82,12 +82,12 @@ def test_where_a_thing_is_shared_a_certificate_has_one_share_and_not_two(cloud: 
     cloud.under(rules_for(cloud.authority, thing_groups=(), on_replacement=OnReplacement.SHARE))
     pem = factory().leaf()
     another, device = cloud.knock(factory().leaf()), cloud.knock(pem)
-    knocks(cloud, another)
-    knocks(cloud, device)
+    assert handle_event(cloud, another) == []
+    assert handle_event(cloud, device) == []
     twin = cloud.knock(twin_of(pem))
-    knocks(cloud, twin)
+    assert handle_event(cloud, twin) == []
     assert [cloud.status(one) for one in (another, device)] == ["ACTIVE", "ACTIVE"]
-    assert (decision(cloud, twin).reason, cloud.status(twin)) == (Reason.NOT_A_ROTATION, "PENDING_ACTIVATION")
+    assert (recall_decision(cloud, twin).reason, cloud.status(twin)) == (Reason.NOT_A_ROTATION, "PENDING_ACTIVATION")
 
 
 def test_a_verdict_on_the_twin_that_comes_while_we_work_stops_the_claim(cloud: Cloud) -> None:
@@ -108,7 +108,7 @@ def test_a_verdict_on_the_twin_that_comes_while_we_work_stops_the_claim(cloud: C
     assert cloud.batch(record) == [record["messageId"]]
     assert cloud.status(twin) == "PENDING_ACTIVATION"
     assert cloud.batch(record) == []
-    assert decision(cloud, twin).reason is Reason.OPERATOR_VERDICT
+    assert recall_decision(cloud, twin).reason is Reason.OPERATOR_VERDICT
 
 
 @pytest.mark.parametrize("by", ["thing name", "certificate", "twin"])
@@ -133,7 +133,7 @@ def test_an_entry_that_denies_and_comes_while_we_work_stops_the_claim(cloud: Clo
     assert cloud.batch(record) == [record["messageId"]]
     assert cloud.status(device) == "PENDING_ACTIVATION"
     assert cloud.batch(record) == []
-    assert (decision(cloud, device).reason, cloud.status(device)) == (Reason.ENTRY_DENIES, "INACTIVE")
+    assert (recall_decision(cloud, device).reason, cloud.status(device)) == (Reason.ENTRY_DENIES, "INACTIVE")
 
 
 def test_an_entry_that_changes_without_denying_costs_one_more_look(cloud: Cloud) -> None:

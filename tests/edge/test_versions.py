@@ -3,168 +3,48 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jitr.aws.queues import QueueMessage
-from jitr.brake import Acceptance, Brake, Counters, Engagement, Tally, day_of, slot_of
-from jitr.decisions import Decision, Outcome
-from jitr.errors import Reason
+from jitr.brake import Tally
+from jitr.decisions import Outcome
 from jitr.events import RegistrationEvent
-from jitr.iot_models import Status
-from jitr.owners import Owner
 from jitr.record import Record
 from jitr.store import brake_items
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry_items import SCHEMA
 from jitr.store.registry_writes import Due
-from jitr.store.sweep_state import Pass
-from jitr.verdicts import OperatorAction, OperatorVerdict
+from jitr.verdicts import OperatorAction
 from tests.support.cases.issuing import ACCOUNT
 from tests.support.cloud import TABLE, Cloud
-from tests.support.examples import ANN
+from tests.support.edge.records import recall
+from tests.support.edge.version_items import (
+    ACTIVATED,
+    BRAKE,
+    BRAKED,
+    CA_ID,
+    DAY,
+    DUE,
+    FOUND,
+    FULL_PASS,
+    HELD_AGAIN,
+    ID,
+    ORDER,
+    OTHER_ID,
+    OWNER,
+    RECORDS,
+    REJECTED,
+    RELEASED,
+    REPLACED,
+    SECOND,
+    THEN,
+    VERDICT,
+)
 
 VERSIONS = Path(__file__).parent / "versions"
-ID, OTHER_ID, CA_ID = "ab" * 32, "cd" * 32, "ef" * 32
-THEN = datetime(2026, 11, 1, 12, 0, 0, 285_000, tzinfo=UTC)
-SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
-
-ACTIVATED = Decision(
-    certificate_id=ID,
-    outcome=Outcome.ACTIVATED,
-    status=Status.ACTIVE,
-    registered_at=THEN - SECOND,
-    decided_at=THEN,
-    rules_digest="0123456789abcdef",
-    ca_certificate_id=CA_ID,
-    ca="factory",
-    thing_name="sensor-0001",
-    would_reject=(Reason.EXPIRES_TOO_SOON,),
-    serial="0a1b",
-    issuer="CN=Acme factory CA,O=Acme",
-    subject="CN=sensor-0001,OU=Mark-2,O=Acme",
-    replaces=OTHER_ID,
-)
-REJECTED = replace(
-    ACTIVATED,
-    outcome=Outcome.REJECTED,
-    status=Status.INACTIVE,
-    thing_name=None,
-    would_reject=(),
-    replaces=None,
-    reason=Reason.EXPIRED,
-    detail="not valid after 2026-10-31T12:00:00Z, now 2026-11-01T12:00:00Z",
-)
-HELD = replace(
-    REJECTED,
-    outcome=Outcome.HELD,
-    status=Status.PENDING_ACTIVATION,
-    reason=Reason.CA_INACTIVE,
-    detail="CA factory is INACTIVE in this account; activate it",
-    attempts=3,
-)
-REPLACED = replace(
-    ACTIVATED,
-    outcome=Outcome.REPLACED,
-    status=Status.INACTIVE,
-    decided_at=THEN + 7 * DAY,
-    would_reject=(),
-    replaces=None,
-    replaced_by=OTHER_ID,
-)
-FOUND = Decision(
-    certificate_id=ID,
-    outcome=Outcome.FOUND,
-    status=Status.REVOKED,
-    registered_at=THEN - SECOND,
-    decided_at=THEN,
-    rules_digest="0123456789abcdef",
-)
-VERDICT = OperatorVerdict(action=OperatorAction.DEACTIVATED, by=ANN, at=THEN + DAY, note="stolen")
-OWNER = Owner(
-    certificate_id=ID,
-    ca_certificate_id=CA_ID,
-    serial="0a1b",
-    issued_at=datetime(2026, 10, 31, 12, tzinfo=UTC),
-    ends_at=datetime(2027, 11, 1, 12, tzinfo=UTC),
-    registered_at=THEN - SECOND,
-)
-FULL_PASS = Pass(began_at=THEN, finished_at=THEN + 60 * SECOND, counts={"ACTIVE": 100_000, "PENDING_ACTIVATION": 12})
-
-RECORDS_OF_1: dict[str, Record] = {
-    "decision-activated": Record(decision=ACTIVATED),
-    "decision-rejected": Record(decision=REJECTED),
-    "decision-held": Record(decision=HELD),
-    "decision-replaced": Record(decision=REPLACED),
-    "decision-found": Record(decision=FOUND),
-    "intent": Record(intent=replace(ACTIVATED, replaces=None), swept_at=THEN - SECOND),
-    "verdict": Record(decision=HELD, verdict=VERDICT),
-    "handed-over": Record(decision=replace(ACTIVATED, replaces=None), replaced_by=OTHER_ID),
-}
-# A certificate's end is due in an item of its own, and a decision names the one before it.
-HELD_AGAIN = replace(HELD, after=THEN - DAY)
-RECORDS: dict[int, dict[str, Record]] = {
-    1: RECORDS_OF_1,
-    2: RECORDS_OF_1
-    | {
-        "decision-held": Record(decision=HELD_AGAIN),
-        "verdict": Record(decision=HELD_AGAIN, verdict=replace(VERDICT, version=1)),
-        "handed-over": replace(RECORDS_OF_1["handed-over"], former_thing_name="sensor-0001"),
-    },
-}
-# The brake holds what its CA's rules would reject.
-BRAKED = replace(HELD_AGAIN, reason=Reason.COMMON_NAME_REFUSED, detail="no sensor", brake=1)
-# An operator takes a rejection back, and the certificate waits INACTIVE for a curable reason.
-ORDER = OperatorVerdict(
-    action=OperatorAction.RELEASED,
-    by=ANN,
-    at=THEN + DAY,
-    note="wrong pattern",
-    version=1,
-    of_registration=REJECTED.registered_at,
-    of_status=Status.INACTIVE,
-    of_rejection=REJECTED.decided_at,
-)
-RELEASED = replace(HELD_AGAIN, status=Status.INACTIVE, verdict_seen=1, release=1, after=REJECTED.decided_at)
-RECORDS[3] = RECORDS[2] | {
-    "decision-braked": Record(decision=BRAKED),
-    "decision-released": Record(decision=RELEASED),
-    "release-order": Record(decision=REJECTED, verdict=ORDER),
-}
-BRAKE = Brake(
-    counters={
-        "0123456789abcdef": Counters(
-            slots={slot_of(THEN): Tally(refused=21, others=2)}, days={day_of(THEN): Tally(refused=21, others=2)}
-        )
-    },
-    engaged=Engagement(
-        rules="0123456789abcdef",
-        at=THEN,
-        refused=21,
-        decisions=23,
-        usual_share=1.5,
-        reason="COMMON_NAME_REFUSED",
-        example="no sensor",
-        announced=True,
-    ),
-    accepted=Acceptance(rules="fedcba9876543210", by=ANN, at=THEN - DAY, note="not ours"),
-    acceptances=1,
-)
-DUE = {
-    1: {"decision-held": Due.LOOK, "handed-over": Due.RETIRE, "verdict": Due.DENIED},
-    2: {"decision-held": Due.LOOK, "retirement": Due.RETIRE, "verdict": Due.DENIED},
-    3: {
-        "decision-held": Due.LOOK,
-        "decision-braked": Due.LOOK,
-        "decision-released": Due.LOOK,
-        "release-order": Due.RELEASE,
-        "retirement": Due.RETIRE,
-        "verdict": Due.DENIED,
-    },
-}
 
 
 def handed_over(cloud: Cloud) -> None:
@@ -200,9 +80,9 @@ def brake(cloud: Cloud) -> None:
     for update in (
         brake_items.engage(TABLE, CA_ID, before, acceptances=0),
         brake_items.accept(TABLE, CA_ID, before, accepted),
-        brake_items.count(TABLE, CA_ID, {engaged.rules: Tally(refused=21, others=2)}, THEN),
+        brake_items.count_decisions(TABLE, CA_ID, {engaged.rules: Tally(refused=21, others=2)}, THEN),
         brake_items.engage(TABLE, CA_ID, engaged, acceptances=1),
-        brake_items.announced(TABLE, CA_ID, engaged),
+        brake_items.note_announced(TABLE, CA_ID, engaged),
     ):
         client.update_item(**update)
 
@@ -270,15 +150,11 @@ def put(
     cloud.dynamodb.put_item(TableName=TABLE, Item=as_of(kept(name, version)))
 
 
-def recalled(cloud: Cloud) -> Record:
-    return cloud.registry.recall([ID])[ID]
-
-
 @VERSIONED
 @pytest.mark.parametrize(("version", "name"), [(version, name) for version in RECORDS for name in RECORDS[version]])
 def test_a_record_is_read(cloud: Cloud, version: int, name: str, as_of: Callable[..., dict[str, Any]]) -> None:
     put(cloud, name, as_of, version)
-    assert recalled(cloud) == RECORDS[version][name]
+    assert recall(cloud) == RECORDS[version][name]
 
 
 @VERSIONED
@@ -294,7 +170,7 @@ def test_the_version_before_reads_what_the_brake_holds_as_held(cloud: Cloud) -> 
     for name in ("brake", "rests_on"):
         del item["decision"]["M"][name]
     cloud.dynamodb.put_item(TableName=TABLE, Item=item)
-    assert recalled(cloud) == Record(decision=replace(BRAKED, brake=None))
+    assert recall(cloud) == Record(decision=replace(BRAKED, brake=None))
 
 
 @VERSIONED
@@ -324,7 +200,7 @@ def test_what_is_due_is_found(
     cloud: Cloud, version: int, name: str, what: Due, as_of: Callable[..., dict[str, Any]]
 ) -> None:
     put(cloud, name, as_of, version)
-    assert cloud.registry.due(what, THEN + 30 * DAY, most=9) == [ID]
+    assert cloud.registry.list_due(what, THEN + 30 * DAY, most=9) == [ID]
 
 
 @pytest.mark.parametrize("name", WRITE)
@@ -343,16 +219,16 @@ def test_every_kind_of_item_and_message_is_kept() -> None:
 def test_an_intent_of_the_version_before_is_finished(cloud: Cloud) -> None:
     put(cloud, "intent", version=1)
     cloud.registry.record(ACTIVATED)
-    assert recalled(cloud) == Record(decision=ACTIVATED, swept_at=THEN - SECOND)
+    assert recall(cloud) == Record(decision=ACTIVATED, swept_at=THEN - SECOND)
 
 
 def test_an_end_that_version_1_wrote_down_outlives_a_verdict(cloud: Cloud) -> None:
     put(cloud, "handed-over", version=1)
     cloud.registry.give_verdict(ID, VERDICT, seen=None)
     at = THEN + 7 * DAY
-    assert cloud.registry.due(Due.DENIED, at, most=9) == [ID]
-    assert cloud.registry.due(Due.RETIRE, at, most=9) == [ID]
-    assert cloud.registry.due(Due.RETIRE, at - SECOND, most=9) == []
+    assert cloud.registry.list_due(Due.DENIED, at, most=9) == [ID]
+    assert cloud.registry.list_due(Due.RETIRE, at, most=9) == [ID]
+    assert cloud.registry.list_due(Due.RETIRE, at - SECOND, most=9) == []
 
 
 @OF_EACH
@@ -360,16 +236,16 @@ def test_an_end_is_put_off_and_done_with_whichever_version_wrote_it_down(cloud: 
     for name in ("handed-over", "retirement") if version > 1 else ("handed-over",):
         put(cloud, name, version=version)
     cloud.registry.postpone_retirement(ID, THEN + 8 * DAY)
-    assert cloud.registry.due(Due.RETIRE, THEN + 8 * DAY - SECOND, most=9) == []
-    assert cloud.registry.due(Due.RETIRE, THEN + 8 * DAY, most=9) == [ID]
+    assert cloud.registry.list_due(Due.RETIRE, THEN + 8 * DAY - SECOND, most=9) == []
+    assert cloud.registry.list_due(Due.RETIRE, THEN + 8 * DAY, most=9) == [ID]
     cloud.registry.end_retirement(ID, THEN + 8 * DAY)
-    assert cloud.registry.due(Due.RETIRE, THEN + 99 * DAY, most=9) == []
+    assert cloud.registry.list_due(Due.RETIRE, THEN + 99 * DAY, most=9) == []
 
 
 def test_an_end_that_version_1_wrote_down_can_be_done_with_at_once(cloud: Cloud) -> None:
     put(cloud, "handed-over", version=1)
     cloud.registry.end_retirement(ID, THEN + 8 * DAY)
-    assert cloud.registry.due(Due.RETIRE, THEN + 99 * DAY, most=9) == []
+    assert cloud.registry.list_due(Due.RETIRE, THEN + 99 * DAY, most=9) == []
 
 
 def test_what_this_version_writes_leaves_what_a_later_one_added(cloud: Cloud) -> None:
@@ -404,8 +280,8 @@ def test_a_later_versions_words_are_read_on_the_safe_side(
     item[path[0]]["M"][path[1]] = {"S": "quarantined"}
     cloud.dynamodb.put_item(TableName=TABLE, Item=item)
     put(cloud, "owner")
-    assert recalled(cloud) == read
-    assert recalled(cloud).is_denied is (name == "verdict")
+    assert recall(cloud) == read
+    assert recall(cloud).is_denied is (name == "verdict")
 
 
 EVENT = RegistrationEvent(

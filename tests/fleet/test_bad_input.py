@@ -21,21 +21,21 @@ common_name = "sensor-[0-9]{4,}"
 policy = "device.json"
 
 [ca.old]
-certificate = "old.pem"                      # expired at || issue it anew
+certificate = "old.pem"                      # expired at || issue it again
 common_name = ".*"
 
 [ca.leaf]
-certificate = "leaf.pem"                     # || name the certificate that signs
+certificate = "leaf.pem"                     # || name the certificate of the CA
 common_name = ".*"
 
 [ca.secret]
-certificate = "secret.pem"                   # which holds a private key || name a file with nothing but the certificate
+certificate = "secret.pem"                   # which holds a private key || name a file that holds only the certificate
 common_name = ".*"
 
 [ca.typing]
 certificate = "typing.pem"
 common_name = ".*"
-thing_name = "{comon_name}"                  # names the field "comon_name" || did you mean common_name?
+thing_name = "{comon_name}"                  # uses the unknown field "comon_name" || did you mean common_name?
 attributes = { a = "1", b = "2", c = "3" }   # holds 3 attributes || keep 2
 
 [ca.spaced]
@@ -44,11 +44,11 @@ common_name = ".*"
 thing_name = "my {common_name}"              # AWS IoT does not allow " " in it || use a-z A-Z 0-9 : _ -
 
 [ca.spaced.checks]
-sujbect = "off"                              # is no key of fleet.toml || did you mean subject?
+sujbect = "off"                              # is not a key of fleet.toml || did you mean subject?
 
 [account.dev]
-id = "1111"                                  # which is no AWS account id || write its 12 digits
-regions = ["eu-central-7b"]                  # which is no Region of || write it like "eu-central-1"
+id = "1111"                                  # which is not an AWS account id || write its 12 digits
+regions = ["eu-central-7b"]                  # which is not a Region of || write it like "eu-central-1"
 ca.old = { mode = "SNI_ONLY" }
 ca.leaf = { mode = "SNI_ONLY" }
 ca.secret = { mode = "SNI_ONLY" }
@@ -72,7 +72,7 @@ id = "444444444444"
 regions = ["eu-central-1"]
 [account.third.ca.factory]
 mode = "SNI_ONLY"
-verification_certificate = "good.pem"        # where AWS IoT takes none || remove it, or use DEFAULT
+verification_certificate = "good.pem"        # in which AWS IoT accepts none || remove it, or use DEFAULT
 """
 
 

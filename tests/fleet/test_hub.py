@@ -30,7 +30,7 @@ def test_a_home_is_named_as_accounts_are_and_becomes_their_ids(draft: Draft) -> 
 @pytest.mark.parametrize(
     ("written", "line", "said"),
     [
-        ('account = "prdo"', 'account = "prdo"', "which is no account of this file; did you mean prod?"),
+        ('account = "prdo"', 'account = "prdo"', "which is not an account of this file; did you mean prod?"),
         ('account = "dev"\nregion = "us-east-1"', 'region = "us-east-1"', "where account.dev has no stage"),
         ('region = "eu-central-1"', "[hub]", 'hub.account is missing; add account = "prod"'),
     ],
@@ -47,7 +47,7 @@ def test_events_cross_no_partition(draft: Draft) -> None:
     draft.text += '\n[hub]\naccount = "prod"\n'
     draft.text += '\n[account.cn]\nid = "333333333333"\nregions = ["cn-north-1"]\nca.factory = { mode = "SNI_ONLY" }\n'
 
-    assert "would have events cross partitions (aws, aws-cn)" in draft.problem()[1]
+    assert "needs events to cross partitions (aws, aws-cn)" in draft.problem()[1]
 
 
 def test_a_home_that_is_no_account_or_does_not_know_the_ca_is_told(draft: Draft) -> None:
@@ -59,5 +59,5 @@ def test_a_home_that_is_no_account_or_does_not_know_the_ca_is_told(draft: Draft)
     )
     said = [problem for _, problem in draft.problems()]
 
-    assert 'ca.factory.home[0] is "prdo", which is no account of this file; did you mean prod?' in said[0]
+    assert 'ca.factory.home[0] is "prdo", which is not an account of this file; did you mean prod?' in said[0]
     assert 'ca.factory.home[1] is "other", where the CA is not registered' in said[1]

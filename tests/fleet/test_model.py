@@ -220,4 +220,4 @@ def test_a_hook_is_each_stages_own(draft: Draft) -> None:
 def test_a_hook_is_the_arn_of_a_function(draft: Draft, written: str) -> None:
     draft.replace('on_reject = "revoke"', f'hook = "{written}"')
     _, said = draft.problem()
-    assert "no ARN of a function" in said
+    assert "not the ARN of a function" in said

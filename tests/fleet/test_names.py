@@ -26,7 +26,7 @@ from jitr_fleet.names import (
 )
 from jitr_fleet.problems import KeyPosition, Report
 from jitr_fleet.resources import ResourceNames
-from jitr_fleet.values import written_duration
+from jitr_fleet.values import format_duration
 from tests.support.fleet.drafts import Draft
 
 SESSION = botocore.session.get_session()
@@ -68,7 +68,7 @@ def test_every_field_of_the_contract_can_be_used(field: str) -> None:
     ("seconds", "written"), [(0, "0s"), (59, "59s"), (60, "1m"), (3600, "1h"), (86_400, "1d"), (90, "90s")]
 )
 def test_durations_are_written_in_their_greatest_unit(seconds: int, written: str) -> None:
-    assert written_duration(seconds) == written
+    assert format_duration(seconds) == written
 
 
 def test_the_longest_fleet_name_still_fits_a_buckets_name() -> None:

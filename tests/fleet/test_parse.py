@@ -8,201 +8,10 @@ import pytest
 
 from jitr_fleet.parse import FleetError, load
 from tests.support.fleet.drafts import Draft, Issuer
-
-VERIFICATION = ', verification_certificate = "dev.pem"'
-SECOND_DEFAULT = 'ca.factory = { mode = "DEFAULT", verification_certificate = "dev.pem" } # second'
-
-# (what is replaced, by what, where the problem is shown if not there, what its text holds)
-BREAKS = [
-    # Unknown keys name the nearest known one.
-    (
-        "common_name =",
-        "comon_name =",
-        "comon_name",
-        "ca.factory.comon_name is no key of fleet.toml; did you mean common_name?",
-    ),
-    ("[sweep]", "[swep]", "[swep]", "swep is no key of fleet.toml; did you mean sweep?"),
-    ('name = "acme"', 'name = "acme"\nzzz = 1', "zzz", "fleet.zzz is no key of fleet.toml; known here: name"),
-    ("[sweep]", 'enrollment = "open"\n[sweep]', "enrollment", 'ca.factory.checks.enrollment is "open"'),
-    ("rsa_bits", 'on_replacement = "keep"\nrsa_bits', "on_replacement", 'is "keep"; known here: rotate, reject, share'),
-    ("rsa_bits", 'succeeds = "old"\nrsa_bits', "succeeds", 'is "old", which is no CA of this file'),
-    ("rsa_bits", 'succeeds = "factory"\nrsa_bits', "succeeds", "goes round in a circle: factory, factory"),
-    ("subject =", "subjekt =", "subjekt", "ca.factory.checks.subjekt is no key of fleet.toml; did you mean subject?"),
-    ("profile =", '"pro file" =', '"pro file"', 'account.dev."pro file" is no key'),
-    (VERIFICATION, f"{VERIFICATION}, extra = 1", "extra", "account.dev.ca.factory.extra is no key"),
-    # A CA's devices are named by something.
-    ('common_name = "sensor-[0-9]{4,}"', 'san_uri = "urn:.*"', "thing_name =", 'write thing_name = "{san_uri}"'),
-    ('common_name = "sensor-[0-9]{4,}"', 'sanuri = "urn:.*"', "sanuri", "did you mean san_uri?"),
-    ('"30d"', '"30d"\nmaximum_life = "29d"', "maximum_life", 'no certificate would pass; write at least "30d"'),
-    # Missing keys are shown at their table.
-    ('name = "acme"', "", "[fleet]", 'fleet.name is missing; add name = "acme"'),
-    ('certificate = "factory.pem"', "", "[ca.factory]\n", "ca.factory.certificate is missing; add certificate = "),
-    ('common_name = "sensor-[0-9]{4,}"', "", "[ca.factory]\n", "ca.factory.common_name is missing"),
-    ('id = "111111111111"', "", "[account.dev]", "account.dev.id is missing"),
-    ('regions = ["eu-central-1"]', "", "[account.dev]", "account.dev.regions is missing"),
-    ('mode = "SNI_ONLY"', "", "ca.factory = {  }", "account.prod.ca.factory.mode is missing"),
-    # Types.
-    ('name = "acme"', "name = 1", "name = 1", "fleet.name is an integer, a text is expected; write it in quotes"),
-    ('["factory-1", "sensors"]', '"factory-1"', "thing_groups", "is a text, a list is expected; put it in brackets"),
-    ('"factory-1", "sensors"', '"factory-1",\n  true', "  true", "thing_groups[1] is a boolean, a text is expected"),
-    ("activations_per_second = 50", "activations_per_second = true", "activations", "is a boolean, a number is"),
-    ("activations_per_second = 50", 'activations_per_second = "50"', "activations", "is a text, a number is expected"),
-    (
-        '{ model = "{organizational_unit}", line = "A:1" }',
-        '["x"]',
-        "attributes",
-        "ca.factory.attributes is not a table",
-    ),
-    ('line = "A:1"', "line = 1", "attributes", "ca.factory.attributes.line is an integer, a text is expected"),
-    ('every = "5m"', "every = 300", "every", "sweep.every is an integer, a duration is expected; write a whole"),
-    ('every = "5m"', "every = 1979-05-27", "every", "sweep.every is a date or time, a duration is expected"),
-    ("[3072, 4096]", "3072", "rsa_bits", "rsa_bits is an integer, a list of two integers is expected"),
-    ("[3072, 4096]", "[3072]", "rsa_bits", "rsa_bits is a list of 1, a list of two integers is expected"),
-    ("[3072, 4096]", "[3072, true]", "rsa_bits", "rsa_bits holds a boolean, two integers are expected"),
-    ("[3072, 4096]", "[3072, 4096.0]", "rsa_bits", "rsa_bits holds a float, two integers are expected"),
-    ('id = "111111111111"', "id = 111111111111", "id = 111", "account.dev.id is an integer, a text is expected"),
-    ('id = "111111111111"', "id = true", "id = true", "account.dev.id is a boolean, a text is expected"),
-    ('{ mode = "SNI_ONLY" }', '"SNI_ONLY"', 'ca.factory = "SNI_ONLY"', "is a text, a table is expected"),
-    (
-        'profile = "acme-dev"',
-        'role_arn = "arn:aws:iam::1:role/x"',
-        "role_arn",
-        'account.dev.role_arn is "arn:aws:iam::1:role/x", which is no ARN of a role',
-    ),
-    (
-        'profile = "acme-dev"',
-        'role_arn = "arn:aws:iam::222222222222:role/x"',
-        "role_arn",
-        "account.dev.role_arn is a role of account 222222222222, and the id is 111111111111",
-    ),
-    ('profile = "acme-dev"', 'endpoint_url = "127.0.0.1:1"', "endpoint_url", "account.dev.endpoint_url is"),
-    ('profile = "acme-dev"', 'endpoint_url = "http://"', "endpoint_url", "which is no URL"),
-    ('profile = "acme-dev"', 'endpoint_url = "http://a:port"', "endpoint_url", "which is no URL"),
-    ('profile = "acme-dev"', 'profile = ""', "profile", "account.dev.profile is empty"),
-    ('certificate = "factory.pem"', "certificate = []", "certificate = []", "is a list, a text is expected"),
-    ('certificate = "factory.pem"', 'certificate = "-----BEGIN X"', "", "holds PEM text, a path is expected"),
-    # Our own names.
-    ('name = "acme"', 'name = "Acme"', "", 'fleet.name has the name "Acme", which cannot be part of AWS'),
-    ('name = "acme"', 'name = "a_b"', "", "which cannot be part of AWS"),
-    ('name = "acme"', 'name = "1acme"', "", "which cannot be part of AWS"),
-    ('name = "acme"', 'name = "acme-"', "", "which cannot be part of AWS"),
-    ('name = "acme"', 'name = "a--b"', "", "which cannot be part of AWS"),
-    ('name = "acme"', 'name = "acme\\n"', "", "which cannot be part of AWS"),
-    ('name = "acme"', f'name = "{"a" * 27}"', "", "at most 26 characters"),
-    ("[account.prod]", "[account.Prod]", "[account.Prod]", "account.Prod has the name"),
-    # Accounts.
-    ('"111111111111"', '"11111111111"', "", "which is no AWS account id; write its 12 digits"),
-    ('"111111111111"', '"1111-1111-1111"', "", "which is no AWS account id"),
-    ('"111111111111"', '"\u066111111111111"', "", "which is no AWS account id"),
-    ('"222222222222"', '"111111111111" # again', "# again", 'is "111111111111", the id of account.dev too'),
-    (
-        '["eu-central-1"]',
-        '["eu-central-1a"]',
-        'regions = ["eu-central-1a',
-        "which is no Region of aws, aws-cn, aws-us-gov",
-    ),
-    ('["eu-central-1"]', '["eu-centrall-1"]', 'regions = ["eu-centrall', "which is no Region"),
-    ('["eu-central-1"]', '["us-iso-east-1"]', 'regions = ["us-iso', "which is no Region"),
-    ('["eu-central-1"]', "[]", "regions = []", "account.dev.regions is an empty list"),
-    ('"us-east-1"', '"eu-central-1"', '"eu-central-1", ', 'regions[1] is "eu-central-1" once more; name it once'),
-    ('"us-east-1"', '"cn-north-1"', "cn-north-1", "lies in several partitions (aws: eu-central-1, aws-cn: cn-north-1)"),
-    ("activations_per_second = 50", "activations_per_second = 0", "activations", "is 0, which is out of range"),
-    ("activations_per_second = 50", "activations_per_second = -1.5", "activations", "out of range"),
-    ("activations_per_second = 50", "activations_per_second = 1000.5", "activations", "from 0.1 and at most 1000"),
-    ("activations_per_second = 50", "activations_per_second = 0.09", "activations", "from 0.1 and at most 1000"),
-    ("activations_per_second = 50", "activations_per_second = nan", "activations", "out of range"),
-    ("activations_per_second = 50", "activations_per_second = inf", "activations", "out of range"),
-    # Registrations.
-    ('mode = "SNI_ONLY"', 'mode = "sni_only"', "sni_only", 'mode is "sni_only"; did you mean SNI_ONLY?'),
-    ('mode = "SNI_ONLY"', 'mode = "BOTH"', "BOTH", 'mode is "BOTH"; known here: DEFAULT, SNI_ONLY'),
-    (VERIFICATION, "", 'ca.factory = { mode = "DEFAULT" }', "is in DEFAULT mode without a verification_certificate"),
-    ('"DEFAULT"', '"SNI_ONLY" ', '"SNI_ONLY" ,', "verification_certificate is given in SNI_ONLY mode"),
-    (
-        'ca.factory = { mode = "SNI_ONLY" }',
-        SECOND_DEFAULT,
-        "# second",
-        "mode is DEFAULT in eu-central-1, as in account.dev; AWS allows one account per CA and Region; use SNI_ONLY",
-    ),
-    (
-        'ca.factory = { mode = "SNI_ONLY" }',
-        'ca.factry = { mode = "SNI_ONLY" }',
-        "ca.factry",
-        "account.prod.ca.factry names a CA that this file does not describe; did you mean factory?",
-    ),
-    ('ca.factory = { mode = "SNI_ONLY" }', "", "[account.prod]", "account.prod.ca is missing"),
-    ('ca.factory = { mode = "SNI_ONLY" }', "ca = {}", "ca = {}", "account.prod.ca is empty"),
-    # What devices must be.
-    ("[0-9]{4,}", "[0-9", "common_name =", "is not a regular expression (unterminated character set at position 7)"),
-    ("[0-9]{4,}", "a{99999999999999}", "common_name =", "is not a regular expression"),
-    ("[0-9]{4,}", "[[0-9]]", "common_name =", "is not a regular expression (Possible nested set at position 8)"),
-    ("[0-9]{4,}", "(?au)", "common_name =", "is not a regular expression"),
-    ('"sensor-[0-9]{4,}"', '""', "common_name =", "ca.factory.common_name is empty"),
-    ("[3072, 4096]", "[4096, 3072]", "rsa_bits", "must hold 2048 ≤ least ≤ greatest ≤ 16384"),
-    ("[3072, 4096]", "[1024, 4096]", "rsa_bits", "must hold 2048 ≤ least"),
-    ("[3072, 4096]", "[2048, 16385]", "rsa_bits", "≤ greatest ≤ 16384"),
-    ('["P-256"]', '["P-265"]', "curves", 'curves[0] is "P-265"; did you mean P-256?'),
-    ('["P-256"]', '["P-256", "P-256"]', "curves", "once more"),
-    ('"30d"', '"30 days"', "minimum", 'is "30 days", a duration is expected'),
-    ('"30d"', '"-1d"', "minimum", "a duration is expected"),
-    ('"30d"', '"36501d"', "minimum", 'out of range; write between "0s" and "36500d"'),
-    ('"revoke"', '"revok"', "on_reject", 'ca.factory.on_reject is "revok"; did you mean revoke?'),
-    ('"observe"', '"warn"', "subject =", 'checks.subject is "warn"; known here: enforce, observe, off'),
-    # What devices become.
-    (
-        '"{common_name}"',
-        '"{comon_name}"',
-        "thing_name",
-        'names the field "comon_name", which there is not; did you mean common',
-    ),
-    ('"{common_name}"', '"{common_name!r}"', "thing_name", "names the field"),
-    ('"{common_name}"', '"{}"', "thing_name", 'names the field "", which there is not; known here: common_name, '),
-    ('"{common_name}"', '"{common_name"', "thing_name", "whose braces do not match"),
-    ('"{common_name}"', '"{{common_name}}"', "thing_name", "whose braces do not match"),
-    ('"{common_name}"', '"sensor"', "thing_name", "the same name for every device"),
-    ('"{common_name}"', '"a b{common_name}"', "thing_name", 'does not allow " " in it; use a-z A-Z 0-9 : _ -'),
-    ('"{common_name}"', '"é{common_name}"', "thing_name", 'does not allow "é" in it'),
-    ('"{common_name}"', f'"{"a" * 129}{{common_name}}"', "thing_name", "is 129 characters long; AWS IoT allows 128"),
-    ('thing_type = "sensor"', 'thing_type = "a.b"', "thing_type", 'does not allow "." in it'),
-    ('thing_type = "sensor"', f'thing_type = "{"a" * 129}"', "thing_type", "is 129 characters long"),
-    ('"factory-1", "sensors"', '"{country}"', "thing_groups", "thing_groups[0] holds braces, and is no template"),
-    ('"factory-1", "sensors"', '"a}"', "thing_groups", "thing_groups[0] holds braces"),
-    ('"factory-1", "sensors"', '"a",\n\n"a"', '"a"]', 'thing_groups[1] is "a" once more; name it once'),
-    (
-        '"factory-1", "sensors"',
-        ",".join(f'"g{n}"' for n in range(11)),
-        "thing_groups",
-        "holds 11 entries; AWS IoT allows 10",
-    ),
-    ('line = "A:1"', 'line = "a+b"', "attributes", 'does not allow "+" in it; use a-z A-Z 0-9 _ . , @ / : # = [ ] -'),
-    ('line = "A:1"', f'line = "{"a" * 801}"', "attributes", "is 801 characters long; AWS IoT allows 800"),
-    ('line = "A:1"', '"li ne" = "x"', "attributes", 'ca.factory.attributes."li ne" is no legal attribute name'),
-    ('line = "A:1"', f'{"a" * 129} = "x"', "attributes", "is no legal attribute name"),
-    ('line = "A:1"', '"Jitr.x" = "x"', "attributes", "kept for jitr's own attribute"),
-    # The sweep.
-    ('horizon = "12h"', 'horizon = "6m"', "horizon", 'write at least every + pending_after: "390s"'),
-    ('every = "5m"', 'every = "90s"', "every", "sweep.every is no whole number of minutes"),
-    (
-        'every = "5m"',
-        'every = "30s"',
-        "every",
-        'sweep.every is "30s", which is out of range; write between "1m" and "1d"',
-    ),
-    ('pending_after = "90s"', 'pending_after = "0s"', "pending", "out of range"),
-    # Files.
-    (
-        '"factory.pem"',
-        '"nowhere.pem"',
-        "nowhere",
-        "names nowhere.pem, which cannot be read (No such file or directory)",
-    ),
-    ('"factory.pem"', '"."', 'certificate = "."', "which cannot be read (Is a directory)"),
-    ('"factory.pem"', r'"a\u0000b"', 'certificate = "a', "holds a NUL character"),
-    ('"device.json"', '"nowhere.json"', "policy", "names nowhere.json, which cannot be read"),
-    ('"dev.pem"', '"nowhere.pem"', "nowhere", "account.dev.ca.factory.verification_certificate names nowhere.pem"),
-]
+from tests.support.fleet.slips import SECOND_DEFAULT, SLIPS, VERIFICATION
 
 
-@pytest.mark.parametrize(("old", "new", "shown_at", "said"), BREAKS)
+@pytest.mark.parametrize(("old", "new", "shown_at", "said"), SLIPS)
 def test_one_slip_is_one_problem_on_its_line(draft: Draft, old: str, new: str, shown_at: str, said: str) -> None:
     draft.replace(old, new)
     line, text = draft.problem()
@@ -268,7 +77,7 @@ def test_a_pattern_that_python_warns_of_is_refused_whatever_the_warning_filters(
 
 def test_a_long_value_is_cut_short_in_a_message(draft: Draft) -> None:
     draft.replace('"111111111111"', f'"{"1" * 100}"')
-    assert f'account.dev.id is "{"1" * 59}…, which is no AWS' in draft.problem()[1]
+    assert f'account.dev.id is "{"1" * 59}…, which is not an AWS' in draft.problem()[1]
 
 
 def test_two_attributes_need_no_thing_type_and_three_do(draft: Draft) -> None:
@@ -276,7 +85,7 @@ def test_two_attributes_need_no_thing_type_and_three_do(draft: Draft) -> None:
     draft.load()
     draft.replace('line = "A:1"', 'line = "A:1", x = "y"')
     line, text = draft.problem()
-    assert "holds 3 attributes; keep 2, AWS IoT allows one more and jitr uses it; with a thing_type" in text
+    assert "holds 3 attributes; keep 2: AWS IoT allows one more, which jitr uses; with a thing_type" in text
     assert line == draft.line("attributes =")
 
 

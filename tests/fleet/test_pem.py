@@ -71,12 +71,12 @@ def damaged(issuer: Issuer) -> bytes:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (ca_without_constraints, "names factory.pem, which is not a CA certificate; name the certificate that signs"),
+        (ca_without_constraints, "names factory.pem, which is not a CA certificate; name the certificate of the CA"),
         (leaf, "names factory.pem, which is not a CA certificate"),
         (ca_that_may_not_sign, "names factory.pem, a CA that may not sign certificates"),
-        (expired, "names factory.pem, which expired at 2026-11-01 11:59:59 UTC; issue it anew"),
+        (expired, "names factory.pem, which expired at 2026-11-01 11:59:59 UTC; issue it again"),
         (future, "names factory.pem, which is not valid before 2026-11-01 12:00:01 UTC"),
-        (huge, "characters, and AWS IoT takes 65536"),
+        (huge, "characters; AWS IoT accepts 65536"),
         (damaged, "names factory.pem, which cannot be used: the certificate cannot be read: it"),
         (lambda it: it.certificate() + Issuer("x").certificate(), "names factory.pem, which holds 2 certificates"),
         (lambda _: b"", "names factory.pem, which holds no certificate; name a file with a certificate"),
@@ -144,7 +144,7 @@ def test_a_v1_root_is_told_that_it_cannot_be_a_ca(draft: Draft) -> None:
     certificate = x509.load_pem_x509_certificate((folder / "factory.pem").read_bytes())
     assert certificate.version is x509.Version.v1
     line, text = draft.problem(now=datetime.now(UTC))
-    assert "names factory.pem, an X.509 v1 certificate, which cannot say that it is a CA; issue it anew" in text
+    assert "names factory.pem, an X.509 v1 certificate, which cannot be marked as a CA; issue it again" in text
     assert line == draft.line('certificate = "factory.pem"')
 
 
@@ -155,8 +155,8 @@ def test_a_v1_root_is_told_that_it_cannot_be_a_ca(draft: Draft) -> None:
         (lambda _: Issuer("Other CA").verification(), "which this CA has not signed"),
         (lambda _: Issuer("Factory CA").verification(), "which this CA has not signed"),  # same name, other key
         (lambda it: it.certificate(), "names dev.pem, the CA certificate itself"),
-        (lambda it: it.verification("sensor-1"), "whose common name is no registration code"),
-        (lambda it: it.verification(CODE[:-1]), "whose common name is no registration code"),
+        (lambda it: it.verification("sensor-1"), "whose common name is not a registration code"),
+        (lambda it: it.verification(CODE[:-1]), "whose common name is not a registration code"),
         (lambda it: it.private_key(), "which holds a private key"),
         (lambda it: it.verification() * 2, "which holds 2 certificates"),
         (

@@ -68,7 +68,7 @@ CLIENTS = [
 def test_no_statement_lets_a_device_take_anothers_name(draft: Draft, statement: dict[str, Any]) -> None:
     write(draft, statement)
 
-    assert "whose statement 1 lets a device connect under other names than its own, by " in draft.problem()[1]
+    assert "whose statement 1 lets a device connect under a client id that is not its own, by " in draft.problem()[1]
 
 
 @pytest.mark.parametrize(

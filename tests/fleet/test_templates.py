@@ -40,7 +40,7 @@ def test_fields_and_groups_of_every_pattern_name_things(draft: Draft, patterns: 
 def test_a_group_that_shadows_a_field_is_a_problem_on_its_line(draft: Draft, field: str) -> None:
     draft.replace(COMMON_NAME, f'common_name = "sensor-(?P<{field}>[0-9]+)"')
     line, text = draft.problem()
-    assert f'ca.factory.common_name has a group "{field}", and a certificate\'s field is called so' in text
+    assert f'ca.factory.common_name has a group "{field}", which is the name of a certificate\'s field' in text
     assert line == draft.line("common_name = ")
 
 
@@ -57,7 +57,7 @@ def test_a_group_that_shadows_a_field_is_a_problem_on_its_line(draft: Draft, fie
 )
 def test_a_group_that_a_match_may_leave_out_is_a_problem(draft: Draft, pattern: str) -> None:
     line, text = named_by(draft, f"common_name = '{pattern}'", "{unit}").problem()
-    assert 'ca.factory.common_name has a group "unit" that not every match fills; let it be part of' in text
+    assert 'ca.factory.common_name has a group "unit" that not every match fills; make it part of' in text
     assert line == draft.line("common_name = ")
 
 
@@ -73,7 +73,7 @@ def test_an_unknown_field_is_a_problem_and_the_groups_are_offered(draft: Draft, 
     draft.replace(old, '"{unti}"')
     draft.replace("sensor-[0-9]{4,}", "sensor-(?P<unit>[0-9]+)")
     line, text = draft.problem()
-    assert 'names the field "unti", which there is not; did you mean unit?' in text
+    assert 'uses the unknown field "unti"; did you mean unit?' in text
     assert line == draft.line(f"{key} = ")
 
 
@@ -89,7 +89,7 @@ def test_a_thing_name_that_no_device_can_have_is_a_problem(
     draft: Draft, patterns: str, thing_name: str, illegal: str
 ) -> None:
     line, text = named_by(draft, patterns, thing_name).problem()
-    assert f'each value that its pattern matches holds "{illegal}", which AWS IoT does not allow' in text
+    assert f'every value of its pattern holds "{illegal}", which AWS IoT does not' in text
     assert line == draft.line("thing_name = ")
 
 

@@ -37,17 +37,17 @@ def test_what_is_no_topic_is_told_with_what_to_write(draft: Draft, topic: str) -
     written = with_topic(draft, topic)
     line, said = draft.problem()
     assert line == draft.line(written)
-    assert "is no ARN of an SNS topic" in said
+    assert "is not the ARN of an SNS topic" in said
     assert "arn:<partition>:sns:<region>:<account>:on-call" in said
 
 
 def test_a_fifo_topic_takes_no_alarms(draft: Draft) -> None:
     with_topic(draft, "arn:<partition>:sns:<region>:<account>:on-call.fifo")
-    assert "FIFO topics take no alarms" in draft.problem()[1]
+    assert "alarms cannot use FIFO topics" in draft.problem()[1]
 
 
 def test_alarms_cannot_tell_a_topic_of_another_region(draft: Draft) -> None:
     written = with_topic(draft, "arn:aws:sns:eu-central-1:<account>:on-call")
     line, said = draft.problem()
     assert line == draft.line(written)
-    assert "lies in eu-central-1, and alarms in us-east-1 cannot tell it" in said
+    assert "is in eu-central-1; alarms in us-east-1 cannot publish to it" in said

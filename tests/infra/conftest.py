@@ -1,61 +1,17 @@
 """Templates of the example fleet, synthesized once for all tests here."""
 
-import json
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
-
-import aws_cdk as cdk
 import pytest
-from aws_cdk.assertions import Template
 
 from jitr_cdk.asset import ROOT
-from jitr_cdk.stage import AccountStacks
-from jitr_cdk.target import AWS, Target, local
+from jitr_cdk.target import AWS, local
 from jitr_fleet.model import Fleet
 from jitr_fleet.parse import load
 from tests.support.fleet.drafts import Draft, Issuer
-
-
-class Synthesized:
-    """A stack's template and assets, and what is asked of them again and again."""
-
-    def __init__(self, stack: cdk.Stack, assembly: Path) -> None:
-        self.template = Template.from_stack(stack)
-        self._assembly = assembly
-        self._manifest = assembly / f"{stack.artifact_id}.assets.json"
-
-    def asset(self, key: str) -> Path:
-        """The directory or file that is published under an S3 key of the template."""
-        files = json.loads(self._manifest.read_text(encoding="utf-8"))["files"]
-        return Path(self._assembly, files[key.partition(".")[0]]["source"]["path"]).resolve()
-
-    def of_type(self, resource_type: str) -> list[Mapping[str, Any]]:
-        """Every resource of a type, as it stands in the template."""
-        return list(self.template.find_resources(resource_type).values())
-
-    def one(self, resource_type: str, **properties: object) -> dict[str, Any]:
-        """The properties of the only resource of this type with these properties."""
-        found = [
-            resource["Properties"]
-            for resource in self.of_type(resource_type)
-            if all(resource["Properties"].get(name) == value for name, value in properties.items())
-        ]
-        assert len(found) == 1, f"{len(found)} of {resource_type} with {properties}"
-        return dict(found[0])
-
-    def statements(self, sid: str) -> list[dict[str, Any]]:
-        """Every statement of this Sid in an inline policy of a role."""
-        return [
-            statement
-            for role in self.of_type("AWS::IAM::Role")
-            for policy in role["Properties"].get("Policies", [])
-            for statement in policy["PolicyDocument"]["Statement"]
-            if statement.get("Sid") == sid
-        ]
+from tests.support.infra.fleet_options import EVERYTHING
+from tests.support.infra.synthesis import Stacks, Synthesized, synthesize
 
 
 @pytest.fixture(scope="session")
@@ -63,50 +19,9 @@ def fleet() -> Fleet:
     return load(ROOT / "fleet.toml")
 
 
-class Stacks(Mapping[str, Synthesized]):
-    """Every stack of the fleet by its name on the CDK command line; an account's are synthesized when one is asked for.
-
-    Most tests ask for one of three, and each takes as long as the test.
-    """
-
-    def __init__(self, fleet: Fleet, target: Target) -> None:
-        self._fleet = fleet
-        self._target = target
-        self._made: dict[str, Synthesized] = {}
-
-    def __getitem__(self, name: str) -> Synthesized:
-        if name not in self._made:
-            self._made |= _synthesized(self._fleet, self._target, name.partition("/")[0])
-        return self._made[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return (f"{account.name}/{region}" for account in self._fleet.accounts for region in account.regions)
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))
-
-
-def synthesized(fleet: Fleet, target: Target) -> Stacks:
-    return Stacks(fleet, target)
-
-
-def _synthesized(fleet: Fleet, target: Target, name: str | None = None) -> dict[str, Synthesized]:
-    """The stacks of one account, or of all of them in one app, as app.py makes them."""
-    app = cdk.App()
-    chosen = [one for one in fleet.accounts if name in (None, one.name)]
-    accounts = [AccountStacks(app, fleet=fleet, account=account, target=target) for account in chosen]
-    assembly = Path(app.synth().directory)
-    return {
-        stack.node.path: Synthesized(stack, assembly)
-        for account in accounts
-        for stack in account.node.children
-        if isinstance(stack, cdk.Stack)
-    }
-
-
 @pytest.fixture(scope="session")
 def stacks(fleet: Fleet) -> dict[str, Synthesized]:
-    return _synthesized(fleet, AWS)
+    return synthesize(fleet, AWS)
 
 
 @pytest.fixture(scope="session")
@@ -116,7 +31,7 @@ def production(stacks: dict[str, Synthesized]) -> Synthesized:
 
 @pytest.fixture(scope="session")
 def on_local_aws(fleet: Fleet) -> Synthesized:
-    return synthesized(fleet, local())["prod/eu-central-1"]
+    return Stacks(fleet, local())["prod/eu-central-1"]
 
 
 @pytest.fixture
@@ -131,6 +46,14 @@ def changed(draft: Draft) -> Callable[[str], Stacks]:
 
     def synthesize(more: str) -> Stacks:
         draft.text += f"\n{more}"
-        return synthesized(draft.load(), AWS)
+        return Stacks(draft.load(), AWS)
 
     return synthesize
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Stacks:
+    """The stacks where everything is chosen, for tests that only read them."""
+    draft = Draft(tmp_path_factory.mktemp("everything"), Issuer())
+    draft.text += f"\n{EVERYTHING}"
+    return Stacks(draft.load(), AWS)

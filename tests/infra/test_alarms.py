@@ -11,30 +11,17 @@ import pytest
 
 from jitr.telemetry import BY_CA, METRIC_NAMES, NO_CA, SWEPT, Counts, decision_fields
 from jitr_cdk.alarms import Central, watches
-from jitr_cdk.metrics import AWS_METRICS, emitted, of_rule
+from jitr_cdk.metrics import AWS_METRICS, jitr_metric, rule_metric
 from jitr_cdk.target import AWS
 from jitr_fleet.model import Alarms, Fleet
 from jitr_fleet.resources import ResourceNames
-from tests.infra.conftest import synthesized
 from tests.support.examples import MOST
 from tests.support.fleet.drafts import Draft, Issuer
+from tests.support.infra.alarm_metrics import RESOURCE_OF_DIMENSION, Metric, metrics_of_alarms
+from tests.support.infra.synthesis import Stacks
 
 NAMES = ResourceNames("acme")
 LIMITS = Alarms(topic=None, backlog=900, rejection_rate=20, ca_expiry=7_776_000)
-RESOURCES = {
-    "QueueName": ("AWS::SQS::Queue", "QueueName"),
-    "FunctionName": ("AWS::Lambda::Function", "FunctionName"),
-    "RuleName": ("AWS::IoT::TopicRule", "RuleName"),
-}
-
-Named = tuple[str, str, frozenset[tuple[str, str]]]
-
-
-def named_by_alarms(stack: Any) -> Iterator[Named]:
-    for alarm in stack.of_type("AWS::CloudWatch::Alarm"):
-        properties = alarm["Properties"]
-        dimensions = {(one["Name"], one["Value"]) for one in properties["Dimensions"]}
-        yield properties["Namespace"], properties["MetricName"], frozenset(dimensions)
 
 
 def body(stack: Any) -> dict[str, Any]:
@@ -45,7 +32,7 @@ def body(stack: Any) -> dict[str, Any]:
     return dict(json.loads(written))
 
 
-def named_by_widgets(stack: Any) -> Iterator[Named]:
+def named_by_widgets(stack: Any) -> Iterator[Metric]:
     for widget in body(stack)["widgets"]:
         for namespace, name, *rest in widget["properties"].get("metrics", ()):
             *dimensions, _options = rest
@@ -53,7 +40,7 @@ def named_by_widgets(stack: Any) -> Iterator[Named]:
             yield namespace, name, frozenset(pairs)
 
 
-def emitted_by_functions(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> set[Named]:
+def emitted_by_functions(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> set[Metric]:
     """What CloudWatch makes of the EMF lines that the functions write."""
     counts = Counts(fleet="acme")
     for name in METRIC_NAMES:
@@ -69,7 +56,7 @@ def emitted_by_functions(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> se
     return found
 
 
-@pytest.mark.parametrize("source", [named_by_alarms, named_by_widgets])
+@pytest.mark.parametrize("source", [metrics_of_alarms, named_by_widgets])
 def test_every_metric_that_is_named_is_emitted_with_exactly_these_dimensions(
     production: Any, fleet: Fleet, source: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,19 +68,19 @@ def test_every_metric_that_is_named_is_emitted_with_exactly_these_dimensions(
             continue
         assert {dimension for dimension, _ in dimensions} == set(AWS_METRICS[namespace, name])
         for dimension, value in dimensions - {("ActionType", "SQS")}:
-            resource_type, key = RESOURCES[dimension]
+            resource_type, key = RESOURCE_OF_DIMENSION[dimension]
             assert value in {one["Properties"][key] for one in production.of_type(resource_type)}
 
 
 def test_a_metric_that_nobody_emits_cannot_be_named() -> None:
     with pytest.raises(ValueError, match="no metric Activatd"):
-        emitted("acme", "Activatd", ca="factory")
+        jitr_metric("acme", "Activatd", ca="factory")
     with pytest.raises(ValueError, match="no metric Activated of CA None"):
-        emitted("acme", "Activated")
+        jitr_metric("acme", "Activated")
     with pytest.raises(ValueError, match="no metric Swept of CA factory"):
-        emitted("acme", SWEPT, ca="factory")
+        jitr_metric("acme", SWEPT, ca="factory")
     with pytest.raises(KeyError):
-        of_rule("Failures", "jitr_acme__factory")
+        rule_metric("Failures", "jitr_acme__factory")
 
 
 def test_the_rules_actions_are_all_of_the_type_that_the_alarms_name(production: Any) -> None:
@@ -236,7 +223,7 @@ def test_metrics_of_one_ca_are_shown_for_each(draft: Draft) -> None:
         "[sweep]", '[ca.gateways]\ncertificate = "gateways.pem"\ncommon_name = ".*"\n\n[sweep]'
     )
     draft.text += 'ca.gateways = { mode = "SNI_ONLY" }\n'
-    stack = synthesized(draft.load(), AWS)["prod/eu-central-1"]
+    stack = Stacks(draft.load(), AWS)["prod/eu-central-1"]
 
     shown = {dict(dimensions).get("ca") for _, name, dimensions in named_by_widgets(stack) if name in BY_CA}
     assert shown == {"factory", "gateways", NO_CA}

@@ -16,9 +16,9 @@ from jitr_cdk.target import AWS
 from jitr_fleet import ceilings
 from jitr_fleet.choices import RegisteredBy
 from jitr_fleet.model import Fleet
-from tests.infra.conftest import Synthesized
-from tests.infra.test_permissions import listed, resolved
 from tests.support.fleet.drafts import Draft, Issuer
+from tests.support.infra.least_privilege import arn_text, as_list
+from tests.support.infra.synthesis import Synthesized
 
 REGION = "eu-central-1"
 TRUST = 2_048
@@ -51,7 +51,7 @@ def with_accounts(folder: Path, count: int, *, hub: str) -> Draft:
     return draft
 
 
-def synthesized(fleet: Fleet, accounts: Iterable[str]) -> dict[str, tuple[Synthesized, int]]:
+def sized_stacks(fleet: Fleet, accounts: Iterable[str]) -> dict[str, tuple[Synthesized, int]]:
     """The stacks of some accounts, with the sizes of their templates in bytes."""
     app = cdk.App()
     made = [AccountStacks(app, fleet=fleet, account=one, target=AWS) for one in fleet.accounts if one.name in accounts]
@@ -70,7 +70,7 @@ def compact(value: Any, template: dict[str, Any]) -> int:
     def filled(one: Any) -> Any:
         match one:
             case {"Ref": _} | {"Fn::Join": _} | {"Fn::GetAtt": _}:
-                return resolved(one, template)
+                return arn_text(one, template)
             case dict():
                 return {name: filled(value) for name, value in one.items()}
             case list():
@@ -101,7 +101,7 @@ def check(stack: Synthesized, size: int) -> dict[str, int]:
     assert found["inline"] <= ceilings.MOST_INLINE_POLICY_CHARACTERS
     assert found["bus"] <= ceilings.MOST_BUS_POLICY_CHARACTERS
     (dashboard,) = stack.of_type("AWS::CloudWatch::Dashboard")
-    body = resolved(dashboard["Properties"]["DashboardBody"], template)
+    body = arn_text(dashboard["Properties"]["DashboardBody"], template)
     widgets = json.loads(body)["widgets"]
     assert max(len(one["properties"].get("alarms", ())) for one in widgets) <= WIDGET_ALARMS
     assert sum(len(one["properties"].get("alarms", ())) for one in widgets) == len(
@@ -132,18 +132,18 @@ def test_a_stage_of_so_many_cas_is_below_every_ceiling_as_counted(
 ) -> None:
     fleet = with_cas(tmp_path, count, ca=ca, more=more).load()
     (account,) = fleet.accounts
-    ((stack, size),) = synthesized(fleet, ["dev"]).values()
+    ((stack, size),) = sized_stacks(fleet, ["dev"]).values()
     found = check(stack, size)
 
-    assert ceilings.resources(fleet, account, REGION) == found["resources"]
-    assert ceilings.parameters(account) == found["parameters"]
+    assert ceilings.count_resources(fleet, account, REGION) == found["resources"]
+    assert ceilings.count_parameters(account) == found["parameters"]
     assert found["bytes"] <= ceilings.template_bytes(fleet, account, REGION) <= 1.35 * found["bytes"] + 50_000
     assert found["inline"] <= ceilings.register_policy_characters(account, REGION)
 
 
 def test_a_fleet_of_four_hundred_accounts_with_a_hub_is_below_every_ceiling(tmp_path: Path) -> None:
     fleet = with_accounts(tmp_path, 400, hub=ORGANIZATION).load()
-    stacks = synthesized(fleet, ["a0", "a399"])
+    stacks = sized_stacks(fleet, ["a0", "a399"])
 
     hub, forwarding = (check(*stacks[f"{name}/{REGION}"]) for name in ("a0", "a399"))
     assert 0 < hub["bus"] <= ceilings.bus_policy_characters(fleet)
@@ -154,7 +154,7 @@ def test_a_fleet_of_four_hundred_accounts_with_a_hub_is_below_every_ceiling(tmp_
 def test_a_bus_that_would_name_too_many_accounts_is_refused_with_the_number(tmp_path: Path) -> None:
     most = 290
     fits = with_accounts(tmp_path, most, hub="").load()
-    stack, size = synthesized(fits, ["a0"])[f"a0/{REGION}"]
+    stack, size = sized_stacks(fits, ["a0"])[f"a0/{REGION}"]
     assert check(stack, size)["bus"] <= ceilings.bus_policy_characters(fits)
 
     _, problem = with_accounts(tmp_path, 400, hub="").problem()
@@ -194,7 +194,7 @@ def test_the_page_says_from_how_many_cas_and_accounts_on_a_fleet_is_refused(tmp_
 
     def resources(number: int, by: RegisteredBy, of: Fleet = without_hub) -> int:
         account = replace(fleet.accounts[0], cas=(replace(one, registered_by=by),) * number)
-        return ceilings.resources(of, account, REGION)
+        return ceilings.count_resources(of, account, REGION)
 
     def accounts(number: int) -> int:
         return ceilings.bus_policy_characters(replace(fleet, accounts=fleet.accounts * number))
@@ -212,7 +212,7 @@ def test_the_figures_of_both_sides_are_the_same() -> None:
 
 def test_beyond_forty_cas_an_alarm_watches_the_worst_of_ten_and_names_them(tmp_path: Path) -> None:
     fleet = with_cas(tmp_path, 41).load()
-    ((stack, _),) = synthesized(fleet, ["dev"]).values()
+    ((stack, _),) = sized_stacks(fleet, ["dev"]).values()
     watched = [
         query["MetricStat"]["Metric"]
         for alarm in stack.of_type("AWS::CloudWatch::Alarm")
@@ -238,6 +238,6 @@ def test_beyond_forty_cas_an_alarm_watches_the_worst_of_ten_and_names_them(tmp_p
 def test_a_role_names_each_ca_while_there_is_room(tmp_path: Path) -> None:
     for count in (registration.MOST_CAS_BY_ARN, registration.MOST_CAS_BY_ARN + 1):
         fleet = with_cas(tmp_path, count).load()
-        ((stack, _),) = synthesized(fleet, ["dev"]).values()
+        ((stack, _),) = sized_stacks(fleet, ["dev"]).values()
         (statement,) = stack.statements("ReadCas")
-        assert len(listed(statement["Resource"])) == (count if count == registration.MOST_CAS_BY_ARN else 1)
+        assert len(as_list(statement["Resource"])) == (count if count == registration.MOST_CAS_BY_ARN else 1)

@@ -9,10 +9,10 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # type: ignore[impor
 
 from jitr_cdk.asset import ROOT
 from jitr_cdk.target import AWS
-from tests.infra.conftest import Synthesized, synthesized
-from tests.infra.test_choices import EVERYTHING
-from tests.infra.test_permissions import listed
 from tests.support.fleet.drafts import Draft, Issuer
+from tests.support.infra.fleet_options import EVERYTHING
+from tests.support.infra.least_privilege import as_list
+from tests.support.infra.synthesis import Stacks, Synthesized
 
 POLICY = ROOT / "policies" / "deployment.json"
 LONGEST = 6144  # of a managed policy, without white space
@@ -59,7 +59,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
     draft = Draft(tmp_path_factory.mktemp("fleet"), Issuer())
     draft.replace('policy = "device.json"', 'policy = "device.json"\nregistered_by = "stack"')
     draft.text += EVERYTHING + '\n[hub]\naccount = "dev"\n'
-    return synthesized(draft.load(), AWS)["dev/eu-central-1"]
+    return Stacks(draft.load(), AWS)["dev/eu-central-1"]
 
 
 def needed(stack: Synthesized) -> dict[str, set[str]]:
@@ -78,7 +78,7 @@ def needed(stack: Synthesized) -> dict[str, set[str]]:
 
 
 def test_the_policy_allows_what_the_handlers_of_every_resource_call(stack: Synthesized) -> None:
-    allowed = [pattern for one in statements() for pattern in listed(one["Action"])]
+    allowed = [pattern for one in statements() for pattern in as_list(one["Action"])]
     missing = {
         action: kinds
         for action, kinds in needed(stack).items()
@@ -114,7 +114,7 @@ def test_every_role_is_named_after_its_fleet_however_long_the_name(draft: Draft,
     draft.replace('name = "acme"', f'name = "{fleet}"')
     draft.replace('regions = ["eu-central-1"]', 'regions = ["ap-southeast-2"]')
     draft.text += '[stack]\niot_logging = "warn"\n[hub]\naccount = "dev"\n'
-    roles = synthesized(draft.load(), AWS)["dev/ap-southeast-2"].of_type("AWS::IAM::Role")
+    roles = Stacks(draft.load(), AWS)["dev/ap-southeast-2"].of_type("AWS::IAM::Role")
     names = {one["Properties"]["RoleName"] for one in roles}
 
     assert len(names) == len(roles) == 7

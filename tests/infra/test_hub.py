@@ -8,11 +8,11 @@ import pytest
 from jitr.hub.locations import Homes
 from jitr.hub.table import OUT_OF_PLACE_INDEX
 from jitr_cdk.target import AWS, local
-from tests.infra.conftest import Synthesized, synthesized
-from tests.infra.test_alarms import RESOURCES, named_by_alarms
-from tests.infra.test_lint import findings
-from tests.infra.test_permissions import listed, problems, resolved, statements
 from tests.support.fleet.drafts import Draft, Issuer
+from tests.support.infra.alarm_metrics import RESOURCE_OF_DIMENSION, metrics_of_alarms
+from tests.support.infra.least_privilege import arn_text, as_list, privilege_problems, role_statements
+from tests.support.infra.lint import lint_findings
+from tests.support.infra.synthesis import Stacks, Synthesized
 
 HUB = '\n[hub]\naccount = "prod"\nregion = "us-east-1"\n'
 BUS = "arn:aws:events:us-east-1:222222222222:event-bus/jitr-acme-hub"
@@ -28,7 +28,7 @@ def draft_with_hub(tmp_path_factory: pytest.TempPathFactory) -> Draft:
 
 @pytest.fixture(scope="module")
 def with_hub(draft_with_hub: Draft) -> Mapping[str, Synthesized]:
-    return synthesized(draft_with_hub.load(), AWS)
+    return Stacks(draft_with_hub.load(), AWS)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def hub(with_hub: Mapping[str, Synthesized]) -> Synthesized:
 
 def role_of(stack: Synthesized, prefix: str) -> dict[str, set[str]]:
     """What a role allows: Sid → actions."""
-    found = {s["Sid"]: set(listed(s["Action"])) for role, s in statements(stack) if role.startswith(prefix)}
+    found = {s["Sid"]: set(as_list(s["Action"])) for role, s in role_statements(stack) if role.startswith(prefix)}
     assert found
     return found
 
@@ -64,11 +64,11 @@ def test_every_stage_forwards_what_is_decided_and_ordered_to_the_one_bus(
         ],
     }
     (target,) = rule["Targets"]
-    assert resolved(target["Arn"], template) == BUS
+    assert arn_text(target["Arn"], template) == BUS
     assert "Unforwarded" in json.dumps(target["DeadLetterConfig"])
     assert role_of(stack, "ForwardingRole") == {"ForwardToHub": {"events:PutEvents"}}
     (statement,) = stack.statements("ForwardToHub")
-    assert resolved(statement["Resource"], template) == BUS
+    assert arn_text(statement["Resource"], template) == BUS
 
 
 def test_only_this_rule_of_this_account_may_take_the_forwarding_role(hub: Synthesized) -> None:
@@ -87,18 +87,18 @@ def test_exactly_the_fleets_accounts_may_put_events_of_jitrs_on_the_bus(hub: Syn
     statement = policy["Statement"]
     template = hub.template.to_json()
 
-    assert [resolved(one, template) for one in statement["Principal"]["AWS"]] == [
+    assert [arn_text(one, template) for one in statement["Principal"]["AWS"]] == [
         "arn:aws:iam::111111111111:root",
         "arn:aws:iam::222222222222:root",
     ]
     assert (statement["Effect"], statement["Action"]) == ("Allow", "events:PutEvents")
-    assert resolved(statement["Resource"], template) == BUS
+    assert arn_text(statement["Resource"], template) == BUS
     assert statement["Condition"] == {"StringEquals": {"events:source": "jitr"}}
 
 
 def test_with_an_organization_the_bus_names_no_account(draft: Draft) -> None:
     draft.text += '\n[hub]\naccount = "dev"\norganization = "o-a1b2c3d4e5"\n'
-    policy = synthesized(draft.load(), AWS)["dev/eu-central-1"].one("AWS::Events::EventBusPolicy")
+    policy = Stacks(draft.load(), AWS)["dev/eu-central-1"].one("AWS::Events::EventBusPolicy")
 
     assert policy["Statement"]["Principal"] == "*"
     assert policy["Statement"]["Condition"] == {
@@ -189,20 +189,20 @@ def test_these_wake_someone_besides(with_hub: Mapping[str, Synthesized], hub: Sy
         "jitr-acme--hub-errors",
         "jitr-acme--hub-throttles",
     }
-    for namespace, _, dimensions in named_by_alarms(hub):
+    for namespace, _, dimensions in metrics_of_alarms(hub):
         for dimension, value in dimensions if namespace in ("AWS/SQS", "AWS/Lambda") else ():
-            kind, key = RESOURCES[dimension]
+            kind, key = RESOURCE_OF_DIMENSION[dimension]
             assert value in {one["Properties"][key] for one in hub.of_type(kind)}
 
 
 def test_least_privilege_and_the_linter_have_nothing_to_say(with_hub: Mapping[str, Synthesized]) -> None:
     for name, stack in with_hub.items():
-        assert problems(stack) == []
-        assert findings(stack.template.to_json(), name.partition("/")[2]) == []
+        assert privilege_problems(stack) == []
+        assert lint_findings(stack.template.to_json(), name.partition("/")[2]) == []
 
 
 def test_the_local_aws_gets_all_but_the_policy_that_it_does_not_know(draft_with_hub: Draft) -> None:
-    stack = synthesized(draft_with_hub.load(), local())["prod/us-east-1"]
+    stack = Stacks(draft_with_hub.load(), local())["prod/us-east-1"]
 
     assert not stack.of_type("AWS::Events::EventBusPolicy")
     assert stack.of_type("AWS::Events::EventBus")

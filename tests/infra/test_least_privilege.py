@@ -28,10 +28,11 @@ from jitr_cdk.target import AWS
 from simulation import Call, Died, Fault, Moment
 from simulation.clock import START
 from simulation.faults import ServiceError
-from tests.infra.conftest import synthesized
-from tests.infra.test_permissions import listed, resolved
 from tests.support.fleet.drafts import Draft, Issuer
-from tests.support.survival.scenarios import SCENARIOS, Scenario, World, authority
+from tests.support.infra.least_privilege import arn_text, as_list
+from tests.support.infra.synthesis import Stacks
+from tests.support.survival.scenario_world import World, authority
+from tests.support.survival.scenarios import SCENARIOS, Scenario
 
 ACCOUNT, REGION = "111111111111", "eu-central-1"
 ROLES = {"register": "RegistrationRegisterRole", "sweep": "SweepingSweepRole"}
@@ -311,7 +312,7 @@ def allowed(tmp_path_factory: pytest.TempPathFactory) -> Allowed:
     draft.write("factory.pem", authority().pem.encode())
     draft.replace('thing_groups = ["factory-1", "sensors"]', 'thing_groups = ["group"]')
     draft.replace('{ mode = "DEFAULT", verification_certificate = "dev.pem" }', '{ mode = "SNI_ONLY" }')
-    stack = synthesized(draft.load(now=START), AWS)[f"dev/{REGION}"]
+    stack = Stacks(draft.load(now=START), AWS)[f"dev/{REGION}"]
     template = stack.template.to_json()
     names = {
         logical_id: resource["Properties"][key]
@@ -328,11 +329,11 @@ def allowed(tmp_path_factory: pytest.TempPathFactory) -> Allowed:
             one for name, one in template["Resources"].items() if name.startswith(prefix) and "Role" in one["Type"]
         )
         roles[caller] = [
-            (action, _named(resolved(arn, template), names))
+            (action, _named(arn_text(arn, template), names))
             for policy in role["Properties"]["Policies"]
             for statement in policy["PolicyDocument"]["Statement"]
-            for action in listed(statement["Action"])
-            for arn in listed(statement["Resource"])
+            for action in as_list(statement["Action"])
+            for arn in as_list(statement["Resource"])
         ]
     return roles
 

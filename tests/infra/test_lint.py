@@ -1,23 +1,14 @@
 """cfn-lint over one template of each shape; `make synth` runs it over every one."""
 
-import json
 from typing import Any
 
 import pytest
-from cfnlint import api, config  # type: ignore[import-untyped]
 
 from jitr_cdk.target import AWS
-from tests.infra.conftest import synthesized
-from tests.infra.test_choices import CHINA_AND_GOVERNMENT, EVERYTHING
 from tests.support.fleet.drafts import Draft
-
-# CDK writes DependsOn beside GetAtt by itself.
-IGNORED = ["W3005"]
-
-
-def findings(template: Any, region: str) -> list[str]:
-    settings = config.ManualArgs(regions=[region], ignore_checks=IGNORED)
-    return [str(match) for match in api.lint(json.dumps(template), config=settings)]
+from tests.support.infra.fleet_options import CHINA_AND_GOVERNMENT, EVERYTHING
+from tests.support.infra.lint import lint_findings
+from tests.support.infra.synthesis import Stacks
 
 
 @pytest.mark.parametrize(
@@ -28,15 +19,15 @@ def test_with_everything_chosen_a_template_is_clean(draft: Draft, stage: str, re
     draft.replace('policy = "device.json"', 'policy = "device.json"\nregistered_by = "stack"')
     draft.text += CHINA_AND_GOVERNMENT + EVERYTHING
 
-    assert findings(synthesized(draft.load(), AWS)[stage].template.to_json(), region) == []
+    assert lint_findings(Stacks(draft.load(), AWS)[stage].template.to_json(), region) == []
 
 
 def test_with_nothing_chosen_a_template_is_clean(production: Any) -> None:
-    assert findings(production.template.to_json(), "eu-central-1") == []
+    assert lint_findings(production.template.to_json(), "eu-central-1") == []
 
 
 def test_the_local_aws_gets_one_that_is_clean_but_for_its_own_actions(on_local_aws: Any) -> None:
-    found = findings(on_local_aws.template.to_json(), "eu-central-1")
+    found = lint_findings(on_local_aws.template.to_json(), "eu-central-1")
 
     assert all("W3037" in one and "messagebatch" in one for one in found)
     assert len(found) == 2, "the extra statement of each role"
@@ -47,4 +38,4 @@ def test_the_linter_sees_what_is_wrong(production: Any) -> None:
     queue = next(one for one in template["Resources"].values() if one["Type"] == "AWS::SQS::Queue")
     queue["Properties"]["MessageRetentionPeriod"] = "for ever"
 
-    assert findings(template, "eu-central-1")
+    assert lint_findings(template, "eu-central-1")

@@ -11,8 +11,8 @@ from cdk_nag import AwsSolutionsChecks
 from jitr_cdk.stage import AccountStacks
 from jitr_cdk.target import AWS
 from jitr_fleet.model import Fleet
-from tests.infra.test_choices import EVERYTHING
 from tests.support.fleet.drafts import Draft
+from tests.support.infra.fleet_options import EVERYTHING
 
 
 def checked(fleet: Fleet, folder: Path) -> list[str]:

@@ -12,15 +12,10 @@ from jitr.aws.rate_limit import max_concurrency_for
 from jitr.registration.redelivery import PUT_OFFS_UNTIL_LEFT, RECEIVES_UNTIL_DEAD, RECEIVES_UNTIL_LEFT
 from jitr.rules import Rules
 from jitr.settings import Settings
-from jitr.store.outcome_index import OUTCOME_INDEX
-from jitr.store.registry import DUE_INDEX
 from jitr_cdk.target import LocalDifference
 from jitr_fleet.model import Fleet
-from jitr_fleet.resources import ResourceNames
-from tests.infra.test_choices import EVERYTHING
-from tests.support.fleet.drafts import Draft
-
-NAMES = ResourceNames("acme")
+from tests.support.infra.fleet_options import EVERYTHING
+from tests.support.infra.synthesis import NAMES
 
 
 def test_there_is_a_stack_for_every_account_and_region(stacks: dict[str, Any]) -> None:
@@ -191,90 +186,6 @@ def test_a_new_stack_can_take_over_what_the_last_one_left(changed: Callable[[str
     assert by_hand == TAKEN_BY_HAND
 
 
-def test_the_enrollment_table_is_kept_protected_and_restorable(production: Any) -> None:
-    (table,) = [
-        table
-        for table in production.of_type("AWS::DynamoDB::GlobalTable")
-        if table["Properties"]["TableName"] == NAMES.enrollment_table
-    ]
-    assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("Retain", "Retain")
-    (replica,) = table["Properties"]["Replicas"]
-    assert replica["DeletionProtectionEnabled"]
-    assert replica["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-
-
-def test_the_enrollment_table_is_made_after_what_a_first_deployment_may_fail_at(production: Any) -> None:
-    """It would stay behind, and its name would be taken at the next attempt."""
-    (table,) = [
-        table
-        for table in production.of_type("AWS::DynamoDB::GlobalTable")
-        if table["Properties"]["TableName"] == NAMES.enrollment_table
-    ]
-    resources = production.template.to_json()["Resources"]
-    first = {resources[logical_id]["Type"] for logical_id in table["DependsOn"]}
-    assert first == {
-        "AWS::DynamoDB::GlobalTable",
-        "AWS::IoT::Policy",
-        "AWS::IoT::ThingGroup",
-        "AWS::IoT::ThingType",
-        "AWS::SQS::Queue",
-        "AWS::SQS::QueuePolicy",
-    }
-
-
-def test_no_role_may_write_the_enrollment_table(production: Any) -> None:
-    statements = production.statements("ReadEnrollment")
-    assert [statement["Action"] for statement in statements] == [
-        ["dynamodb:BatchGetItem", "dynamodb:ConditionCheckItem"],
-        ["dynamodb:BatchGetItem", "dynamodb:GetItem"],
-    ]
-    for role in production.of_type("AWS::IAM::Role"):
-        for policy in role["Properties"].get("Policies", []):
-            for statement in policy["PolicyDocument"]["Statement"]:
-                if "EnrollmentTable" in json.dumps(statement["Resource"]):
-                    assert statement["Sid"] == "ReadEnrollment"
-
-
-def test_the_registry_can_be_restored_to_a_point_in_time(production: Any) -> None:
-    (replica,) = production.one("AWS::DynamoDB::GlobalTable", TableName=NAMES.registry_table)["Replicas"]
-
-    assert replica["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-
-
-def test_what_is_due_and_what_was_decided_are_found_by_sparse_indexes(production: Any) -> None:
-    table = production.one("AWS::DynamoDB::GlobalTable", TableName=NAMES.registry_table)
-
-    indexes = {one["IndexName"]: one for one in table["GlobalSecondaryIndexes"]}
-    keys = {name: [key["AttributeName"] for key in one["KeySchema"]] for name, one in indexes.items()}
-    assert keys == {DUE_INDEX: ["due", "due_at"], OUTCOME_INDEX: ["listed_as", "listed_at"]}
-    assert all(one["Projection"] == {"ProjectionType": "KEYS_ONLY"} for one in indexes.values())
-
-
-def test_the_crls_bucket_is_closed_encrypted_versioned_and_speaks_tls_only(production: Any) -> None:
-    bucket = production.one("AWS::S3::Bucket", BucketName="jitr-acme-crl-222222222222-eu-central-1")
-    (policy,) = production.of_type("AWS::S3::BucketPolicy")
-    statements = policy["Properties"]["PolicyDocument"]["Statement"]
-
-    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
-    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
-    (encryption,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
-    assert encryption["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
-    assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
-    assert {(statement["Effect"], json.dumps(statement["Condition"])) for statement in statements} == {
-        ("Deny", '{"Bool": {"aws:SecureTransport": "false"}}'),
-        ("Deny", '{"NumericLessThan": {"s3:TlsVersion": 1.2}}'),
-    }
-
-
-def test_register_and_the_sweep_read_crls_and_nothing_else_of_s3(production: Any) -> None:
-    read, see = production.statements("ReadCrls"), production.statements("SeeThatNoCrlIsThere")
-
-    assert len(read) == len(see) == 2
-    assert all("/crl/*" in json.dumps(one["Resource"]) for one in read)
-    assert {one["Action"] for one in read} == {"s3:GetObject"}
-    assert {one["Action"] for one in see} == {"s3:ListBucket"}
-
-
 def test_functions_run_on_arm64_and_python_3_13(production: Any) -> None:
     for function in production.of_type("AWS::Lambda::Function"):
         assert function["Properties"]["Architectures"] == ["arm64"]
@@ -305,114 +216,6 @@ def test_the_sweep_runs_on_the_fleets_schedule(production: Any) -> None:
     schedule = production.one("AWS::Scheduler::Schedule", Name=NAMES.sweep_schedule)
 
     assert schedule["ScheduleExpression"] == "rate(15 minutes)"
-
-
-# What each role may do, in full: a new action has to be written down here too.
-ROLE_ACTIONS = {
-    "Register": {
-        "dynamodb:BatchGetItem",
-        "dynamodb:ConditionCheckItem",
-        "dynamodb:DeleteItem",
-        "dynamodb:UpdateItem",
-        "events:PutEvents",
-        "iot:AddThingToThingGroup",
-        "iot:AttachPolicy",
-        "iot:AttachThingPrincipal",
-        "iot:CreateThing",
-        "iot:DescribeCACertificate",
-        "iot:DescribeCertificate",
-        "iot:DescribeThing",
-        "iot:DetachPolicy",
-        "iot:DetachThingPrincipal",
-        "iot:ListPrincipalThings",
-        "iot:ListThingPrincipals",
-        "iot:UpdateCertificate",
-        "iot:UpdateThing",
-        "logs:CreateLogStream",
-        "logs:PutLogEvents",
-        "s3:GetObject",
-        "s3:ListBucket",
-        "sqs:ChangeMessageVisibility",
-        "sqs:DeleteMessage",
-        "sqs:GetQueueAttributes",
-        "sqs:ReceiveMessage",
-        "sqs:SendMessage",
-    },
-    "SweepingSweep": {
-        "cloudwatch:GetMetricStatistics",
-        "dynamodb:BatchGetItem",
-        "dynamodb:ConditionCheckItem",
-        "dynamodb:DeleteItem",
-        "dynamodb:GetItem",
-        "dynamodb:Query",
-        "dynamodb:UpdateItem",
-        "events:PutEvents",
-        "iot:AttachPolicy",
-        "iot:AttachThingPrincipal",
-        "iot:DeleteThing",
-        "iot:DescribeCertificate",
-        "iot:DescribeThing",
-        "iot:DetachPolicy",
-        "iot:DetachThingPrincipal",
-        "iot:ListAttachedPolicies",
-        "iot:ListCertificates",
-        "iot:ListCertificatesByCA",
-        "iot:ListPrincipalThings",
-        "iot:ListThingPrincipals",
-        "iot:UpdateCertificate",
-        "logs:CreateLogStream",
-        "logs:PutLogEvents",
-        "s3:GetObject",
-        "s3:ListBucket",
-        "sqs:SendMessage",
-    },
-}
-
-
-@pytest.mark.parametrize("function", sorted(ROLE_ACTIONS))
-def test_a_functions_role_allows_what_it_uses_and_no_more(production: Any, function: str) -> None:
-    (role,) = [
-        resource["Properties"]
-        for logical_id, resource in production.template.find_resources("AWS::IAM::Role").items()
-        if logical_id.removeprefix("Registration").startswith(f"{function}Role")
-    ]
-    statements = [statement for policy in role["Policies"] for statement in policy["PolicyDocument"]["Statement"]]
-    actions = [statement["Action"] for statement in statements]
-    flat = {action for entry in actions for action in ([entry] if isinstance(entry, str) else entry)}
-
-    assert flat == ROLE_ACTIONS[function]
-    assert not role.get("ManagedPolicyArns")
-
-
-def test_only_actions_without_resources_are_allowed_on_everything(production: Any) -> None:
-    everywhere = {
-        statement["Sid"]
-        for role in production.of_type("AWS::IAM::Role")
-        for policy in role["Properties"].get("Policies", [])
-        for statement in policy["PolicyDocument"]["Statement"]
-        if statement["Resource"] == "*"
-    }
-
-    assert everywhere == {"ListCertificates", "SeeHowOldTheQueueIs"}
-
-
-def test_without_a_hook_no_function_may_be_invoked(production: Any) -> None:
-    assert production.statements("AskHooks") == []
-
-
-def test_hooks_are_asked_by_register_alone_and_by_their_arns(
-    draft: Draft, changed: Callable[[str], dict[str, Any]]
-) -> None:
-    draft.replace('on_reject = "revoke"', 'hook = "arn:aws:lambda:{region}:{account}:function:check"')
-    (statement,) = changed("")["prod/us-east-1"].statements("AskHooks")
-    assert statement["Action"] == "lambda:InvokeFunction"
-    assert statement["Resource"] == "arn:aws:lambda:us-east-1:222222222222:function:check"
-
-
-def test_cas_are_read_one_by_one(production: Any, fleet: Fleet) -> None:
-    (statement,) = production.statements("ReadCas")
-
-    assert f"cacert/{fleet.cas[0].certificate_id}" in json.dumps(statement["Resource"])
 
 
 def test_production_has_nothing_of_the_local_aws(production: Any, on_local_aws: Any) -> None:

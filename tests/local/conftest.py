@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jitrctl.localaws.accounts import AccountSpec, LocalAccount, down, up
+from jitrctl.localaws.accounts import LocalAccount, down, up
 from jitrctl.localaws.endpoint import find_endpoint
 from tests.support.cli.kept_clients import keep_clients
+from tests.support.local.account import DEV
 from tests.support.local.authority import Authority, certificate_id
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from jitrctl.mqtt.client import Device, Endpoint
 
-DEV = AccountSpec(name="dev", id="111111111111", region="eu-central-1", profile="acme-dev")
 NUMBERS = count(1)
 
 

@@ -21,7 +21,7 @@ import pytest
 from jitrctl.localaws import accounts, processes
 from jitrctl.localaws.accounts import AccountSpec, LocalAccount, down, find_running, up
 from jitrctl.localaws.errors import LocalAwsError
-from tests.local.conftest import DEV
+from tests.support.local.account import DEV
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -267,8 +267,9 @@ def _up_in_a_process(directory: Path, *, stays: bool) -> Iterator[subprocess.Pop
     """A process that has started one account, and waits; for whoever uses it to end it by a signal."""
     code = (
         "import signal, time; from pathlib import Path; from jitrctl.localaws.accounts import *\n"
-        # What a shell starts in the background ignores Ctrl-C, and hands that down.
+        # What a shell starts in the background ignores Ctrl-C, and under nohup SIGHUP, and hands that down.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         f"up(Path({str(directory)!r}), [AccountSpec(name='dev', id={DEV.id!r}, region={DEV.region!r},"
         f" profile={DEV.profile!r})], stays={stays})\n"
         "print('up', flush=True)\n"

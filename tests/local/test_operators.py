@@ -9,28 +9,25 @@ not allow, and by our own reading of IAM with the resources that AWS checks, whe
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from botocore.client import BaseClient
 
 from jitr.brake import Engagement
 from jitr.store import brake_items
 from jitrctl.__main__ import main
 from jitrctl.doctor.policies import PolicyAnswer, Request, evaluate
 from jitrctl.localaws.workspace import CHECKOUT
-from tests.cli.test_dlq import decision
+from tests.support.cli.decision_events import activation_event
 from tests.support.cli.operator_commands import ACTING, BEFORE, KEEPING_CAS, READING
 from tests.support.local.deployed import Deployed, deployed
+from tests.support.local.operator_policies import REFUSED, Called, policy_document, record_calls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-POLICIES = CHECKOUT / "policies" / "operators"
-REFUSED = "is not allowed: have it added"
 # What the local AWS checks against other resources than AWS does; see docs/divergences.md.
 _LOCALLY = {
     "Sid": "LocalAwsChecksOtherArns",
@@ -47,16 +44,6 @@ _LOCALLY = {
 # The stage is as the fleet file says, so there is nothing to be refused.
 NOTHING_TO_DO = {"jitrctl ca apply"}
 HELD_BY = {"read": ("read",), "act": ("read", "act"), "cas": ("read", "cas")}  # operator → policies
-Called = tuple[str, str, dict[str, Any]]  # service, operation, parameters
-
-
-def document(name: str, account_id: str, region: str, fleet: str = "acme") -> dict[str, Any]:
-    """A policy with its placeholders filled in, as docs/operators.md says to."""
-    text = (POLICIES / f"{name}.json").read_text(encoding="utf-8")
-    values = {"partition": "aws", "region": region, "account": account_id, "fleet": fleet}
-    for placeholder, value in values.items():
-        text = text.replace(f"<{placeholder}>", value)
-    return dict(json.loads(text))
 
 
 class Operators:
@@ -71,7 +58,7 @@ class Operators:
         for name, policies in HELD_BY.items():
             iam.create_user(UserName=name)
             for policy in policies:
-                held = document(policy, place.id, place.region)
+                held = policy_document(policy, place.id, place.region)
                 allowed = {**held, "Statement": [*held["Statement"], _LOCALLY]}
                 iam.put_user_policy(UserName=name, PolicyName=policy, PolicyDocument=json.dumps(allowed))
             key = iam.create_access_key(UserName=name)["AccessKey"]
@@ -110,22 +97,6 @@ def _profiles(operators: Operators, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(operators.directory / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(operators.directory / "credentials"))
-
-
-@contextmanager
-def noting(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Called]]:
-    """Every call of boto3 meanwhile."""
-    calls: list[Called] = []
-    call: Any = vars(BaseClient)["_make_api_call"]
-
-    def noted(client: BaseClient, operation: str, parameters: dict[str, Any]) -> Any:
-        service = client.meta.service_model.signing_name
-        calls.append(("cloudwatch" if service == "monitoring" else service, operation, parameters))  # as IAM calls it
-        return call(client, operation, parameters)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(BaseClient, "_make_api_call", noted)
-        yield calls
 
 
 def needs(call: Called, arn: Mapping[str, str]) -> Iterator[tuple[str, str]]:  # noqa: C901, PLR0912, PLR0915 -- a case each
@@ -193,7 +164,7 @@ def held_against(name: str, calls: list[Called], operators: Operators) -> list[s
         "iam": f"arn:aws:iam::{place.id}:",
     }
     function = f"{arn['prefix'].format(service='lambda')}function:jitr-acme-register"
-    held = [document(policy, place.id, place.region) for policy in HELD_BY[name]]
+    held = [policy_document(policy, place.id, place.region) for policy in HELD_BY[name]]
     context = {"lambda:FunctionArn": function}
     return [
         f"{action} on {resource}"
@@ -240,7 +211,7 @@ def engage_brake(operators: Operators) -> None:
 def test_a_command_that_reads_runs_under_the_reading_policy(
     operators: Operators, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    with noting(monkeypatch) as calls:
+    with record_calls(monkeypatch) as calls:
         code, said = operators.run("read", prepared(operators, [*command.split()[1:], *READING[command]]), capsys)
 
     assert REFUSED not in said
@@ -265,7 +236,7 @@ def test_a_command_that_changes_something_runs_under_its_own_policy_alone(
     if command == "jitrctl ca accept-rejections":
         engage_brake(operators)
     _, refused = operators.run("read", words, capsys)
-    with noting(monkeypatch) as calls:
+    with record_calls(monkeypatch) as calls:
         code, said = operators.run(who, words, capsys)
 
     assert REFUSED in refused or command in NOTHING_TO_DO
@@ -283,12 +254,12 @@ def test_messages_that_nobody_works_on_are_seen_under_either_policy_and_moved_un
     url = sqs.get_queue_url(QueueName=f"jitr-acme-{queue}")["QueueUrl"]
     body = (CHECKOUT / "events/first-connection.json").read_text(encoding="utf-8")
     if queue in ("unforwarded", "hub-failed"):
-        body = decision("0" * 64)
+        body = activation_event("0" * 64)
     message = sqs.send_message(QueueUrl=url, MessageBody=body)["MessageId"]
     words = ["dlq", order, message, "--queue", queue.removesuffix("-failed"), "--yes"]
 
     _, seen = operators.run("read", words, capsys)
-    with noting(monkeypatch) as calls:
+    with record_calls(monkeypatch) as calls:
         code, said = operators.run("act", words, capsys)
 
     assert message in seen

@@ -13,8 +13,8 @@ from jitrctl.localaws.accounts import AccountSpec, LocalAccount, down, up
 from jitrctl.prove.journal import FOLDER
 from jitrctl.prove.operations import OPERATIONS, By
 from jitrctl.prove.probes import PROBES
-from tests.local.test_operators import REFUSED, document, noting
 from tests.support.local.authority import Authority
+from tests.support.local.operator_policies import REFUSED, Called, policy_document, record_calls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,6 @@ _LOCALLY = {
 }
 # ten seconds each for what may not come
 _SLOW = ("no-sni", "outside-validity")
-Called = tuple[str, str, dict[str, Any]]
 
 
 class Sandboxes:
@@ -56,7 +55,7 @@ class Sandboxes:
         text = '[fleet]\nname = "acme"\n[ca.factory]\ncertificate = "factory.pem"\ncommon_name = "sensor-[0-9]{4,}"\n'
         config = credentials = ""
         for account in started:
-            held = document("prove", account.id, account.region)
+            held = policy_document("prove", account.id, account.region)
             iam = account.client("iam")
             iam.create_user(UserName="prover")
             allowed = {**held, "Statement": [*held["Statement"], _LOCALLY]}
@@ -113,7 +112,7 @@ def test_all_that_the_local_aws_can_answer_is_answered_under_the_policy(
     sandboxes: Sandboxes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = [probe.name for probe in PROBES if not probe.not_local and probe.name not in _SLOW]
-    with noting(monkeypatch) as calls:
+    with record_calls(monkeypatch) as calls:
         code, out, said = prove(sandboxes, capsys, "--json", *(word for name in asked for word in ("--only", name)))
 
     assert code == 0, said
@@ -149,7 +148,7 @@ def test_what_it_cannot_answer_is_named_with_the_reason(
 
 def refused_by_the_policy(calls: list[Called]) -> list[str]:
     """What AWS would refuse of these calls, by our own reading of IAM, with the resources that it checks."""
-    held = [document("prove", account.id, REGION) for account in ACCOUNTS]
+    held = [policy_document("prove", account.id, REGION) for account in ACCOUNTS]
     return [
         f"{action} on {resource}"
         for service, operation, said in calls

@@ -155,7 +155,7 @@ def test_what_became_due_meanwhile_is_not_overwritten(
     deployment: Deployment, registry: Registry, aws: Aws, held: list[str]
 ) -> None:
     deployment.registry.items[(f"certificate#{held[0]}",)]["due"] = {"S": Due.DENIED.value}
-    registry.leave_look(held[0], aws.clock.now())
+    registry.schedule_evaluation(held[0], aws.clock.now())
     assert due_of(deployment, held[0]) == Due.DENIED
 
 

@@ -14,7 +14,8 @@ from simulation.clock import START
 from simulation.conversion import answer, request
 from simulation.short_way import ShortWay
 from tests.support.survival.matrix import ALL, Company, Strike, cases
-from tests.support.survival.scenarios import Scenario, World
+from tests.support.survival.scenario_world import World
+from tests.support.survival.scenarios import Scenario
 
 # What each service is asked, beside what the failure matrix does: (service, operation, parameters).
 ASKED: list[tuple[Any, str, dict[str, Any]]] = [

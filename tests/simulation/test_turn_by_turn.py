@@ -9,7 +9,7 @@ from jitr.pacing.schedule import PACE, TERMS, Need
 from jitr.pacing.turn_by_turn import TurnByTurn
 from jitr.pacing.turns import TURNS_CONFIG
 from simulation import Call, Fault, Moment
-from tests.simulation.test_turns import RATE, TABLE, Fleet, reserved
+from tests.support.simulation.turns import RATE, TABLE, Fleet, reserve
 
 SHARE = TERMS[Need.OTHER].share
 
@@ -19,7 +19,7 @@ def work(fleet: Fleet, *, per_second: float = RATE, judges: bool = True, skew: f
         fleet.account.client("dynamodb", config=TURNS_CONFIG),
         TABLE,
         per_second=per_second,
-        when_unavailable=fleet._note,
+        when_unavailable=fleet.note_unavailable,
         judges=judges,
         clock=lambda: fleet.now + skew,
         sleep=fleet.aws.clock.sleep,
@@ -70,7 +70,7 @@ def test_what_it_takes_in_a_storm_is_missing_at_the_end_of_the_schedule(fleet: F
 def test_new_devices_find_a_turn_within_a_second_beside_it(fleet: Fleet) -> None:
     turns = work(fleet)
     calls_within(fleet, 10, turns)
-    assert reserved(fleet, fleet.environment(), 1)[0] <= 1
+    assert reserve(fleet, fleet.environment(), 1)[0] <= 1
 
 
 def test_each_api_is_called_once_in_its_turn(fleet: Fleet) -> None:

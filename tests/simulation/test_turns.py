@@ -5,46 +5,10 @@ from itertools import pairwise
 import pytest
 
 from jitr.errors import Unavailable
-from jitr.pacing.schedule import PACE, Need
-from jitr.pacing.turns import BUCKET, TURNS_CONFIG, Turns
-from simulation import Aws, Call, Fault, Moment, SimulatedAccount
-
-TABLE = "registry"
-RATE = 10.0
-
-
-class Fleet:
-    """Execution environments of one account, each with its own idea of the time."""
-
-    def __init__(self) -> None:
-        self.aws = Aws()
-        self.account: SimulatedAccount = self.aws.account("111111111111")
-        self.table = self.account.dynamodb.create(TABLE, partition="id")
-        self.unavailable = 0
-
-    def environment(self, *, environments: int = 8, skew: float = 0.0) -> Turns:
-        return Turns(
-            self.account.client("dynamodb", config=TURNS_CONFIG),
-            TABLE,
-            per_second=RATE,
-            environments=environments,
-            when_unavailable=self._note,
-            clock=lambda: self.now + skew,
-            sleep=self.aws.clock.sleep,
-        )
-
-    def look(self, turns: Turns) -> Turns:
-        """What the recall does."""
-        item = self.table.items.get((PACE,), {})
-        turns.see({name: next(iter(value.values())) for name, value in item.items() if name != "id"})
-        return turns
-
-    @property
-    def now(self) -> float:
-        return self.aws.clock.now().timestamp()
-
-    def _note(self) -> None:
-        self.unavailable += 1
+from jitr.pacing.schedule import Need
+from jitr.pacing.turns import BUCKET, Turns
+from simulation import Call, Fault, Moment
+from tests.support.simulation.turns import RATE, Fleet, reserve
 
 
 @pytest.fixture
@@ -52,13 +16,8 @@ def fleet() -> Fleet:
     return Fleet()
 
 
-def reserved(fleet: Fleet, turns: Turns, number: int, need: Need = Need.NEW) -> list[float]:
-    """When the turns are, in seconds from now."""
-    return [round(turn - fleet.now, 3) for turn in fleet.look(turns).reserve({need: number})]
-
-
 def test_an_idle_schedule_has_half_a_second_of_turns_and_then_one_an_interval(fleet: Fleet) -> None:
-    assert reserved(fleet, fleet.environment(), 8) == [-0.5, -0.4, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2]
+    assert reserve(fleet, fleet.environment(), 8) == [-0.5, -0.4, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2]
 
 
 def test_no_two_environments_have_the_same_turn(fleet: Fleet) -> None:
@@ -69,44 +28,44 @@ def test_no_two_environments_have_the_same_turn(fleet: Fleet) -> None:
 
 def test_a_reservation_of_a_schedule_that_was_read_is_one_plain_write(fleet: Fleet) -> None:
     turns = fleet.environment()
-    reserved(fleet, turns, 1)
+    reserve(fleet, turns, 1)
     fleet.aws.calls.clear()
-    reserved(fleet, turns, 3)
+    reserve(fleet, turns, 3)
     (call,) = fleet.aws.calls
     assert "ConditionExpression" not in call.parameters
 
 
 def test_time_in_which_nobody_wanted_a_turn_is_not_saved_up(fleet: Fleet) -> None:
     turns = fleet.environment()
-    reserved(fleet, turns, 1)
+    reserve(fleet, turns, 1)
     fleet.aws.clock.advance(100)
     assert turns.reserve({Need.NEW: 1})[0] == pytest.approx(fleet.now - BUCKET)  # not read again meanwhile
-    assert reserved(fleet, turns, 1) == [-0.4]
+    assert reserve(fleet, turns, 1) == [-0.4]
 
 
 def test_turns_more_than_ten_seconds_ahead_are_not_taken(fleet: Fleet) -> None:
-    assert len(reserved(fleet, fleet.environment(), 500)) == 106
-    assert reserved(fleet, fleet.environment(), 1) == []
+    assert len(reserve(fleet, fleet.environment(), 500)) == 106
+    assert reserve(fleet, fleet.environment(), 1) == []
     fleet.aws.clock.advance(1)
-    assert len(reserved(fleet, fleet.environment(), 500)) == 10
+    assert len(reserve(fleet, fleet.environment(), 500)) == 10
 
 
 def test_a_schedule_more_than_a_minute_ahead_begins_anew(fleet: Fleet) -> None:
-    reserved(fleet, fleet.environment(skew=3600), 1)
-    assert reserved(fleet, fleet.environment(), 1) == [-0.5]
+    reserve(fleet, fleet.environment(skew=3600), 1)
+    assert reserve(fleet, fleet.environment(), 1) == [-0.5]
 
 
 def test_clocks_that_differ_by_a_second_share_one_schedule(fleet: Fleet) -> None:
-    turns = [turn for skew in (1, -1, 1, -1) for turn in reserved(fleet, fleet.environment(skew=skew), 5)]
+    turns = [turn for skew in (1, -1, 1, -1) for turn in reserve(fleet, fleet.environment(skew=skew), 5)]
     assert sorted(turns) == [round(0.5 + number / RATE, 3) for number in range(20)]
 
 
 def test_orders_and_held_devices_take_what_lies_idle_soon(fleet: Fleet) -> None:
     turns = fleet.environment()
-    assert len(reserved(fleet, turns, 500, Need.HELD)) == 17  # one of them is guaranteed
-    assert len(reserved(fleet, turns, 500, Need.HELD)) == 0
-    assert len(reserved(fleet, turns, 500, Need.ORDERED)) == 10
-    assert len(reserved(fleet, turns, 500, Need.NEW)) == 79
+    assert len(reserve(fleet, turns, 500, Need.HELD)) == 17  # one of them is guaranteed
+    assert len(reserve(fleet, turns, 500, Need.HELD)) == 0
+    assert len(reserve(fleet, turns, 500, Need.ORDERED)) == 10
+    assert len(reserve(fleet, turns, 500, Need.NEW)) == 79
 
 
 @pytest.mark.parametrize(("need", "share"), [(Need.HELD, 0.05), (Need.ORDERED, 0.1)])
@@ -114,7 +73,7 @@ def test_beside_new_devices_a_class_has_its_guaranteed_share(fleet: Fleet, need:
     turns, taken = fleet.environment(), 0
     for _ in range(1000):
         fleet.look(turns).reserve({Need.NEW: 500})
-        taken += len(reserved(fleet, turns, 5, need))
+        taken += len(reserve(fleet, turns, 5, need))
         fleet.aws.clock.advance(0.1)
     assert taken == pytest.approx(1000 * share, rel=0.03)
 
@@ -132,7 +91,7 @@ def test_each_api_is_called_once_in_a_turn_and_then_in_another_one(fleet: Fleet)
     turns = fleet.look(fleet.environment())
     turns.reserve({Need.NEW: 6})
     fleet.aws.calls.clear()
-    with turns.holding():
+    with turns.hold():
         for name in ("DescribeCertificate", "AttachPolicy", "UpdateCertificate"):
             turns.wait(name)
         assert fleet.aws.calls == []
@@ -166,8 +125,8 @@ def test_without_dynamodb_an_environment_takes_its_share_and_reserves_it_later(f
     assert fleet.unavailable == 1
     fleet.aws.fault = None
     fleet.aws.clock.advance(10)
-    reserved(fleet, turns, 1)
-    assert reserved(fleet, turns, 1) == [round(-0.4 + len(share) / RATE, 3)]  # these turns were owed
+    reserve(fleet, turns, 1)
+    assert reserve(fleet, turns, 1) == [round(-0.4 + len(share) / RATE, 3)]  # these turns were owed
 
 
 def test_what_found_no_turn_asks_again_one_after_the_other_and_soon_enough(fleet: Fleet) -> None:

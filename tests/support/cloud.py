@@ -41,7 +41,7 @@ from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.store.sweep_state import SweepState
 from jitr.store.withdrawal_marks import Withdrawals
-from jitr.sweep.runner import Sweep, Swept
+from jitr.sweep.runner import Sweep, SweepResult
 from jitr.telemetry import SCHEDULE_UNAVAILABLE, Announcer, Counts
 from tests.support.cases.issuing import ACCOUNT, NOW, REGION, SECOND, Authority, certificate_id, factory, rules_for
 from tests.support.edge import deployed
@@ -322,7 +322,7 @@ class Cloud:
         answer = self.register.handle_batch(list(records), time_is_left)
         return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
-    def swept(self, time_is_left: Callable[[], bool] = lambda: True) -> Swept:
+    def swept(self, time_is_left: Callable[[], bool] = lambda: True) -> SweepResult:
         """Sweep once; what was done."""
         self.wire.forget()
         return self.sweep.run(time_is_left=time_is_left)

@@ -1,4 +1,4 @@
-"""Decisions, owners and verdicts that many tests begin with."""
+"""Settings, decisions, owners and verdicts that many tests begin with."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -7,6 +7,7 @@ from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
 from jitr.iot_models import Status
 from jitr.owners import Owner
+from jitr.settings import Settings
 from jitr.verdicts import OperatorAction, OperatorVerdict
 from tests.support.cases.issuing import DAY, NOW
 
@@ -82,3 +83,18 @@ ANOTHER = replace(OWNER, certificate_id=OTHER_ID, serial="0a1c")
 def said(word: OperatorAction, at: datetime = NOW, note: str = "") -> OperatorVerdict:
     """An operator's verdict."""
     return OperatorVerdict(action=word, by=ANN, at=at, note=note)
+
+
+SETTINGS = Settings(
+    fleet="acme",
+    account_id="011111111111",
+    region="eu-central-1",
+    registry_table="jitr-acme-registry",
+    crl_bucket="jitr-acme-crl-111111111111-eu-central-1",
+    enrollment_table="jitr-acme-enrollment",
+    registrations_queue_url="https://sqs.eu-central-1.amazonaws.com/011111111111/jitr-acme-registrations",
+    dead_letter_queue_url="https://sqs.eu-central-1.amazonaws.com/011111111111/jitr-acme-dead-letters",
+    event_bus="default",
+    activations_per_second=10,
+    max_concurrency=15,
+)

@@ -7,7 +7,7 @@ from jitr.errors import Reason
 from jitrctl.device.operations import OrderContext
 from simulation import Call, Died, Fault, Moment
 from tests.support.survival.crowd import MENDED, WRONG, Crowd
-from tests.support.survival.scenarios import DAY
+from tests.support.survival.scenario_world import DAY
 
 
 def test_wrong_rules_reject_twenty_devices_and_hold_the_others() -> None:

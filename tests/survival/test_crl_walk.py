@@ -11,7 +11,7 @@ from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitr.rules import CheckMode
 from simulation import Call, Fault, Moment
-from tests.support.survival.scenarios import World
+from tests.support.survival.scenario_world import World
 
 HOUR = timedelta(hours=1).total_seconds()
 ENFORCED: dict[str, Any] = {"checks": {"revocation": CheckMode.ENFORCE}}

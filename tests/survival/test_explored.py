@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.survival.explorer import Explorer, Pair, parse, replay
-from tests.support.survival.pairs import BRAKES, KNOWN, OTHERS, THREADED
+from tests.support.survival.brake_pairs import BRAKES
+from tests.support.survival.explorer import Explorer, Pair, replay
+from tests.support.survival.pairs import KNOWN, OTHERS, THREADED
+from tests.support.survival.schedules import parse
 
 SWITCHES = int(os.environ.get("JITR_EXPLORED_SWITCHES", "1"))
 

@@ -24,13 +24,9 @@ from jitr.admission.enrollment import EntryRule, SubjectKind
 from jitr.rules import OnReject, OnReplacement
 from jitr.verdicts import OperatorAction
 from simulation import Fault
-from tests.support.survival.world import (
-    AUTHORITY,
+from tests.support.survival.machine_acts import (
     CURRENT,
     RIVAL,
-    SLOTS,
-    UNREADABLE,
-    VARIANTS,
     Actor,
     Approve,
     Connect,
@@ -44,8 +40,11 @@ from tests.support.survival.world import (
     TakeAway,
     TakeBack,
     Target,
-    World,
 )
+from tests.support.survival.machine_checks import UNREADABLE
+from tests.support.survival.machine_devices import AUTHORITY, SLOTS
+from tests.support.survival.machine_state import VARIANTS
+from tests.support.survival.world import World
 
 SITES = st.sampled_from([0, 0, 0, 1])
 TARGETS: st.SearchStrategy[Target] = st.sampled_from([*SLOTS, CURRENT, RIVAL])

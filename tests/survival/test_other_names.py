@@ -1,7 +1,6 @@
 """A certificate whose thing name changes between two attempts ends on one thing, and no other thing stays."""
 
-from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from collections.abc import Iterator
 
 import pytest
 
@@ -9,75 +8,11 @@ from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitr.provisioning import OWNER_ATTRIBUTE
 from simulation import Authority, Call, Died, Fault, Leaf, Moment
-from tests.support.survival.invariants import Watch
 from tests.support.survival.promises import DAY, NAME, Promises
+from tests.support.survival.renaming import Kind, Renaming, Strike, strike_first
+from tests.support.survival.withdrawal_marks import standing_marks
 
 A, B = Authority.new("Factory A"), Authority.new("Factory B")
-HOOK_ARN = "arn:aws:lambda:eu-central-1:111111111111:function:names"
-Kind = Literal["hook", "template"]
-Strike = Callable[[Call, Moment], Fault | None]
-
-
-class Renaming:
-    """One device, whose name is another one at each attempt: by its hook, or by a deployment between two attempts."""
-
-    def __init__(self, kind: Kind, **settings: Any) -> None:
-        self.kind = kind
-        hook = {"hook": HOOK_ARN} if kind == "hook" else {}
-        self.world = Promises({"factory": (A, hook | settings)})
-        self.asked: list[dict[str, Any]] = []
-        self.answer: Callable[[int], str] = lambda number: f"dev-{number}"
-        self.deployments = 0
-        if kind == "hook":
-            self.world.account.functions.create("names", self._name)
-        self.watch = Watch(self.world.account, self.world.deployment, lambda certificate_id: certificate_id[:8])
-        self.leaf = self.world.issue("factory")
-
-    def _name(self, request: Any) -> dict[str, Any]:
-        self.asked.append(request)
-        return {"allowProvisioning": True, "parameterOverrides": {"ThingName": self.answer(len(self.asked))}}
-
-    def attempt(self, strike: Strike | None = None) -> list[Call]:
-        """One receive of its message, struck or not; the calls of `register`."""
-        calls: list[Call] = []
-
-        def fault(call: Call, moment: Moment) -> Fault | None:
-            self.watch(call, moment)
-            if call.caller == "register" and moment == "before":
-                calls.append(call)
-            return strike(call, moment) if strike and call.caller == "register" else None
-
-        self.world.aws.fault = fault
-        self.world.mapping.poll()
-        self.world.aws.fault = self.watch
-        return calls
-
-    def rename(self) -> None:
-        """Let the next attempt have another name; a hook does it by itself."""
-        if self.kind == "template":
-            self.deployments += 1
-            self.world.deploy(factory={"thing_name": f"dev-{self.deployments}-{{common_name}}"})
-
-    def settle(self) -> None:
-        """Let everything happen that follows."""
-        self.world.mapping.drain(within=DAY)
-        self.world.pass_days(3, self.leaf)
-
-    def check(self) -> None:
-        """ACTIVE and whole, on one thing; no other thing is there; no promise was broken."""
-        certificate = self.world.certificate(self.leaf)
-        things = list(self.world.account.iot.things.of_principal(certificate.arn))
-        decision = self.world.record(self.leaf).decision
-        assert certificate.status == "ACTIVE"
-        assert decision
-        assert things == [decision.thing_name] == list(self.world.account.iot.things.by_name)
-        self.watch.settled()
-        assert self.watch.broken == []
-        assert marks(self.world) == []
-
-
-def marks(world: Promises) -> list[str]:
-    return [key for (key,) in world.deployment.registry.items if key.startswith("withdrawal#")]
 
 
 def throttled_at(index: int) -> Strike:
@@ -101,21 +36,6 @@ def dies_after(index: int) -> Strike:
             seen.append(call.invocation)
         if seen.index(call.invocation) == index and moment == "after":
             raise Died
-
-    return strike
-
-
-def at(operation: str, how: Literal["throttled", "dies"]) -> Strike:
-    """The first call of an operation is struck."""
-
-    def strike(call: Call, moment: Moment) -> Fault | None:
-        if call.operation != operation:
-            return None
-        if how == "throttled":
-            return Fault.THROTTLED if moment == "before" else None
-        if moment == "after":
-            raise Died
-        return None
 
     return strike
 
@@ -167,7 +87,7 @@ def test_a_name_that_changes_after_any_call_of_the_first_attempt_leaves_no_orpha
 @pytest.mark.parametrize("how", STRIKES)
 @pytest.mark.parametrize("kind", ["hook", "template"])
 def test_a_name_that_changes_again_while_the_first_is_taken_back_leaves_no_orphan(kind: Kind, how: str) -> None:
-    first = at("AttachPolicy", "throttled")
+    first = strike_first("AttachPolicy", "throttled")
     played = 0
     for index, operation in cases(kind, first):
         it = Renaming(kind)
@@ -190,7 +110,7 @@ def test_a_name_that_changes_again_while_the_first_is_taken_back_leaves_no_orpha
 def test_a_claim_that_came_to_nothing_goes_back_and_its_thing_too(kind: Kind) -> None:
     it = Renaming(kind)
     it.world.connect(it.leaf)
-    it.attempt(at("TransactWriteItems", "dies"))
+    it.attempt(strike_first("TransactWriteItems", "dies"))
     it.rename()
     it.settle()
     it.check()
@@ -237,7 +157,7 @@ def test_a_hook_is_told_the_name_of_the_last_attempt_and_may_keep_it() -> None:
     it = Renaming("hook")
     it.answer = lambda number: it.asked[-1].get("previousThingName", f"dev-{number}")
     it.world.connect(it.leaf)
-    it.attempt(at("AttachPolicy", "throttled"))
+    it.attempt(strike_first("AttachPolicy", "throttled"))
     it.settle()
     it.check()
     assert "previousThingName" not in it.asked[0]
@@ -336,7 +256,7 @@ def test_a_certificate_that_loses_its_name_leaves_no_mark() -> None:
     world = Promises({"factory": (A, {})})
     leaf = lost(world)
     assert world.come_up(leaf) == "PENDING_ACTIVATION"
-    assert marks(world) == []
+    assert standing_marks(world) == []
 
 
 def test_a_refusal_that_dies_leaves_a_mark_for_the_sweep() -> None:
@@ -344,6 +264,6 @@ def test_a_refusal_that_dies_leaves_a_mark_for_the_sweep() -> None:
     leaf = lost(world)
     world.connect(leaf)
     world.die_after("DetachPolicy")
-    assert marks(world) == [f"withdrawal#{leaf.certificate_id}#{NAME}"]
+    assert standing_marks(world) == [f"withdrawal#{leaf.certificate_id}#{NAME}"]
     world.mapping.drain(within=DAY)
-    assert marks(world) == []
+    assert standing_marks(world) == []

@@ -1,9 +1,8 @@
 """An outage of AWS, or a permission that is missing, for hours: afterwards every device comes up by itself."""
 
-import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -11,125 +10,59 @@ import pytest
 
 from jitr.decisions import Outcome
 from jitr.errors import Reason
-from jitr.events import NO_CA_CERTIFICATE
-from jitr.iot_models import Status
 from jitr.registration.redelivery import RECEIVES_UNTIL_LEFT
-from jitr.rules import CheckMode, EnrollmentRule
-from jitr.store.registry_items import certificate_key
+from jitr.rules import CheckMode
 from jitr.telemetry import FAILURES, LEFT_TO_SWEEP, NOT_PERMITTED
-from jitr.verdicts import OperatorAction, OperatorVerdict
-from jitrctl.device.operations import OrderContext
-from simulation import Authority, Call, Died, Fault, Leaf, Moment
-from simulation.deployment import ca_rules, rules
-from simulation.faults import denied
-from tests.support.survival.scenarios import DAY, HOOK_ARN, World, authority
+from simulation import Call, Died, Fault, Moment
+from tests.support.survival.outages import (
+    HOUR,
+    Outage,
+    check_activated,
+    pass_time,
+    quiet_world,
+    refuse,
+    register_long_ago,
+)
+from tests.support.survival.scenario_world import DAY, World
+from tests.support.survival.scenarios import HOOK_ARN
 from tests.support.survival.survived import lost
-
-HOUR = 3600.0
-FUNCTIONS = ("register", "sweep")
-ORDER = OrderContext(by="arn:aws:iam::111111111111:user/operator")
-
-
-@dataclass
-class Outage:
-    """What fails for a while: the calls of these callers that match, in this way; and how often it struck."""
-
-    matches: Callable[[Call], bool]
-    how: Callable[[Call], Fault] = lambda _: Fault.SERVER_ERROR
-    struck: int = field(default=0)
-
-    def __call__(self, call: Call, moment: Moment) -> Fault | None:
-        if moment == "after" or call.caller not in FUNCTIONS or not self.matches(call):
-            return None
-        self.struck += 1
-        return self.how(call)
-
-
-def refuse(call: Call) -> Fault:
-    raise denied(call)
-
-
-def quiet(**settings: Any) -> World:
-    """A world that keeps neither calls nor log lines: a day has many."""
-    world = World(**settings)
-    world.aws._keep_calls = False
-    world.deployment.journal.keep = False
-    return world
-
-
-def live(world: World, seconds: float, *, every: float = HOUR) -> None:
-    """Deliver whatever is visible, sweep `every` so many seconds, and see that nothing is lost at any sweep."""
-    clock, queue = world.aws.clock, world.deployment.registrations
-    end = clock.monotonic() + seconds
-    next_sweep = clock.monotonic() + every
-    while clock.monotonic() < end:
-        if world.mapping.poll() is not None:
-            continue
-        wait = queue.next_visible_in()
-        until = min(end, next_sweep)
-        clock.advance(max(min(clock.monotonic() + (wait if wait is not None else DAY), until) - clock.monotonic(), 0))
-        if clock.monotonic() >= next_sweep:
-            assert lost(world.account, world.deployment) == []
-            world.deployment.sweep()
-            next_sweep += every
-    assert lost(world.account, world.deployment) == []
 
 
 def suffer(world: World, outage: Outage, seconds: float) -> None:
     world.aws.fault = outage
-    live(world, seconds)
+    pass_time(world, seconds)
     world.aws.fault = None
     assert outage.struck
-
-
-def registered_long_ago(world: World, leaf: Leaf | None = None, *, days: int = 8) -> None:
-    """It connects, and no event comes of it; then it is silent for days."""
-    rule = dict(world.account.iot.broker.rules)
-    world.account.iot.broker.rules.clear()
-    world.connect(leaf)
-    world.account.iot.broker.rules.update(rule)
-    world.aws.clock.advance(days * DAY)
-
-
-def came_up(world: World, leaf: Leaf | None = None) -> None:
-    decision = world.decision(leaf)
-    assert world.status(leaf) == "ACTIVE"
-    assert world.is_provisioned(leaf)
-    assert decision
-    assert decision.outcome is Outcome.ACTIVATED
-    announced = {(one.detail["certificate_id"], one.detail["outcome"]) for one in world.account.events.put}
-    assert (decision.certificate_id, "activated") in announced
-    assert world.deployment.dead_letters.size == 0
 
 
 # Outages
 
 
 def test_a_device_registered_eight_days_ago_outlives_an_hour_of_5xx() -> None:
-    world = quiet()
-    registered_long_ago(world)
+    world = quiet_world()
+    register_long_ago(world)
     world.connect()
     suffer(world, Outage(lambda call: call.service == "iot"), HOUR)
-    live(world, 2 * DAY)  # chance decides whether it is still queued, or left to the daily pass
-    came_up(world)
+    pass_time(world, 2 * DAY)  # chance decides whether it is still queued, or left to the daily pass
+    check_activated(world)
 
 
 def test_a_device_registered_eight_days_ago_outlives_a_day_of_5xx() -> None:
-    world = quiet()
-    registered_long_ago(world)
+    world = quiet_world()
+    register_long_ago(world)
     world.connect()
     suffer(world, Outage(lambda call: call.service == "iot"), DAY)
     assert world.deployment.registrations.size == 0
     assert world.deployment.journal.metrics[LEFT_TO_SWEEP] == 1
-    live(world, 2 * DAY)
-    came_up(world)
+    pass_time(world, 2 * DAY)
+    check_activated(world)
 
 
 def test_a_device_without_any_event_for_eight_days_comes_up() -> None:
-    world = quiet()
-    registered_long_ago(world)
-    live(world, DAY)
-    came_up(world)
+    world = quiet_world()
+    register_long_ago(world)
+    pass_time(world, DAY)
+    check_activated(world)
 
 
 @pytest.mark.parametrize(
@@ -150,27 +83,27 @@ def test_a_device_without_any_event_for_eight_days_comes_up() -> None:
     ],
 )
 def test_a_day_of_5xx_loses_no_device(matches: Callable[[Call], bool]) -> None:
-    world = quiet()
+    world = quiet_world()
     world.connect()
     suffer(world, Outage(matches), DAY)
-    live(world, 2 * DAY)
-    came_up(world)
+    pass_time(world, 2 * DAY)
+    check_activated(world)
 
 
 def test_a_day_without_crls_loses_no_device() -> None:
-    world = quiet(checks={"revocation": CheckMode.ENFORCE})
+    world = quiet_world(checks={"revocation": CheckMode.ENFORCE})
     world.publish_crl()
     world.connect()
     suffer(world, Outage(lambda call: call.service == "s3"), DAY)
-    live(world, 2 * DAY)
-    came_up(world)
+    pass_time(world, 2 * DAY)
+    check_activated(world)
 
 
 def test_a_rejection_whose_event_failed_for_a_day_is_recorded_and_announced() -> None:
-    world = quiet(common_name="other-[0-9]+")
+    world = quiet_world(common_name="other-[0-9]+")
     world.connect()
     suffer(world, Outage(lambda call: call.service == "events"), 20 * HOUR)
-    live(world, 3 * HOUR)  # before the next daily pass
+    pass_time(world, 3 * HOUR)  # before the next daily pass
     decision = world.decision()
     assert decision
     assert (world.status(), decision.outcome) == ("INACTIVE", Outcome.REJECTED)
@@ -179,7 +112,7 @@ def test_a_rejection_whose_event_failed_for_a_day_is_recorded_and_announced() ->
 
 def test_an_attempt_that_no_registry_recorded_is_found_by_the_daily_pass() -> None:
     """ACTIVE, and then DynamoDB does not answer until the message is gone: not even the index knows of it."""
-    world = quiet()
+    world = quiet_world()
     world.connect()
     activated = False
 
@@ -190,18 +123,18 @@ def test_an_attempt_that_no_registry_recorded_is_found_by_the_daily_pass() -> No
 
     suffer(world, Outage(after_active), DAY)
     assert world.status() == "ACTIVE"
-    live(world, 2 * DAY)
-    came_up(world)
+    pass_time(world, 2 * DAY)
+    check_activated(world)
 
 
 def test_a_storm_of_two_hundred_within_an_outage_comes_up() -> None:
-    world = quiet()
+    world = quiet_world()
     leaves = [world.issue(f"sensor-{number:04}") for number in range(2, 202)]
     for leaf in leaves:
         world.account.connect(leaf, client_id="storm")
     suffer(world, Outage(lambda call: call.operation == "DescribeCertificate"), 1.5 * HOUR)
     assert world.deployment.journal.metrics[LEFT_TO_SWEEP]
-    live(world, 2 * HOUR)
+    pass_time(world, 2 * HOUR)
     assert {world.status(leaf) for leaf in leaves} == {"ACTIVE"}
     assert world.deployment.dead_letters.size == 0
     assert world.deployment.registrations.size == 0
@@ -217,7 +150,7 @@ class Action:
     operation: str
     prepare: Callable[[World], None] = lambda world: (world.connect(), None)[1]
     settings: dict[str, Any] = field(default_factory=dict)
-    ends: Callable[[World], None] = came_up
+    ends: Callable[[World], None] = check_activated
 
 
 def thing_of_somebody(world: World) -> None:
@@ -306,7 +239,7 @@ ACTIONS = (
 
 @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.operation)
 def test_a_day_without_one_permission_loses_no_device_and_is_counted(action: Action) -> None:
-    world = quiet(**action.settings)
+    world = quiet_world(**action.settings)
     action.prepare(world)
     suffer(
         world,
@@ -315,14 +248,14 @@ def test_a_day_without_one_permission_loses_no_device_and_is_counted(action: Act
     )
     assert world.deployment.journal.metrics[NOT_PERMITTED]
     assert world.deployment.journal.metrics[FAILURES] == 0
-    live(world, 2 * DAY)
+    pass_time(world, 2 * DAY)
     action.ends(world)
 
 
 @pytest.mark.parametrize("operation", ["ChangeMessageVisibility", "SendMessage", "DeleteMessageBatch"])
 def test_a_day_without_a_permission_of_the_queue_loses_no_device(operation: str) -> None:
     """They are needed only while something else goes wrong."""
-    world = quiet()
+    world = quiet_world()
     world.connect()
     other = world.issue("sensor-0002")
 
@@ -334,13 +267,13 @@ def test_a_day_without_a_permission_of_the_queue_loses_no_device(operation: str)
 
     outage = Outage(matches, how)
     world.aws.fault = outage
-    live(world, HOUR / 2)
+    pass_time(world, HOUR / 2)
     world.connect(other)  # so that a batch has a message that is done with beside one that was received often
-    live(world, DAY)
+    pass_time(world, DAY)
     world.aws.fault = None
-    live(world, 2 * DAY)
-    came_up(world)
-    came_up(world, other)
+    pass_time(world, 2 * DAY)
+    check_activated(world)
+    check_activated(world, other)
 
 
 def test_a_refused_call_is_logged_as_an_error_that_names_its_action() -> None:
@@ -375,7 +308,7 @@ def test_the_first_pauses_are_short_and_the_others_double_up_to_a_quarter_of_an_
 
 
 def test_a_message_that_ends_the_function_is_dead_lettered_with_a_reason_in_the_end() -> None:
-    world = quiet()
+    world = quiet_world()
 
     def die(call: Call, moment: Moment) -> None:
         if (call.operation, moment) == ("DescribeCertificate", "after"):
@@ -388,174 +321,3 @@ def test_a_message_that_ends_the_function_is_dead_lettered_with_a_reason_in_the_
         world.mapping.poll()
     assert world.deployment.dead_letters.size == 1
     assert lost(world.account, world.deployment) == []
-
-
-# What the sweep keeps
-
-
-def item(world: World, leaf: Leaf | None = None) -> Any:
-    return world.deployment.registry.items.get((certificate_key((leaf or world.leaf).certificate_id),), {})
-
-
-@pytest.mark.parametrize("days", [0, 8])
-def test_a_released_device_whose_event_was_lost_is_sent_by_the_index(days: int) -> None:
-    world = quiet(common_name="other-[0-9]+")
-    world.connect()
-    world.mapping.drain()
-    world.operator.release(world.leaf.certificate_id, ORDER)
-    world.deploy(common_name="sensor-[0-9]+")
-    registered_long_ago(world, days=days)
-    world.deployment.sweep()
-    world.mapping.drain()
-    came_up(world)
-    world.aws.clock.advance(2 * HOUR)
-    world.deployment.sweep()
-    assert "due" not in item(world)
-
-
-def test_a_device_approved_before_it_came_is_not_due_until_it_is_there() -> None:
-    world = quiet(enrollment=EnrollmentRule.APPROVE)
-    world.operator.approve(world.leaf.certificate_id, ORDER)
-    described = 0
-
-    def count(call: Call, moment: Moment) -> None:
-        nonlocal described
-        described += (call.caller, call.operation, moment) == ("sweep", "DescribeCertificate", "before")
-
-    world.aws.fault = count
-    live(world, 5 * HOUR)
-    assert described == 1
-    registered_long_ago(world)
-    live(world, DAY)
-    came_up(world)
-
-
-@pytest.mark.parametrize("kept", ["decision", "schema 99"])
-def test_a_due_record_without_a_readable_decision_is_sent(kept: str) -> None:
-    world = quiet(enrollment=EnrollmentRule.APPROVE)
-    world.connect()
-    world.mapping.drain()
-    world.operator.approve(world.leaf.certificate_id, ORDER)
-    if kept == "decision":
-        del item(world)["decision"]
-    else:
-        item(world)["decision"]["M"]["outcome"] = {"S": "something of a later version"}
-    world.deployment.sweep()
-    world.mapping.drain()
-    came_up(world)
-
-
-def test_a_held_device_without_a_ca_id_stays_due_and_is_sent_with_the_placeholder() -> None:
-    world = quiet(enrollment=EnrollmentRule.APPROVE)
-    world.connect()
-    world.mapping.drain()
-    del item(world)["decision"]["M"]["ca_certificate_id"]
-    world.aws.clock.advance(HOUR)
-    world.deployment.sweep()
-    (message,) = world.deployment.registrations.messages
-    assert json.loads(str(message.body))["caCertificateId"] == NO_CA_CERTIFICATE
-    world.mapping.drain()
-    assert world.deployment.journal.metrics["Contradictions"] == 0
-    assert item(world)["due"] == {"S": "look"}
-    assert lost(world.account, world.deployment) == []
-
-
-def test_a_device_of_an_unknown_ca_stays_due_and_comes_up_once_its_ca_is_in_the_rules() -> None:
-    world = quiet()
-    other = Authority.new("Other CA")
-    world.connect()
-    whole = world.deployment.rules
-    world.deployment.rules = rules(ca_rules(other, name="other"))
-    world.mapping = world.deployment.mapping()
-    # The role may describe the fleet's CAs alone.
-    world.aws.fault = Outage(lambda call: call.operation == "DescribeCACertificate", refuse)
-    live(world, 3 * DAY)
-    world.aws.fault = None
-    assert world.deployment.journal.metrics[NOT_PERMITTED] == 0
-    decision = world.decision()
-    assert decision
-    assert decision.reason is Reason.CA_UNKNOWN
-    assert item(world)["due"] == {"S": "look"}
-    world.deployment.rules = whole
-    world.mapping = world.deployment.mapping()
-    live(world, 2 * HOUR)
-    came_up(world)
-
-
-def test_the_daily_pass_sends_nothing_while_the_queue_is_behind_and_repeats_itself() -> None:
-    world = quiet()
-    registered_long_ago(world)
-    busy = world.deployment.registrations.send("{}")
-    world.aws.clock.advance(HOUR + 1)
-    swept = world.deployment.sweep()
-    assert (swept.queue_is_behind, swept.sent) == (True, 0)
-    world.deployment.registrations.receive()
-    world.deployment.registrations.delete(busy.receipt_handle)
-    world.aws.clock.advance(HOUR)
-    assert world.deployment.sweep().sent == 1
-    world.mapping.drain()
-    came_up(world)
-
-
-def test_the_daily_pass_sends_within_the_allowance_and_nothing_twice_within_the_hour() -> None:
-    world = quiet()
-    world.deployment.rules = replace(world.deployment.rules, every=4)  # half of ten a second for four seconds
-    leaves = [world.issue(f"sensor-{number:04}") for number in range(2, 52)]
-    for leaf in leaves:
-        registered_long_ago(world, leaf, days=0)
-    world.aws.clock.advance(8 * DAY)
-    sent = [world.deployment.sweep().sent for _ in range(4)]
-    assert sent == [20, 20, 10, 0]
-    ids = [json.loads(str(one.body))["certificateId"] for one in world.deployment.registrations.messages]
-    assert len(ids) == len(set(ids)) == 50
-    live(world, HOUR)
-    assert {world.status(leaf) for leaf in leaves} == {"ACTIVE"}
-
-
-def test_what_was_dropped_from_the_index_is_found_by_the_daily_pass() -> None:
-    world = quiet(enrollment=EnrollmentRule.APPROVE)
-    world.connect()
-    world.mapping.drain()
-    device = world.leaf.certificate_id
-    world.registry().no_look_due(device, world.registry().recall([device])[device])
-    world.deploy(enrollment=EnrollmentRule.OPEN)
-    sent = []
-    for _ in range(4):
-        sent.append(world.deployment.sweep().sent)
-        world.mapping.drain()
-        world.aws.clock.advance(DAY)
-    assert sent == [0, 0, 1, 0]  # its look was due after five minutes, so it is a day overdue at the third
-    came_up(world)
-
-
-def test_a_certificate_that_an_operator_denied_is_not_sent() -> None:
-    world = quiet(enrollment=EnrollmentRule.APPROVE)
-    world.connect()
-    world.mapping.drain()
-    verdict = OperatorVerdict(action=OperatorAction.DENIED, by=ORDER.by, at=world.aws.clock.now())
-    world.registry().give_verdict(world.leaf.certificate_id, verdict, seen=None)
-    world.aws.clock.advance(9 * DAY)
-    assert world.deployment.sweep().sent == 0
-    assert world.status() == Status.PENDING_ACTIVATION
-
-
-def test_the_invariant_sees_what_is_lost() -> None:
-    world = quiet(enrollment=EnrollmentRule.APPROVE)
-    world.connect()
-    world.mapping.drain()
-    assert lost(world.account, world.deployment) == []
-    del item(world)["due"]
-    assert "nothing is due" in lost(world.account, world.deployment)[0]
-    world.deployment.dead_letters.send("x")
-    assert "without a reason" in lost(world.account, world.deployment)[0]
-    world.connect()
-    world.deployment.registrations.messages[0].receives = 1000
-    assert "received 1000 times" in lost(world.account, world.deployment)[1]
-
-
-def test_what_no_ca_of_the_rules_lists_is_lost() -> None:
-    world = quiet()
-    registered_long_ago(world, days=0)
-    assert lost(world.account, world.deployment) == []
-    del world.account.iot.cas.by_id[authority().certificate_id]
-    assert "no sweep finds it" in lost(world.account, world.deployment)[0]

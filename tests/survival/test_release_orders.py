@@ -11,7 +11,8 @@ from jitr.verdicts import OperatorAction
 from jitrctl.device.operations import OrderContext
 from simulation import Call, Leaf, Moment
 from tests.support.survival.crowd import MENDED, WRONG, Crowd
-from tests.support.survival.scenarios import DAY, OPERATOR, authority
+from tests.support.survival.scenario_world import DAY, authority
+from tests.support.survival.scenarios import OPERATOR
 
 CA = authority().certificate_id
 
@@ -54,7 +55,7 @@ def test_a_wrong_rule_costs_sixty_devices_nothing_but_time() -> None:
     world.sweep_and_decide(3)
     assert len(world.of("ACTIVE", held)) == 40
     assert world.of("ACTIVE", rejected) == []
-    listed = set(world.outcomes.decided_as(Outcome.REJECTED, CA, since=world.aws.clock.now() - timedelta(days=1)))
+    listed = set(world.outcomes.list_decided(Outcome.REJECTED, CA, since=world.aws.clock.now() - timedelta(days=1)))
     assert listed == {leaf.certificate_id for leaf in rejected}
     assert all(world.order_release(leaf) for leaf in others)
     calls = len(world.aws.calls)
@@ -66,7 +67,7 @@ def test_a_wrong_rule_costs_sixty_devices_nothing_but_time() -> None:
     assert "DeleteCertificate" not in operations
     assert operations.count("UpdateCertificate") == 19
     world.check_promises()
-    assert list(world.outcomes.decided_as(Outcome.REJECTED, CA, since=world.aws.clock.now() - timedelta(days=1))) == [
+    assert list(world.outcomes.list_decided(Outcome.REJECTED, CA, since=world.aws.clock.now() - timedelta(days=1))) == [
         taken.certificate_id
     ]
 

@@ -5,8 +5,7 @@ import pytest
 from jitr.errors import Reason
 from simulation import Authority, Leaf
 from tests.support.survival.promises import DAY, NAME, Promises
-from tests.survival.test_other_names import marks as standing_marks
-from tests.survival.test_withdrawal_repair import is_bare, sweep_calls
+from tests.support.survival.withdrawal_marks import is_bare, standing_marks, sweep_calls
 
 A = Authority.new("Factory A")
 NARROW, WIDE = {"rotation_window": 10 * DAY}, {"rotation_window": 60 * DAY}

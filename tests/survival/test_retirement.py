@@ -1,12 +1,15 @@
 """Between the sweep's look at a replaced certificate and its UpdateCertificate: who acts then is not overruled."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import pytest
 
-from jitr.store.dynamodb import plain
+from jitr.pacing.schedule import PACE, in_microseconds
+from jitr.store.dynamodb import deserialize
 from jitr.store.registry_items import to_record
+from jitr.store.registry_writes import STALE_INTENT
 from simulation import Authority, Call, Leaf, Moment
 from tests.support.survival.promises import Promises
 
@@ -69,7 +72,7 @@ def test_an_intent_of_a_long_sweep_bears_the_time_at_which_it_was_written() -> N
             world.clock.sleep(200)
         if (call.caller, call.operation, moment) == ("sweep", "UpdateCertificate", "before"):
             item = world.deployment.registry.items[f"certificate#{old.certificate_id}",]
-            intent = to_record(plain(item)).intent
+            intent = to_record(deserialize(item)).intent
             assert intent
             ages.append((world.clock.now() - intent.decided_at).total_seconds())
 
@@ -79,3 +82,26 @@ def test_an_intent_of_a_long_sweep_bears_the_time_at_which_it_was_written() -> N
     assert ages
     assert max(ages) < 5
     assert world.status(old) == "INACTIVE"
+
+
+def test_the_waits_for_turns_in_a_storm_at_a_low_rate_do_not_outlive_the_intent() -> None:
+    world, old, _ = rotated()
+    world.deployment.settings = replace(world.deployment.settings, activations_per_second=0.25)
+    ages: list[float] = []
+
+    def act(call: Call, moment: Moment) -> None:
+        if (call.caller, moment) != ("sweep", "before"):
+            return
+        if call.operation == "GetItem" and PACE in repr(call.parameters["Key"]):
+            # New devices take all turns but the guaranteed ones: one in 80 s.
+            ahead = in_microseconds(world.clock.now().timestamp() + 9)
+            world.deployment.registry.items[PACE,] |= {"next_at": {"N": str(ahead)}}
+        if call.operation == "UpdateCertificate":
+            intent = world.record(old).intent
+            assert intent
+            ages.append((world.clock.now() - intent.decided_at).total_seconds())
+
+    world.aws.fault = act
+    world.deployment.sweep()
+    assert (world.status(old), len(ages)) == ("INACTIVE", 1)
+    assert ages[0] < STALE_INTENT.total_seconds()

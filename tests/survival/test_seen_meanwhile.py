@@ -1,11 +1,15 @@
 """What acts between two calls of a refusal, of the sweep's repair, or of a retirement that was cut short."""
 
+import pytest
+
 from jitr.rules import EnrollmentRule
+from jitr.store.outcomes import Outcomes
+from jitr.verdicts import OperatorAction, OperatorVerdict
 from jitrctl.device.operations import OrderContext
 from simulation import Authority, Call, Fault, Leaf, Moment
 from tests.support.survival.promises import DAY, NAME, Promises
-from tests.survival.test_other_names import Renaming, at
-from tests.survival.test_withdrawal_repair import is_bare, mark
+from tests.support.survival.renaming import Renaming, strike_first
+from tests.support.survival.withdrawal_marks import come_half_way, is_bare, mark
 
 A = Authority.new("Factory A")
 ORDER = OrderContext(by="arn:aws:iam::111111111111:user/ann")
@@ -111,7 +115,7 @@ def test_a_policy_detached_on_purpose_stays_off_whatever_an_earlier_name_left() 
     renaming = Renaming("hook")
     world, leaf = renaming.world, renaming.leaf
     world.connect(leaf)
-    renaming.attempt(at("AttachPolicy", "throttled"))
+    renaming.attempt(strike_first("AttachPolicy", "throttled"))
     world.mapping.drain(within=300)
     assert world.status(leaf) == "ACTIVE"
     world.clock.advance(3600)
@@ -120,3 +124,52 @@ def test_a_policy_detached_on_purpose_stays_off_whatever_an_earlier_name_left() 
     world.pass_days(1)
     assert not world.account.iot.policies.of_target(arn)
     assert "Device Broken" in {event.detail_type for event in world.account.events.put}
+
+
+@pytest.mark.parametrize("at", ["DescribeCertificate", "ListAttachedPolicies"])
+def test_a_release_while_the_sweep_waits_for_turns_keeps_what_it_attaches(at: str) -> None:
+    world = Promises({"factory": (A, {})})
+    leaf = come_half_way(world)
+    world.deploy(factory={"common_name": "other-[0-9]+"})
+    world.replay(leaf)
+    assert world.status(leaf) == "INACTIVE"
+    world.deploy()
+    mark(world, leaf)
+    world.clock.advance(120)
+    released: list[bool] = []
+
+    def act(call: Call, moment: Moment) -> None:
+        if (call.caller, call.operation, moment) == ("sweep", at, "after") and not released:
+            released.append(True)
+            release(world, leaf)
+            world.replay(leaf)
+
+    world.aws.fault = act
+    world.deployment.sweep()
+    world.aws.fault = None
+    assert released
+    assert (world.status(leaf), world.is_whole(leaf)) == ("ACTIVE", True)
+
+
+def test_what_a_release_order_is_about_to_attach_is_not_detached() -> None:
+    world = Promises({"factory": (A, {})})
+    leaf = come_half_way(world)
+    world.deploy(factory={"common_name": "other-[0-9]+"})
+    world.replay(leaf)
+    world.deploy()
+    mark(world, leaf)
+    release(world, leaf)
+    world.clock.advance(120)
+    began = len(world.aws.calls)
+    world.deployment.sweep()
+    assert not [call for call in world.aws.calls[began:] if call.operation.startswith("Detach")]
+    world.mapping.drain(within=3600)
+    assert (world.status(leaf), world.is_whole(leaf)) == ("ACTIVE", True)
+
+
+def release(world: Promises, leaf: Leaf) -> None:
+    """What `jitrctl device release --rejected-for` writes."""
+    client = world.account.client("dynamodb", caller="operator")
+    order = OperatorVerdict(action=OperatorAction.RELEASED, by=ORDER.by, at=world.clock.now(), note="wrong pattern")
+    outcomes = Outcomes(client, world.deployment.settings.registry_table)
+    assert outcomes.order_release(leaf.certificate_id, order, seen=world.record(leaf))

@@ -27,9 +27,11 @@ from hypothesis.stateful import (
 
 from jitr.rules import EnrollmentRule, OnReplacement
 from jitr.verdicts import OperatorAction
-from tests.support.survival.explored_world import DAY, HOME, HOSTILE, Act, ExploredWorld
-from tests.support.survival.explorer import Cut, Player
+from tests.support.survival.explored_world import DAY, HOME, HOSTILE, ExploredWorld
+from tests.support.survival.explorer import Player
+from tests.support.survival.one_thread import Act
 from tests.support.survival.pairs import HOOK_ARN
+from tests.support.survival.schedules import Cut
 
 # label → CA, name, and the days from the clock's start to its begin and end
 DEVICES = {

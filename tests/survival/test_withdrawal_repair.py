@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,11 +10,10 @@ import jsonschema
 import pytest
 
 from jitr.store.registry import Registry
-from jitr.store.withdrawal_marks import marks
-from simulation import Authority, Call, Leaf
+from simulation import Authority, Leaf
 from tests.support.survival.promises import DAY, NAME, Promises
-from tests.survival.test_other_names import at
-from tests.survival.test_other_names import marks as standing_marks
+from tests.support.survival.renaming import strike_first
+from tests.support.survival.withdrawal_marks import come_half_way, is_bare, mark, standing_marks, sweep_calls
 
 A = Authority.new("Factory A")
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/events/device-broken.v1.schema.json").read_text())
@@ -35,21 +33,6 @@ def device(world: Promises) -> Leaf:
     return leaf
 
 
-def mark(world: Promises, leaf: Leaf, *names: str, due_in: float = 90) -> None:
-    client = world.account.client("dynamodb", caller="admin")
-    left = marks(leaf.certificate_id, names or [NAME], "device", world.clock.now() + timedelta(seconds=due_in - 90))
-    Registry(client, world.deployment.settings.registry_table).note_withdrawals(left)
-
-
-def sweep_calls(world: Promises, *, after: float = 120) -> list[str]:
-    """The IoT calls that one sweep makes, besides listing."""
-    world.clock.advance(after)
-    began = len(world.aws.calls)
-    world.deployment.sweep()
-    calls: list[Call] = world.aws.calls[began:]
-    return [one.operation for one in calls if one.service == "iot" and not one.operation.startswith("ListCertificates")]
-
-
 def broken(world: Promises) -> list[dict[str, Any]]:
     return [event.detail for event in world.account.events.put if event.detail_type == "Device Broken"]
 
@@ -63,22 +46,8 @@ def detach(world: Promises, leaf: Leaf, *, thing: bool = False, policy: bool = F
     world.clock.advance(10)
 
 
-def half_way(world: Promises, *, until: str = "AttachPolicy") -> Leaf:
-    """A certificate whose only attempt died, with its thing and policy attached."""
-    leaf = world.issue("factory")
-    world.connect(leaf)
-    world.die_after(until)
-    return leaf
-
-
 def things(world: Promises) -> list[str]:
     return list(world.account.iot.things.by_name)
-
-
-def is_bare(world: Promises, leaf: Leaf) -> bool:
-    """Whether nothing is attached to the certificate."""
-    arn = world.certificate(leaf).arn
-    return not world.account.iot.things.of_principal(arn) and not world.account.iot.policies.of_target(arn)
 
 
 @pytest.mark.parametrize("lacks", [{"thing": True}, {"policy": True}, {"thing": True, "policy": True}], ids=str)
@@ -107,7 +76,7 @@ def test_an_active_certificate_without_a_mark_costs_no_call_and_is_not_touched(
 
 
 def test_an_active_certificate_that_owns_nothing_and_lacks_something_is_announced(world: Promises) -> None:
-    leaf = half_way(world)
+    leaf = come_half_way(world)
     detach(world, leaf, thing=True, policy=True)
     world.set_status(leaf, "ACTIVE")
     mark(world, leaf)
@@ -125,7 +94,7 @@ def test_an_active_certificate_that_owns_nothing_and_lacks_something_is_announce
 def test_a_certificate_that_was_taken_away_is_detached_and_its_thing_deleted(
     world: Promises, status: Literal["INACTIVE", "REVOKED"]
 ) -> None:
-    leaf = half_way(world)
+    leaf = come_half_way(world)
     world.set_status(leaf, status)
     mark(world, leaf)
     sweep_calls(world)
@@ -147,7 +116,7 @@ def test_a_deactivated_device_keeps_its_thing_and_policy(world: Promises, device
 
 
 def test_what_was_made_for_a_certificate_that_is_gone_is_deleted(world: Promises) -> None:
-    leaf = half_way(world)
+    leaf = come_half_way(world)
     mark(world, leaf)
     world.delete(leaf)
     sweep_calls(world)
@@ -156,7 +125,7 @@ def test_what_was_made_for_a_certificate_that_is_gone_is_deleted(world: Promises
 
 
 def test_what_died_before_a_decision_is_sent_and_not_detached(world: Promises) -> None:
-    leaf = half_way(world)
+    leaf = come_half_way(world)
     mark(world, leaf)
     size = world.deployment.registrations.size
     assert sweep_calls(world) == ["DescribeCertificate"]
@@ -265,7 +234,7 @@ def test_a_final_rejection_takes_back_what_an_earlier_attempt_made() -> None:
     world = Promises({"factory": (A, {})})
     leaf = world.issue("factory")
     world.connect(leaf)
-    world.aws.fault = at("AttachPolicy", "throttled")
+    world.aws.fault = strike_first("AttachPolicy", "throttled")
     world.mapping.poll()
     world.aws.fault = None
     world.deploy(factory={"common_name": "other-[0-9]+"})

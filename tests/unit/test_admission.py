@@ -12,9 +12,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from jitr.admission import checks, procedure
+from jitr.admission.applicant import Applicant
 from jitr.admission.check_list import CHECK_NAMES, CHECKS
 from jitr.admission.identity import Identity
-from jitr.admission.procedure import ORDER, CheckStatus, thing_name_of
+from jitr.admission.procedure import ORDER, CheckStatus
 from jitr.errors import Reason, Rejected
 from jitr.rules import HOOK, CheckMode
 from jitr.x509 import library_reader
@@ -278,7 +279,7 @@ def test_a_thing_name_is_known_before_admission_if_there_is_one(case: Case) -> N
     application = case.make()
     examination = application.examine()
     names = next(outcome for outcome in examination.outcomes if outcome.check == "names")
-    early = thing_name_of(application.device, application.rules)
+    early = Applicant.of(application.device, application.rules).thing_name
     if examination.identity:
         assert early == examination.identity.thing_name
     assert early is not None or names.status is not CheckStatus.PASS

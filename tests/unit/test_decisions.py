@@ -14,6 +14,7 @@ from jitr.iot_models import Status
 from jitr.record import Record
 from jitr.verdicts import OperatorAction, OperatorVerdict
 from tests.support.cases.issuing import DAY, NOW
+from tests.support.examples import said
 
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)
@@ -31,10 +32,6 @@ HELD = replace(DECISION, outcome=Outcome.HELD, status=Status.PENDING_ACTIVATION,
 FIRST_EVENT = RegistrationEvent(certificate_id="ab" * 32, ca_certificate_id="cd" * 32)
 REPEATED = replace(FIRST_EVENT, registered_at=DECISION.registered_at)
 OF_ANOTHER_REGISTRATION = replace(FIRST_EVENT, registered_at=NOW + 60 * MINUTE)
-
-
-def said(word: OperatorAction, at: datetime = NOW) -> OperatorVerdict:
-    return OperatorVerdict(action=word, by="arn:aws:iam::111111111111:user/ann", at=at)
 
 
 DONE = [Outcome.ACTIVATED, Outcome.REJECTED, Outcome.FOUND, Outcome.REPLACED]

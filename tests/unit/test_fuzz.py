@@ -16,9 +16,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from jitr.admission.applicant import Applicant
 from jitr.admission.check_list import CHECK_NAMES
 from jitr.admission.naming import POLICY_WILDCARDS, THING_NAME
-from jitr.admission.procedure import thing_name_of
 from jitr.errors import Reason
 from jitr.rules import CheckMode
 from jitr.x509.certificate import Certificate
@@ -91,7 +91,7 @@ def judged(der: bytes, application: Application) -> tuple[str, bool]:
     pem = as_pem(der)
     application = application.with_device(pem=pem, certificate_id=hashlib.sha256(der).hexdigest())
     examination = application.examine()
-    early_name = thing_name_of(application.device, application.rules)
+    early_name = Applicant.of(application.device, application.rules).thing_name
     certificate = examination.certificate
     if certificate:
         # What a decision keeps and tells of it.

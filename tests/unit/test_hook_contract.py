@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from jitr.admission.applicant import Admitted
 from jitr.admission.hook_contract import Overrides, apply_overrides, build_request, read_answer
 from jitr.admission.identity import Identity
 from jitr.admission.overrides import Additions
@@ -15,7 +16,8 @@ from tests.support.cases.issuing import ACCOUNT, REGION, applying
 APPLICATION = applying()
 DEVICE, RULES = APPLICATION.device, replace(APPLICATION.ca_rules, extra_types=("meter",), extra_groups=("beta",))
 IDENTITY = APPLICATION.admit()
-REQUEST = build_request(IDENTITY, DEVICE, Certificate.from_pem(DEVICE.pem), RULES)
+ADMITTED = Admitted(device=DEVICE, certificate=Certificate.from_pem(DEVICE.pem), rules=RULES, identity=IDENTITY)
+REQUEST = build_request(ADMITTED)
 ASKED = REQUEST["parameters"]
 
 
@@ -54,7 +56,7 @@ def test_the_request_has_the_fields_of_awss_contract() -> None:
 
 
 def test_the_last_attempts_thing_name_stands_beside_the_parameters() -> None:
-    asked = build_request(IDENTITY, DEVICE, Certificate.from_pem(DEVICE.pem), RULES, previous_name="pump-6")
+    asked = build_request(ADMITTED, previous_name="pump-6")
     assert asked == REQUEST | {"previousThingName": "pump-6"}
 
 

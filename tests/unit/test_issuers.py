@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from jitr.admission import procedure
+from jitr.admission.applicant import Applicant
 from jitr.admission.issuers import find_issuer, issuers_of, with_recorded_ca
 from jitr.admission.procedure import examine
 from jitr.errors import Reason
@@ -52,9 +53,8 @@ def found(pem: str, *authorities: Authority) -> DeviceRegistration:
 
 def reason_of(application: Application, device: DeviceRegistration) -> Reason | None:
     refusal = examine(
-        device,
+        Applicant.of(device, application.rules),
         application.ca,
-        application.rules,
         revocations=application.revocations,
         enrollment=application.enrollment,
         now=application.now,

@@ -1,7 +1,7 @@
 """Items: what is written is read back, and what another version wrote is read without an exception."""
 
 from dataclasses import fields, replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -9,9 +9,8 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitr.decisions import Decision, Outcome
+from jitr.decisions import Decision
 from jitr.errors import Reason
-from jitr.iot_models import Status
 from jitr.owners import Owner
 from jitr.record import Record
 from jitr.store.registry_items import (
@@ -29,45 +28,7 @@ from jitr.store.registry_items import (
 from jitr.verdicts import OperatorAction, OperatorVerdict
 from tests.support.cases.issuing import NOW
 from tests.support.examples import ACTIVATION, ANN, ID, LEAST, MOST, OWNER, said
-
-moments = st.datetimes(datetime(2015, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)).map(  # noqa: DTZ001
-    lambda drawn: drawn.replace(microsecond=drawn.microsecond // 1000 * 1000)
-)
-texts = st.none() | st.text()
-decisions = st.builds(
-    Decision,
-    certificate_id=st.text(),
-    outcome=st.sampled_from(Outcome),
-    status=st.sampled_from(Status),
-    registered_at=moments,
-    decided_at=moments,
-    rules_digest=st.text(),
-    ca_certificate_id=texts,
-    ca=texts,
-    thing_name=texts,
-    reason=st.none() | st.sampled_from(Reason),
-    detail=texts,
-    would_reject=st.lists(st.sampled_from(Reason)).map(tuple),
-    serial=texts,
-    twin_id=texts,
-    issuer=texts,
-    reader=texts,
-    subject=texts,
-    replaces=texts,
-    replaced_by=texts,
-    attempts=st.integers(1, 10**6),
-    after=st.none() | moments,
-)
-owners = st.builds(
-    Owner,
-    certificate_id=st.text(),
-    ca_certificate_id=st.text(),
-    serial=st.text(),
-    issued_at=moments,
-    ends_at=moments,
-    registered_at=moments,
-)
-verdicts = st.builds(OperatorVerdict, action=st.sampled_from(OperatorAction), by=st.text(), at=moments, note=st.text())
+from tests.support.strategies import decisions, moments, owners, texts, verdicts
 
 
 def through_the_table(plain: dict[str, Any]) -> dict[str, Any]:

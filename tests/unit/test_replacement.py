@@ -18,6 +18,7 @@ from tests.support.cases.issuing import DAY, NOW, SECOND, applying, factory
 APPLICATION = applying(factory().leaf(begins=NOW - DAY))
 DEVICE = APPLICATION.device
 CERTIFICATE = Certificate.from_pem(DEVICE.pem)
+ADMITTED = APPLICATION.examine().admit()
 RULES = APPLICATION.ca_rules
 OTHER_CA = "0c" * 32
 TWIN_ID = "7" * 64
@@ -39,16 +40,10 @@ def reason(
 ) -> Reason | None:
     """Why the certificate may not have the name; None if it may."""
     try:
-        refuse_wrong_owner(
-            "sensor-0001",
-            owner=owner,
-            device=DEVICE,
-            certificate=CERTIFICATE,
-            twin_id=TWIN_ID,
-            rules=replace(RULES, **rules),
-            may_follow=may_follow,
-            now=NOW + later,
+        admitted = replace(
+            ADMITTED, rules=replace(RULES, **rules), identity=replace(ADMITTED.identity, may_follow=may_follow)
         )
+        refuse_wrong_owner(admitted, owner=owner, twin_id=TWIN_ID, now=NOW + later)
     except Rejected as refusal:
         return refusal.reason
     return None
@@ -178,12 +173,9 @@ def test_a_refusal_names_the_thing_and_the_owner_and_is_announced_as_a_duplicate
 ) -> None:
     with pytest.raises(Rejected) as refusal:
         refuse_wrong_owner(
-            "sensor-0001",
+            replace(ADMITTED, rules=replace(RULES, on_replacement=on_replacement)),
             owner=replace(OLD, ends_at=NOW + 100 * DAY + SECOND),
-            device=DEVICE,
-            certificate=CERTIFICATE,
             twin_id=TWIN_ID,
-            rules=replace(RULES, on_replacement=on_replacement),
             now=NOW,
         )
     assert "sensor-0001" in refusal.value.detail

@@ -8,20 +8,7 @@ from hypothesis import strategies as st
 
 from jitr.errors import Misconfigured
 from jitr.settings import Settings
-
-SETTINGS = Settings(
-    fleet="acme",
-    account_id="011111111111",
-    region="eu-central-1",
-    registry_table="jitr-acme-registry",
-    crl_bucket="jitr-acme-crl-111111111111-eu-central-1",
-    enrollment_table="jitr-acme-enrollment",
-    registrations_queue_url="https://sqs.eu-central-1.amazonaws.com/011111111111/jitr-acme-registrations",
-    dead_letter_queue_url="https://sqs.eu-central-1.amazonaws.com/011111111111/jitr-acme-dead-letters",
-    event_bus="default",
-    activations_per_second=10,
-    max_concurrency=15,
-)
+from tests.support.examples import SETTINGS
 
 
 @given(

@@ -12,8 +12,7 @@ from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.errors import Misconfigured, UnreadableEvent
 from jitr.hub.locations import Homes, Statement, is_out_of_place, out_of_place_detail
 from jitr.telemetry import event_detail
-from tests.support.examples import MOST
-from tests.unit.test_settings import SETTINGS
+from tests.support.examples import MOST, SETTINGS
 
 SCHEMA = Draft202012Validator(
     json.loads(

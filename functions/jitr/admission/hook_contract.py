@@ -12,14 +12,13 @@ from collections.abc import Mapping
 from dataclasses import field, replace
 from typing import Any
 
+from jitr.admission.applicant import Admitted
 from jitr.admission.identity import Identity
 from jitr.admission.naming import THING_NAME
 from jitr.admission.overrides import Additions
 from jitr.errors import Reason, Rejected
 from jitr.frozen import value
-from jitr.iot_models import DeviceRegistration
 from jitr.rules import CaRules
-from jitr.x509.certificate import Certificate
 
 THING, TYPE, GROUPS = "ThingName", "ThingType", "ThingGroups"
 _CERTIFICATE = "AWS::IoT::Certificate::"
@@ -45,19 +44,13 @@ class Overrides:
     additions: Additions = field(default_factory=Additions)
 
 
-def build_request(
-    identity: Identity,
-    device: DeviceRegistration,
-    certificate: Certificate,
-    rules: CaRules,
-    *,
-    previous_name: str | None = None,
-) -> dict[str, Any]:
+def build_request(admitted: Admitted, *, previous_name: str | None = None) -> dict[str, Any]:
     """The hook's request, as JSON; all values are strings.
 
     `previous_name` is the thing name that the last attempt on the certificate used. It is not one of the parameters: a
     hook that returns its parameters unchanged does not override the name with it.
     """
+    device = admitted.device
     _, partition, _, region, account, _ = device.arn.split(":", 5)
     return {
         # There is no claim: the device came with its own certificate.
@@ -65,22 +58,23 @@ def build_request(
         "certificateId": device.certificate_id,
         "certificatePem": device.pem,
         # There is no template either: this names the fleet and the CA in the form of a template's ARN.
-        "templateArn": f"arn:{partition}:iot:{region}:{account}:provisioningtemplate/{rules.policy}",
+        "templateArn": f"arn:{partition}:iot:{region}:{account}:provisioningtemplate/{admitted.rules.policy}",
         # The CONNECT's client id is not known here; jitr's policy requires it to be the thing name.
-        "clientId": identity.thing_name,
-        "parameters": _parameters(identity, device, certificate),
+        "clientId": admitted.identity.thing_name,
+        "parameters": _parameters(admitted),
         # jitr's extension of the contract: a hook that allocates names can answer the same one again.
         **({"previousThingName": previous_name} if previous_name else {}),
     }
 
 
-def _parameters(identity: Identity, device: DeviceRegistration, certificate: Certificate) -> dict[str, str]:
+def _parameters(admitted: Admitted) -> dict[str, str]:
+    identity, certificate = admitted.identity, admitted.certificate
     single = {name: values[0] for name, one in _FIELDS.items() if len(values := certificate.field_values(one)) == 1}
     return {
         **identity.attributes,
         **{_CERTIFICATE + name: value for name, value in single.items()},
         **({"SerialNumber": single["SerialNumber"]} if "SerialNumber" in single else {}),
-        _CERTIFICATE + "Id": device.certificate_id,
+        _CERTIFICATE + "Id": admitted.device.certificate_id,
         THING: identity.thing_name,
         TYPE: identity.thing_type or "",
         GROUPS: ",".join(identity.thing_groups),

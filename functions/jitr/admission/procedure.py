@@ -31,18 +31,17 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
-from jitr.admission import naming
+from jitr.admission.applicant import Admitted, Applicant
 from jitr.admission.check_list import CHECKS, Check
-from jitr.admission.checks import CheckInput, fleet_ca, read_certificate
+from jitr.admission.checks import CheckInput
 from jitr.admission.enrollment import NO_ENTRIES, Enrollment
 from jitr.admission.identity import Identity, enrolled_identity, identity_of
 from jitr.errors import CRL_LATE, Reason, Rejected
 from jitr.frozen import value
-from jitr.iot_models import CaRegistration, DeviceRegistration
-from jitr.rules import HOOK, CaRules, CheckMode, OnStaleCrl, Rules
+from jitr.iot_models import CaRegistration
+from jitr.rules import HOOK, CaRules, CheckMode, OnStaleCrl
 from jitr.x509.certificate import Certificate
 from jitr.x509.crl import Revocations
-from jitr.x509.signature_twin import twin_id
 
 
 class CheckStatus(StrEnum):
@@ -62,15 +61,6 @@ class CheckOutcome:
     check: str
     status: CheckStatus
     refusal: Rejected | None = None
-
-
-@value
-class Admitted:
-    """A certificate that passed every enforced check, the rules that it passed, and the device that it becomes."""
-
-    identity: Identity
-    certificate: Certificate
-    rules: CaRules
 
 
 @value
@@ -124,9 +114,8 @@ class Examination:
 
 
 def examine(
-    device: DeviceRegistration,
+    applicant: Applicant,
     ca: CaRegistration | None,
-    rules: Rules,
     *,
     revocations: Revocations = None,
     enrollment: Enrollment = NO_ENTRIES,
@@ -136,19 +125,17 @@ def examine(
 
     `ca` is what AWS says of the CA that the certificate names, or None when AWS knows no such CA. `revocations` is what
     is published as that CA's CRL. `enrollment` holds the entries of the certificate and of its thing name
-    (`thing_name_of`).
+    (`Applicant.thing_name`).
     """
     # (0) The CA determines the rules.
-    ca_rules = rules.ca(device.ca_certificate_id)
-    if ca_rules is None:
-        return _nothing_to_examine((), "ca", _without_rules(device, rules))
+    device, ca_rules, certificate = applicant.device, applicant.resolved, applicant.read
+    if isinstance(ca_rules, Rejected):
+        return _nothing_to_examine((), "ca", ca_rules)
     known = CheckOutcome(check="ca", status=CheckStatus.PASS)
 
     # (1, first half) Of a certificate that cannot be read, only an entry for its id can be checked.
-    try:
-        certificate = read_certificate(device.pem)
-    except Rejected as refusal:
-        return _denied(known, ca_rules, enrollment) or _nothing_to_examine((known,), "identity", refusal)
+    if isinstance(certificate, Rejected):
+        return _denied(known, ca_rules, enrollment) or _nothing_to_examine((known,), "identity", certificate)
 
     # (1) to (9): all of them, so that one run reports everything.
     check_input = CheckInput(
@@ -172,59 +159,8 @@ def examine(
     # Entries give something only to devices that they allow, not to those whose refusal is only observed.
     if any(one.check == "enrollment" and one.status is CheckStatus.PASS for one in outcomes):
         identity = enrolled_identity(identity, enrollment)
-    admitted = Admitted(identity=identity, certificate=certificate, rules=ca_rules)
+    admitted = Admitted(device=device, certificate=certificate, rules=ca_rules, identity=identity)
     return Examination(outcomes=outcomes, certificate=certificate, result=admitted)
-
-
-def thing_name_of(device: DeviceRegistration, rules: Rules) -> str | None:
-    """The thing name that the rules make of the certificate, admitted or not.
-
-    None when it makes no legal name, or its CA is none of this account's: then it is refused in any case.
-    """
-    ca_rules = rules.ca(device.ca_certificate_id)
-    if ca_rules is None:
-        return None
-    try:
-        return naming.thing_name(ca_rules, read_certificate(device.pem))
-    except Rejected:
-        return None
-
-
-def twin_id_of(device: DeviceRegistration, rules: Rules) -> str | None:
-    """The certificate id of the certificate's twin (signature_twin.py); None when it has none."""
-    ca_rules = rules.ca(device.ca_certificate_id)
-    if ca_rules is None:
-        return None
-    try:
-        return twin_id(read_certificate(device.pem), fleet_ca(ca_rules))
-    except Rejected:
-        return None
-
-
-def _without_rules(device: DeviceRegistration, rules: Rules) -> Rejected:
-    """Why no rules apply to a certificate."""
-    if device.possible_cas:
-        names = " and ".join(ca.name for ca in rules.cas if ca.certificate_id in device.possible_cas)
-        return Rejected(
-            Reason.CA_AMBIGUOUS,
-            f"AWS IoT names no CA, and CAs {names} have the key that signed it; its authority key identifier does not "
-            "give one CA's issuer and serial number",
-        )
-    if device.ca_certificate_id is None:
-        why = ""
-        try:
-            read_certificate(device.pem)
-        except Rejected as refusal:
-            if refusal.reason is Reason.UNREADABLE:
-                return refusal
-            why = f": {refusal.detail}"
-        return Rejected(
-            Reason.CA_UNKNOWN,
-            f"AWS IoT names no CA, and none of fleet.toml for this account is known to have signed it{why}",
-        )
-    return Rejected(
-        Reason.CA_UNKNOWN, f"fleet.toml lists no CA with certificate id {device.ca_certificate_id} for this account"
-    )
 
 
 def _run_check(check: Check, check_input: CheckInput) -> CheckOutcome:

@@ -6,6 +6,7 @@ number from the factory, a test rig. It is held and announced; the first device 
 """
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from jitr.errors import Reason, Rejected
 from jitr.iot_models import DeviceRegistration, Status
@@ -14,28 +15,21 @@ from jitr.record import Record
 from jitr.rules import CaRules, OnReplacement
 from jitr.x509.certificate import Certificate
 
+if TYPE_CHECKING:  # the sweep needs no more of admission than this module
+    from jitr.admission.applicant import Admitted
+
 # As many unsuccessful claims in a row can be undone.
 _MOST_PREVIOUS_OWNERS = 5
 
 
-def refuse_wrong_owner(
-    thing_name: str,
-    *,
-    owner: Owner | None,
-    device: DeviceRegistration,
-    certificate: Certificate,
-    twin_id: str | None,
-    rules: CaRules,
-    may_follow: bool = False,
-    now: datetime,
-) -> None:
+def refuse_wrong_owner(admitted: "Admitted", *, owner: Owner | None, twin_id: str | None, now: datetime) -> None:
     """Refuse the thing name unless it is free, the certificate's own, or one that it may take over or share.
 
-    `may_follow`: an enrollment entry expects a new certificate, so the old one need not be near its end.
+    If an enrollment entry expects a new certificate (`Identity.may_follow`), the old one need not be near its end.
 
     Raises Rejected (NOT_A_ROTATION, REPLACEMENT_REFUSED).
     """
-    if owner is None or owner.certificate_id == device.certificate_id:
+    if owner is None or owner.certificate_id == admitted.device.certificate_id:
         return
     if owner.certificate_id == twin_id:
         # Any holder of the certificate can make its twin: another certificate id, but the same certificate.
@@ -43,7 +37,8 @@ def refuse_wrong_owner(
             Reason.NOT_A_ROTATION,
             f"it is certificate {owner.certificate_id[:16]} with its signature written differently",
         )
-    owned = f"thing name {thing_name} belongs to certificate {owner.certificate_id[:16]}"
+    rules = admitted.rules
+    owned = f"thing name {admitted.identity.thing_name} belongs to certificate {owner.certificate_id[:16]}"
     if shares(rules, owner):
         return
     match rules.on_replacement:
@@ -51,7 +46,7 @@ def refuse_wrong_owner(
             raise Rejected(Reason.REPLACEMENT_REFUSED, f"{owned}, and the rules allow no other")
         case OnReplacement.ROTATE | OnReplacement.SHARE:
             # A thing is shared only under one CA. Under another CA a new certificate takes over, or is held.
-            if why_not := _why_no_rotation(owner, device, certificate, rules, now, expected=may_follow):
+            if why_not := _why_no_rotation(admitted, owner, now):
                 raise Rejected(Reason.NOT_A_ROTATION, f"{owned}, and this one is no rotation: {why_not}")
 
 
@@ -62,15 +57,14 @@ def shares(rules: CaRules, owner: Owner | None) -> bool:
     )
 
 
-def _why_no_rotation(
-    owner: Owner, device: DeviceRegistration, certificate: Certificate, rules: CaRules, now: datetime, *, expected: bool
-) -> str | None:
+def _why_no_rotation(admitted: "Admitted", owner: Owner, now: datetime) -> str | None:
+    device, certificate, rules = admitted.device, admitted.certificate, admitted.rules
     # A factory line may issue both within one second; then the later registration is the later certificate.
     if (certificate.not_before, device.created_at) <= (owner.issued_at, owner.registered_at):
         return "it was not issued later"
     if owner.ca_certificate_id not in (rules.certificate_id, rules.succeeds):
         return "it is under another CA, which does not succeed the old one's"
-    if not expected and owner.ends_at - now > timedelta(seconds=rules.rotation_window):
+    if not admitted.identity.may_follow and owner.ends_at - now > timedelta(seconds=rules.rotation_window):
         days = (owner.ends_at - now).days
         return f"the old one is valid for {days} more days, rotation_window is {rules.rotation_window // 86_400} days"
     return None

@@ -6,7 +6,7 @@ permission. Any other error stays botocore's, whose text names the action.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import botocore
 from botocore.config import Config
@@ -73,6 +73,9 @@ _THROTTLED = frozenset(
 )
 _ERROR, _SERVER_ERROR = 300, 500  # the same limits as in botocore
 _BATCH_GET_TRIES = 4
+MOST_KEYS = 100  # BatchGetItem
+
+_T = TypeVar("_T")
 
 
 @contextmanager
@@ -133,13 +136,23 @@ def try_once(client: "IoTClient", operation: str) -> None:
 PASSING = frozenset({"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
 
 
-def batch_get(client: "DynamoDBClient", table: str, keys: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Read the items with these keys consistently; keys that DynamoDB leaves unprocessed are requested again.
+def batches(items: Sequence[_T], most: int = MOST_KEYS) -> Iterator[Sequence[_T]]:
+    """Split into parts of at most so many items, in order."""
+    for start in range(0, len(items), most):
+        yield items[start : start + most]
 
-    At most 100 distinct keys (BatchGetItem).
+
+def batch_get(client: "DynamoDBClient", table: str, keys: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Read the items with these distinct keys consistently, with one BatchGetItem for each hundred.
+
+    Keys that DynamoDB leaves unprocessed are requested again.
 
     Raises Unavailable.
     """
+    return [item for some in batches(keys) for item in _get(client, table, some)]
+
+
+def _get(client: "DynamoDBClient", table: str, keys: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     items: list[Mapping[str, Any]] = []
     left = list(keys)
     for _ in range(_BATCH_GET_TRIES):

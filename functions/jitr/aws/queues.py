@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
-from jitr.aws.calls import calling, entry_error
+from jitr.aws.calls import batches, calling, entry_error
 from jitr.events import event_document
 from jitr.frozen import value
 from jitr.settings import Settings
@@ -184,7 +184,7 @@ class SweepQueue:
 
         Raises Unavailable, NotPermitted when SQS refuses one; those before it are sent.
         """
-        for start in range(0, len(events), MOST_IN_BATCH):
+        for some in batches(events, MOST_IN_BATCH):
             entries: list[SendMessageBatchRequestEntryTypeDef] = [
                 {
                     "Id": str(number),
@@ -200,7 +200,7 @@ class SweepQueue:
                     ),
                     "MessageAttributes": {_SWEEP_ATTRIBUTE: {"DataType": "Number", "StringValue": "1"}},
                 }
-                for number, one in enumerate(events[start : start + MOST_IN_BATCH])
+                for number, one in enumerate(some)
             ]
             with calling("SendMessageBatch"):
                 answer = self._sqs.send_message_batch(QueueUrl=self._settings.registrations_queue_url, Entries=entries)

@@ -11,7 +11,6 @@ Messages fail one by one: the batch's answer names those that failed.
 """
 
 import functools
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -22,14 +21,21 @@ import boto3
 from aws_lambda_powertools import Logger
 
 from jitr.aws import runtime
-from jitr.aws.calls import CLIENT_CONFIG, calling
-from jitr.errors import Misconfigured, Unavailable, UnreadableEvent
+from jitr.aws.calls import CLIENT_CONFIG
+from jitr.errors import Misconfigured, UnreadableEvent
 from jitr.handlers import IN_LAMBDA, start
 from jitr.hub.locations import HOMES_FILE, Homes, Statement, is_out_of_place, out_of_place_detail
 from jitr.hub.table import HubTable
 from jitr.settings import Settings
 from jitr.store.enrollment_table import EnrollmentTable, subjects_of
-from jitr.telemetry import EVENT_SOURCE, FAILURES, OUT_OF_PLACE, OUT_OF_PLACE_DETAIL_TYPE, UNREADABLE_MESSAGES, Counts
+from jitr.telemetry import (
+    FAILURES,
+    OUT_OF_PLACE,
+    OUT_OF_PLACE_DETAIL_TYPE,
+    UNREADABLE_MESSAGES,
+    Counts,
+    put_event,
+)
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -111,20 +117,7 @@ class HubHandler:
         detail = out_of_place_detail(statement, homes, fleet=self._settings.fleet)
         self._logger.warning("device is out of place", extra=detail)
         self._counts.add(OUT_OF_PLACE)
-        with calling("PutEvents"):
-            answer = self._events.put_events(
-                Entries=[
-                    {
-                        "Source": EVENT_SOURCE,
-                        "DetailType": OUT_OF_PLACE_DETAIL_TYPE,
-                        "Detail": json.dumps(detail),
-                        "EventBusName": self._settings.event_bus,
-                        "Time": self._clock(),
-                    }
-                ]
-            )
-        if answer["FailedEntryCount"]:
-            raise Unavailable(f"PutEvents: {answer['Entries'][0].get('ErrorCode')}")
+        put_event(self._events, self._settings.event_bus, OUT_OF_PLACE_DETAIL_TYPE, detail, self._clock())
 
 
 def build(environ: Mapping[str, str], homes: str | None = None) -> HubHandler:

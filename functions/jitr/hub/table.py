@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from jitr.aws.calls import calling
 from jitr.frozen import value
 from jitr.hub.locations import Statement
-from jitr.store.dynamodb import plain, values
+from jitr.store.dynamodb import deserialize, values
 from jitr.store.registry_items import milliseconds, moment
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class HubTable:
         """
         with calling("GetItem"):
             answer = self._client.get_item(TableName=self._table, Key=_key(certificate_id, place), ConsistentRead=True)
-        return _to_location(plain(answer["Item"])) if "Item" in answer else None
+        return _to_location(deserialize(answer["Item"])) if "Item" in answer else None
 
     def record(self, statement: Statement, *, out_of_place: bool) -> bool:
         """Write a statement, unless the same or a later one is recorded; return whether it was written.
@@ -133,7 +133,7 @@ class HubTable:
         while True:
             with calling(operation.capitalize()):
                 answer = getattr(self._client, operation)(TableName=self._table, **parameters, **start)
-            yield from (_to_location(plain(item)) for item in answer["Items"])
+            yield from (_to_location(deserialize(item)) for item in answer["Items"])
             if "LastEvaluatedKey" not in answer:
                 return
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}

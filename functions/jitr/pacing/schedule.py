@@ -1,27 +1,27 @@
-"""The schedule of turns as it is stored, and who gets what of it; turns.py reserves from it.
+"""The schedule of turns as it is stored, and the terms on which each class of work gets turns.
 
-An item of the registry's table:
+turns.py reserves turns from it. It is an item of the registry's table:
 
     pace   next_at      when the next free turn is; microseconds since 1970
-           held_at      when held devices may take their next guaranteed turn, whatever others want
+           held_at      when held devices may take their next guaranteed turn
            ordered_at   the same for operators' orders and imports
            other_at     the same for calls outside of batches: the sweep's own, and operators' over many devices
-           line_at      when the last of those that found no turn is to ask again
-           calls, throttles      of the scarce APIs so far, of all environments; each adds its own as it reserves
-           judged_at, judged_calls, judged_throttles    what they were when the rate was last judged (rate_limit.py)
-           rate         the turns a second that AWS accepts, in thousandths; none: as many as are configured
+           line_at      when the last message that found no turn is to ask again
+           calls, throttles      of the scarce APIs so far, by all environments; each adds its own when it reserves
+           judged_at, judged_calls, judged_throttles    their values when the rate was last adjusted (rate_limit.py)
+           rate         the turns per second that AWS accepts, in thousandths; absent: the configured number
 
-Version 1 of the registry knows no such item and leaves it alone.
+Version 1 of the registry ignores this item.
 
-To give work a class of turns:
+Where work gets its class of turns:
 
-    what       a message of the registrations queue, by an event or from the sweep; `register` does the work
-    which one  Registration.needs() says from the record which Need a message has; it is the only place that does
+    what       a message of the registrations queue, from an event or the sweep; `register` does the work
+    which one  Registration.needs() alone decides from the record which Need a message has
     terms      TERMS below; docs/how-it-works.md has the same table
-    turns      Batch reserves them (Turns.reserve) and puts off what finds none, in line (Turns.line_up)
+    turns      Batch reserves them (Turns.reserve), and lines up the messages that find none (Turns.line_up)
 
-Work outside of batches (the sweep, an operator's command over many devices) has a TurnByTurn as the pace of its AwsIot:
-turn_by_turn.py.
+For work outside of batches (the sweep, an operator's command over many devices), AwsIot takes its turns from a
+TurnByTurn (turn_by_turn.py).
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitr.aws.calls import calling
 from jitr.frozen import value
-from jitr.store.dynamodb import key, plain
+from jitr.store.dynamodb import deserialize, key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -43,7 +43,7 @@ _COUNTS = ("calls", "throttles", "judged_calls", "judged_throttles")
 
 
 class Need(Enum):
-    """Who wants a turn; the first of them goes first."""
+    """The classes of work that want turns, in the order in which they get them."""
 
     NEW = "new"
     ORDERED = "ordered"
@@ -53,13 +53,13 @@ class Need(Enum):
 
 @value
 class Terms:
-    """What a class of work gets of the schedule."""
+    """The terms of one class of work."""
 
-    reach: float  # seconds: turns further ahead are not taken. Who reaches further goes before the others
-    share: float = 0.0  # of all turns, whatever the others want; the rest is whatever lies idle
+    reach: float  # seconds; turns further ahead are not taken, so the class with the longest reach goes first
+    share: float = 0.0  # of all turns, guaranteed; the class gets more only of what is idle
 
 
-# Who gets what. New devices may take every turn but the guaranteed ones; the others have those, and what is idle.
+# New devices may take every turn but the guaranteed ones; the other classes have those, and what is idle.
 TERMS: Mapping[Need, Terms] = {
     Need.NEW: Terms(reach=10.0),
     Need.ORDERED: Terms(reach=2.0, share=0.1),
@@ -70,7 +70,7 @@ TERMS: Mapping[Need, Terms] = {
 
 @value
 class Seen:
-    """The schedule as it was read; times in seconds since 1970, 0 for never."""
+    """The schedule as it was last read; times in seconds since 1970, 0 for never."""
 
     next_at: float = 0.0
     guaranteed_at: Mapping[Need, float] = field(default_factory=dict)
@@ -84,7 +84,7 @@ class Seen:
 
     @property
     def throttled(self) -> float:
-        """The share of the calls since the rate was last judged."""
+        """The share of the calls that were throttled, since the rate was last adjusted."""
         return (self.throttles - self.judged_throttles) / max(self.calls - self.judged_calls, 1)
 
 
@@ -94,10 +94,12 @@ def read_schedule(client: "DynamoDBClient", table: str) -> Seen:
     Raises Unavailable.
     """
     with calling("GetItem"):
-        return to_seen(plain(client.get_item(TableName=table, Key=key(PACE), ConsistentRead=True).get("Item", {})))
+        answer = client.get_item(TableName=table, Key=key(PACE), ConsistentRead=True)
+    return to_seen(deserialize(answer.get("Item", {})))
 
 
 def to_seen(item: Mapping[str, Any]) -> Seen:
+    """The schedule that an item holds."""
     return Seen(
         next_at=_seconds(item.get("next_at", 0)),
         guaranteed_at={need: _seconds(item.get(lane(need), 0)) for need in Need if TERMS[need].share},
@@ -109,10 +111,12 @@ def to_seen(item: Mapping[str, Any]) -> Seen:
 
 
 def lane(need: Need) -> str:
+    """The attribute with the time of a class's next guaranteed turn."""
     return f"{need.value}_at"
 
 
 def lanes_in_microseconds(lanes: Mapping[Need, float]) -> dict[str, int]:
+    """Times in seconds by class, as they are stored: by the class's name."""
     return {need.value: in_microseconds(at) for need, at in lanes.items()}
 
 
@@ -121,4 +125,5 @@ def _seconds(microseconds: Any) -> float:
 
 
 def in_microseconds(seconds: float) -> int:
+    """A time in seconds since 1970, as it is stored."""
     return round(seconds * _MICROSECONDS)

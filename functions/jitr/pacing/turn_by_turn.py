@@ -1,13 +1,13 @@
-"""The pace of work outside of batches: it makes one call after the other, and waits for a turn before each.
+"""Paces work outside of batches, which makes one call after the other: it waits for a turn before each call.
 
-The sweep and operators' commands over many devices call AWS IoT through this; nothing else paces. As in a batch, one
-turn is one call of each scarce API (turns.py). A page of a list is such a call too, for 250 certificates at once.
+The sweep and operators' commands over many devices call AWS IoT at this pace. As in a batch, one turn is one call of
+each scarce API (turns.py). A page of a list is such a call too, for 250 certificates at once.
 
-    idle        it takes the turns that nobody else wants, up to the whole rate
-    a storm     its guaranteed share (schedule.TERMS). Such a turn comes at once, and moves the schedule's end on like
-                any other. Work that waited for the end, ten seconds for each call, would never get its share
-    no answer   of DynamoDB, or a caller who may not write the schedule: the guaranteed share of the rate
-    no table    an operator looks at an account without a stack: the whole rate, since nobody else is there
+    idle        it takes the turns that no one else wants, up to the whole rate
+    a storm     its guaranteed share (schedule.TERMS). A guaranteed turn is now, and moves the end of the schedule like
+                any other turn. If each call waited for the end, ten seconds away, it would never get its share
+    no answer   of DynamoDB, or the caller may not write the schedule: the guaranteed share of the rate
+    no table    the account has no stack: the whole rate, since no one else calls
 """
 
 import time
@@ -40,7 +40,7 @@ class TurnByTurn(Turns):
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`judges`: whether it may set the rate; only who knows the deployed one may."""
+        """`judges`: whether it may adjust the stored rate; only a caller that knows the deployed rate may."""
         self._judges = judges
         super().__init__(
             client,
@@ -54,44 +54,45 @@ class TurnByTurn(Turns):
 
     @property
     def longest_wait(self) -> float:
-        """Seconds that a turn takes to come while others take all but the guaranteed ones."""
+        """Seconds between two turns while others take all but the guaranteed ones."""
         return self._interval / _SHARE
 
     def _take_turn(self) -> bool:
-        while (turn := self._next_turn()) is None:
+        while (turn := self._reserve_next()) is None:
             if not self.wait_until(self._free_at()):
                 return False
         return self.wait_until(turn)
 
-    def _next_turn(self) -> float | None:
-        """When the turn is that was reserved; None when none is free yet."""
+    def _reserve_next(self) -> float | None:
+        """Reserve one turn and return its time; None when none is free yet."""
         try:
             self._seen = read_schedule(self._client, self._table)
             now = self._clock()
-            granted, lanes = self._granted({Need.OTHER: 1}, now)
+            granted, lanes = self._grant({Need.OTHER: 1}, now)
             if not granted:
                 return None
-            self._judge(now)
-            first = self._reserved(1, lanes, now, self._interval)
+            self._adjust(now)
+            first = self._reserve(1, lanes, now, self._interval)
         except (Unavailable, ClientError) as error:
             self._when_unavailable()
-            return self._next_of_own(self._interval if _is_without_table(error) else self.longest_wait)
+            return self._take_from_share(self._interval if _is_without_table(error) else self.longest_wait)
         return now if lanes else first
 
     def _free_at(self) -> float:
-        """When a turn may be free, as far as is known; others may take it first."""
+        """When a turn may become free, by the schedule as it was read; others may take it first."""
         seen = self._seen
         at = min(seen.guaranteed_at.get(Need.OTHER, 0), seen.next_at - TERMS[Need.OTHER].reach)
         return max(at, self._clock() + self._interval)
 
-    def _next_of_own(self, interval: float) -> float:
+    def _take_from_share(self, interval: float) -> float:
+        """Take the next turn of this process's own share, one in so many seconds, without the schedule."""
         turn = max(self._clock(), self._share_at)
         self._share_at = turn + interval
         return turn
 
-    def _judge(self, now: float) -> None:
+    def _adjust(self, now: float) -> None:
         if self._judges:
-            super()._judge(now)
+            super()._adjust(now)
 
 
 def _is_without_table(error: Exception) -> bool:

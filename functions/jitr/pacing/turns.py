@@ -1,16 +1,17 @@
-"""Turns: the one schedule by which all of an account's calls to AWS IoT's scarce APIs are spaced in a Region.
+"""Reserves turns for calls of AWS IoT's scarce APIs from one schedule for the account and Region.
 
 The quotas belong to the account, so the schedule does too. It is an item of the registry's table (schedule.py).
 
-One turn is one call of each scarce API: one DescribeCertificate and the UpdateCertificate after it, and what rides
-along (AttachPolicy). What calls one of them a second time takes another turn.
+One turn is one call of each scarce API: one DescribeCertificate, the UpdateCertificate after it, and one AttachPolicy.
+A second call of the same API takes another turn.
 
-A batch reads the item along with its records, and reserves what it needs with one write: a plain ADD, which no
-condition can fail. Only when the next free turn lies further back than the bucket (nobody wanted one for a while), the
-schedule begins anew, conditionally. What an execution environment reserved and does not use is lost, and nothing else.
+A batch reads the item with its records, and reserves the turns it needs with one write: an ADD without a condition, so
+it cannot fail because of another environment. If the next free turn is longer ago than the bucket, since no one wanted
+turns for a while, the schedule is restarted with a conditional write. Turns that an environment reserved and does not
+use are lost.
 
-When DynamoDB does not answer, an environment takes its share of the rate for that batch, as if all others were there.
-It reserves these turns later, so that the rate holds on average.
+When DynamoDB does not answer, an environment takes its share of the rate for that batch, as if all others ran too. It
+reserves these turns later, so that the rate holds on average.
 """
 
 import math
@@ -39,32 +40,35 @@ from jitr.pacing.schedule import (
     lanes_in_microseconds,
     to_seen,
 )
-from jitr.store.dynamodb import key, plain, setting, values
+from jitr.store.dynamodb import deserialize, key, set_attributes, values
 from jitr.store.registry_items import SCHEMA
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-# One retry with a second's patience: whoever waits for a reservation keeps a whole batch waiting.
+# One retry, and one second each: a whole batch waits for the reservation.
 TURNS_CONFIG = CLIENT_CONFIG.merge(
     Config(connect_timeout=1, read_timeout=1, retries={"mode": "standard", "total_max_attempts": 2})
 )
-# How long unused turns are saved up, in seconds. AWS's buckets hold about a second; 0.9 s was throttled in the
-# simulation, since calls take unequally long on their way.
+# How long unused turns are kept, in seconds. AWS's buckets hold about a second; with 0.9 s the simulation throttled
+# calls, since their latencies differ.
 BUCKET = 0.5
-# A schedule that lies further ahead was written by a broken clock, in seconds.
+# A schedule that is further ahead was written by a wrong clock; in seconds.
 _BROKEN = 60.0
-# How long the line of those that found no turn may be: a quarter of an hour, as what one sweep sends may need at a low
-# rate, and of 120,000 messages that a queue may have in flight so many that other work does not feel it.
+# The longest line of messages that found no turn: a quarter of an hour, which one sweep's messages may need at a low
+# rate, and a small part of the 120,000 messages that a queue may have in flight.
 _LONGEST_LINE = 890.0  # seconds
 _MOST_IN_LINE = 15_000
-# With a longer line, a held device takes a turn that has come, and waits for none: while an environment waits for it,
-# others of the queue's messages wait for the environment, new devices' among them.
+# With a longer line, a held device takes only a turn that is now: while an environment waits for a turn, the queue's
+# other messages wait for the environment, those of new devices too. The exception is the guaranteed turn
+# (`guaranteed_at`): it is at the end of the schedule, in a storm up to 10 s away, and an environment waits for it.
+# Otherwise no held device would be evaluated in a storm. It is one turn in twenty, so few environments wait at once.
 _LONG_LINE = 60.0  # seconds
-# Messages come up to five seconds later than they are due (batch.py): at exactly the rate of the turns, some of these
-# would find nobody.
+# Messages come up to five seconds later than they are due (batch.py): at exactly the rate, some turns would stay
+# unused.
 _LINE_IS_FASTER = 1.25
-# Turns of a share are further apart than those of the schedule: what waits for long is left to who can reserve.
+# Seconds. Turns of a share are further apart than those of the schedule; later ones are left to environments that can
+# reserve.
 _SHARE_REACH = 2.0
 
 
@@ -82,7 +86,7 @@ class Turns:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`environments` is how many there are at most; `when_unavailable` tells that a share was taken instead."""
+        """`environments`: the greatest number of them; `when_unavailable` is called when a share is taken instead."""
         self._client = client
         self._table = table
         self._per_second = per_second
@@ -95,14 +99,14 @@ class Turns:
         self._spare: list[float] = []
         self._share_at = 0.0
         self._owed = 0
-        self._noted = (0, 0)  # calls of the scarce APIs, and throttles, that were not told yet
-        self._lock = threading.Lock()  # of the four above; never held during a call
-        self._mine = threading.local()  # .used: names of the calls that were made in this thread's turn
+        self._noted = (0, 0)  # calls of the scarce APIs, and throttles, that are not in the schedule yet
+        self._lock = threading.Lock()  # guards the four above; never held during a call
+        self._mine = threading.local()  # .used: names of the calls made in this thread's turn
 
     @property
     def rate(self) -> float:
-        """Turns a second."""
-        # An item of before the configured rate was raised, or a wrong one, must not stop everything.
+        """Turns per second."""
+        # An item from before the configured rate was raised, or a wrong one, must not stop everything.
         least = LEAST_PART * self._per_second
         return max(min(self._seen.rate or self._per_second, self._per_second), least)
 
@@ -111,26 +115,26 @@ class Turns:
         return 1 / self.rate
 
     def note(self, attempts: int, throttles: int) -> None:
-        """A call of a scarce API took so many attempts, and so many of them were throttled."""
+        """Count the attempts of a call of a scarce API, and how many of them were throttled."""
         with self._lock:
             calls, throttled = self._noted
             self._noted = calls + attempts, throttled + throttles
 
     def expire_in(self, seconds: float) -> None:
-        """From now on let nothing wait for longer than that: what calls would be cut off by its deadline."""
+        """Let no wait end later than this: the call after it would be cut off by the function's deadline."""
         self._until = self._clock() + seconds
 
     def see(self, item: Mapping[str, Any]) -> None:
-        """Take note of the schedule, which was read along with something else."""
+        """Take over the schedule as it was read in another call."""
         self._seen = to_seen(item)
 
     def reserve(self, wanted: Mapping[Need, int]) -> list[float]:
-        """Take turns for a batch; when each is, at most as many as are wanted. Those that lie too far ahead are left.
+        """Reserve turns for a batch and return their times, at most as many as wanted: none beyond a class's reach.
 
-        Raises Unavailable never: without DynamoDB these are turns of this environment's own share.
+        Never raises Unavailable: without DynamoDB these are turns of this environment's share.
         """
         now = self._clock()
-        granted, lanes = self._granted(wanted, now)
+        granted, lanes = self._grant(wanted, now)
         spare = self._take_spare(granted, now)
         missing = granted - len(spare)
         if not missing:
@@ -138,25 +142,25 @@ class Turns:
         with self._lock:
             owed, self._owed = self._owed, 0
         try:
-            self._judge(now)
-            interval = self._interval  # what this reads may change the rate
-            first = self._reserved(missing + owed, lanes, now, interval)
+            self._adjust(now)
+            interval = self._interval  # the adjusted one
+            first = self._reserve(missing + owed, lanes, now, interval)
         except (Unavailable, ClientError):
             self._when_unavailable()
-            return spare + self._share_of(missing, now, owed=owed)
+            return spare + self._take_share(missing, now, owed=owed)
         return spare + [first + number * interval for number in range(missing)]
 
     def give_back(self, turns: Sequence[float]) -> None:
-        """Turns that nobody needs: the next batch has them, if it comes in time."""
+        """Keep turns that were not needed for the next batch, if it comes in time."""
         with self._lock:
             self._spare = list(turns)
 
     def line_up(self, number: int) -> list[float]:
-        """Seconds after which those that found no turn may ask again: in line, a little faster than the turns.
+        """Reserve places in the line of messages that found no turn; the seconds until each may ask again.
 
-        So what waits is asked for hardly faster than it can be served, however much of it there is. For fewer than
-        asked for, or none, once the line is as long as it may be: who waits in line is in flight, of which a queue
-        allows 120,000.
+        The line moves a little faster than the turns, so however many messages wait, they ask hardly faster than they
+        can be served. Fewer places than asked for are returned, or none, when the line is full: messages in line are in
+        flight, of which a queue allows 120,000.
         """
         now = self._clock()
         interval = self._interval / _LINE_IS_FASTER
@@ -180,11 +184,11 @@ class Turns:
         except (Unavailable, ClientError):
             self._when_unavailable()
             return [random.uniform(30, 300) for _ in range(number)]  # noqa: S311 -- spreads load, guards nothing
-        self.see(plain(answer["Attributes"]))
+        self.see(deserialize(answer["Attributes"]))
         return [self._seen.line_at - now - one * interval for one in reversed(range(number))]
 
     def wait_until(self, turn: float) -> bool:
-        """Wait for a turn; False, at once, when it comes after the function's deadline."""
+        """Wait for a turn; return False at once if it is after the function's deadline."""
         now = self._clock()
         if turn > max(now, self._until):
             return False
@@ -193,8 +197,8 @@ class Turns:
         return True
 
     @contextmanager
-    def holding(self) -> Iterator[None]:
-        """What this thread does inside has a turn that has come."""
+    def hold(self) -> Iterator[None]:
+        """Give the calls that this thread makes inside a turn that has come."""
         self._mine.used = set()
         try:
             yield
@@ -202,9 +206,9 @@ class Turns:
             self._mine.used = None
 
     def wait(self, name: str) -> None:
-        """Return when the next call of this name may be made: at once, the first time in a turn.
+        """Wait until a call of this name may be made; the first one in a turn need not wait.
 
-        Raises Unavailable, at once, when that is too late.
+        Raises Unavailable at once if that is too late.
         """
         used = getattr(self._mine, "used", None)
         if used is None or name in used:
@@ -216,17 +220,17 @@ class Turns:
         used.add(name)
 
     def _take_turn(self) -> bool:
-        """Take a turn for one call, and wait for it; False when it lies too far ahead."""
+        """Take a turn for one call and wait for it; False when it is too far ahead."""
         turns = self.reserve({Need.NEW: 1})
         return bool(turns) and self.wait_until(turns[0])
 
-    def _granted(self, wanted: Mapping[Need, int], now: float) -> tuple[int, dict[Need, float]]:
-        """How many turns may be taken, and when each class that was guaranteed one has its next one."""
-        begins = self._begins(now)
+    def _grant(self, wanted: Mapping[Need, int], now: float) -> tuple[int, dict[Need, float]]:
+        """The number of turns that may be taken; for each class that takes a guaranteed one, the time of its next."""
+        begins = self._next_start(now)
         granted, lanes = 0, {}
         for need, terms in TERMS.items():
             number = wanted.get(need, 0)
-            # The one at the reach's very end too, whatever the last digit says.
+            # 1e-3: the turn at the very end of the reach counts, whatever rounding does.
             reach = 0.0 if need is Need.HELD and self._line_is_long(now) else terms.reach
             room = max(math.floor((now + reach - begins) / self._interval + 1e-3) + 1 - granted, 0)
             if number > room and terms.share and self._seen.guaranteed_at.get(need, 0) <= now:
@@ -236,11 +240,11 @@ class Turns:
         return granted, lanes
 
     def _line_is_long(self, now: float) -> bool:
-        """Whether so many held devices stand in line that none should keep an environment waiting for its turn."""
+        """Whether so many held devices are in line that none should keep an environment waiting (_LONG_LINE)."""
         return self._seen.line_at - now > _LONG_LINE
 
-    def _begins(self, now: float) -> float:
-        """Where the schedule goes on, as far as it is known."""
+    def _next_start(self, now: float) -> float:
+        """The time of the next free turn, by the schedule as it was last read."""
         seen = self._seen.next_at
         return seen if now - BUCKET <= seen <= now + _BROKEN else now - BUCKET
 
@@ -249,24 +253,24 @@ class Turns:
             spare, self._spare = self._spare, []
         return [turn for turn in spare if turn >= now - BUCKET][:most]
 
-    def _reserved(self, number: int, lanes: Mapping[Need, float], now: float, interval: float) -> float:
-        """Write down that these turns are taken; when the first of them is.
+    def _reserve(self, number: int, lanes: Mapping[Need, float], now: float, interval: float) -> float:
+        """Store that these turns are taken, and return the time of the first one.
 
         Raises Unavailable.
         """
         taken = number * interval
-        if self._begins(now) != self._seen.next_at and (first := self._begun_anew(taken, lanes, now)) is not None:
+        if self._next_start(now) != self._seen.next_at and (first := self._restart(taken, lanes, now)) is not None:
             return first
-        first = self._added(taken, lanes)
+        first = self._extend(taken, lanes)
         if now - BUCKET <= first <= now + _BROKEN:
             return first
-        # Nobody used it since it was read, or nobody had read it.
-        if (anew := self._begun_anew(taken, lanes, now, over=first + taken)) is not None:
+        # The schedule as it was read said otherwise, or was never read: it is older than the bucket, or wrong.
+        if (anew := self._restart(taken, lanes, now, over=first + taken)) is not None:
             return anew
-        return max(self._added(taken, lanes), now - BUCKET)
+        return max(self._extend(taken, lanes), now - BUCKET)
 
-    def _judge(self, now: float) -> None:
-        """Once in a window, whoever comes first sets the rate to what AWS accepts.
+    def _adjust(self, now: float) -> None:
+        """Set the rate to what AWS accepts; the first environment in each window does it.
 
         Raises Unavailable.
         """
@@ -286,7 +290,7 @@ class Turns:
             "judged_throttles": seen.throttles,
             "rate": round(rate * THOUSAND),
         }
-        update = setting(self._table, PACE, **judged)
+        update = set_attributes(self._table, PACE, **judged)
         update["ConditionExpression"] = "attribute_not_exists(judged_at) OR judged_at = :seen"
         update["ExpressionAttributeValues"] = {
             **update.get("ExpressionAttributeValues", {}),
@@ -296,11 +300,11 @@ class Turns:
             with calling("UpdateItem"):
                 self._client.update_item(**update)
         except self._client.exceptions.ConditionalCheckFailedException:
-            return  # another environment did
+            return  # another environment was first
         self._seen = replace(seen, judged_at=now, judged_calls=seen.calls, judged_throttles=seen.throttles, rate=rate)
 
-    def _added(self, taken: float, lanes: Mapping[Need, float]) -> float:
-        """Take so many seconds of the schedule; when they begin."""
+    def _extend(self, taken: float, lanes: Mapping[Need, float]) -> float:
+        """Take so many seconds of the schedule, and return when they begin."""
         sets = "".join(f" SET {lane(need)} = :{need.value}" for need in lanes)
         with self._lock:
             (calls, throttles), self._noted = self._noted, (0, 0)
@@ -314,11 +318,11 @@ class Turns:
                 ),
                 ReturnValues="ALL_NEW",
             )
-        self._seen = seen = to_seen(plain(answer["Attributes"]))
+        self._seen = seen = to_seen(deserialize(answer["Attributes"]))
         return seen.next_at - taken
 
-    def _begun_anew(self, taken: float, lanes: Mapping[Need, float], now: float, *, over: float = -1.0) -> float | None:
-        """Let the schedule begin a bucket ago, unless somebody else did; when the first of these turns is."""
+    def _restart(self, taken: float, lanes: Mapping[Need, float], now: float, *, over: float = -1.0) -> float | None:
+        """Let the schedule begin a bucket ago; the time of the first turn, None if another environment did so."""
         sets = "".join(f", {lane(need)} = :{need.value}" for need in lanes)
         start = now - BUCKET
         try:
@@ -343,13 +347,13 @@ class Turns:
                 )
         except self._client.exceptions.ConditionalCheckFailedException:
             return None
-        self.see(plain(answer["Attributes"]))
+        self.see(deserialize(answer["Attributes"]))
         return start
 
-    def _share_of(self, number: int, now: float, *, owed: int) -> list[float]:
-        """Turns of this environment's share of the rate, with all others there; owed beside those that were."""
+    def _take_share(self, number: int, now: float, *, owed: int) -> list[float]:
+        """Take turns of this environment's share of the rate; they add to those it owes the schedule (`owed`)."""
         interval = self._environments * self._interval
-        earliest = now + random.random() * interval  # noqa: S311 -- so that no two environments keep step
+        earliest = now + random.random() * interval  # noqa: S311 -- so that environments do not stay in step
         with self._lock:
             start = max(earliest, self._share_at)
             turns = [start + one * interval for one in range(number)]

@@ -1,9 +1,11 @@
-"""One certificate on its way to a decision: what was recalled, observed and examined, and what ends the way early."""
+"""One attempt to decide on a certificate: the facts that it rests on, and the runner of its steps."""
 
+import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
+from jitr.admission.applicant import Applicant
 from jitr.admission.procedure import Examination
 from jitr.aws.iot import AwsIot
 from jitr.decisions import Decision, Outcome
@@ -14,57 +16,54 @@ from jitr.provisioning import CreateThing, IotStep, SetStatus, UpdateThing
 from jitr.record import Record
 from jitr.registration.evidence import Examined
 from jitr.rules import CaRules
-from jitr.store.withdrawal_marks import Withdrawal
 
-# An observation older than this is made again before the status is set (the sixth IoT call).
+if TYPE_CHECKING:
+    from jitr.store.withdrawal_marks import Withdrawal
+
+# An older observation is repeated before the status is set (a sixth IoT call).
 _FRESH = timedelta(seconds=5)
-
-
-@dataclass(slots=True)
-class AttemptState:
-    """One attempt to decide; not its message, which SQS may hand out twice at once."""
-
-    run: str
-    has_begun: bool = False  # an intent of this attempt stands in the registry
-    claim: Decision | None = None  # the activation that it claimed
-    tried: str | None = None  # the name of the thing that it made, or was about to
-    taken_back: tuple[Withdrawal, ...] = ()  # marks that end with the record of its decision
 
 
 @value
 class RegistrationAttempt:
-    """One certificate, as it was found."""
+    """The facts of one attempt: the certificate, its record, and what its examination found."""
 
-    device: DeviceRegistration
+    applicant: Applicant
     record: Record
-    attempt: AttemptState
-    rules: CaRules | None  # none for a CA that fleet.toml does not list
-    rules_digest: str
     examined: Examined
-    observed_at: datetime
-    time_is_left: Callable[[], bool]
-    clock: Callable[[], datetime]
-    # The number of the release order under which the certificate, which is INACTIVE, is judged; None: it is pending.
-    release: int | None = None
+    rules_digest: str
+    observed_at: datetime  # when AWS IoT described the certificate
+    release: int | None = None  # the number of the release order on the INACTIVE certificate; None: it is pending
 
     @property
-    def examination(self) -> Examination:
-        return self.examined.examination
+    def device(self) -> DeviceRegistration:
+        """The certificate as AWS IoT described it."""
+        return self.applicant.device
+
+    @property
+    def rules(self) -> CaRules | None:
+        """The rules of its CA; None for a CA that fleet.toml does not list."""
+        return self.applicant.rules
 
     @property
     def policy(self) -> str | None:
-        """The policy that jitr attaches to the CA's certificates."""
-        return self.rules.policy if self.rules else None
+        """The policy that jitr attaches to the certificates of its CA."""
+        return self.applicant.policy
 
-    def decision(self, outcome: Outcome, status: Status) -> Decision:
-        """The decision that makes this of it, now."""
-        certificate = self.examination.certificate
+    @property
+    def examination(self) -> Examination:
+        """The outcome of the checks."""
+        return self.examined.examination
+
+    def decision(self, outcome: Outcome, status: Status, *, at: datetime) -> Decision:
+        """The decision with this outcome, made at this time, which leaves the certificate with this status."""
+        certificate = self.applicant.certificate
         return Decision(
             certificate_id=self.device.certificate_id,
             outcome=outcome,
             status=status,
             registered_at=self.device.created_at,
-            decided_at=self.clock(),
+            decided_at=at,
             rules_digest=self.rules_digest,
             ca_certificate_id=self.device.ca_certificate_id,
             ca=self.rules.name if self.rules else None,
@@ -82,51 +81,82 @@ class RegistrationAttempt:
             release=self.release,
         )
 
-    def apply(self, step: IotStep, iot: AwsIot) -> None:
-        """Apply one step, if there is time and the certificate is still what it was.
+
+class StepRunner:
+    """Runs the steps of one attempt, and keeps what the attempt has left so far.
+
+    It belongs to one attempt, not to its message, which SQS may deliver twice at once.
+    """
+
+    def __init__(
+        self,
+        device: DeviceRegistration,
+        *,
+        iot: AwsIot,
+        observed_at: datetime,
+        time_is_left: Callable[[], bool],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._device = device
+        self._iot = iot
+        self._observed_at = observed_at
+        self._time_is_left = time_is_left
+        self._clock = clock
+        self.run = uuid.uuid4().hex  # identifies the attempt in the registry
+        self.has_begun = False  # an intent of this attempt may stand in the registry
+        self.claim: Decision | None = None  # the activation that it claimed
+        self.tried: str | None = None  # the name of the thing that it made, or was about to make
+        self.taken_back: tuple[Withdrawal, ...] = ()  # marks that end with the record of its decision
+
+    def now(self) -> datetime:
+        """The present time."""
+        return self._clock()
+
+    def apply(self, step: IotStep) -> None:
+        """Carry out one step, if there is time and the certificate has not changed.
 
         Raises as AwsIot.apply; Overtaken, Unavailable, CertificateUnknown.
         """
         self.refuse_late()
         if isinstance(step, SetStatus):
-            # The turn comes first: a wait for it must not lie between the look and the call.
-            iot.take_turn(step)
+            # Wait for the turn first: the wait must not lie between the observation and the call.
+            self._iot.take_turn(step)
             self.refuse_late()
-            self._refuse_stale(iot)
-            iot.apply(step)
+            self._refuse_changed()
+            self._iot.apply(step)
             return
         try:
-            iot.apply(step)
+            self._iot.apply(step)
         except Rejected as refusal:
             if refusal.reason is Reason.TARGET_MISSING:
-                iot.describe(self.device.certificate_id)  # is it the certificate itself that is missing?
+                self._iot.describe(self._device.certificate_id)  # raises if the certificate itself is missing
             raise
 
-    def create_thing(self, step: CreateThing, iot: AwsIot) -> UpdateThing | None:
-        """Make the thing, if there is time; where one exists that differs, what is to be done after the claim.
+    def create_thing(self, step: CreateThing) -> UpdateThing | None:
+        """Create the thing, if there is time; if it exists and differs, return the update that follows the claim.
 
         Raises as AwsIot.create_thing; Unavailable.
         """
         self.refuse_late()
-        self.attempt.tried = step.thing_name
-        return iot.create_thing(step)
+        self.tried = step.thing_name
+        return self._iot.create_thing(step)
 
     def refuse_late(self) -> None:
-        """Stop before the function's deadline does, between two calls.
+        """Stop between two calls before the function's deadline.
 
         Raises Unavailable.
         """
-        if not self.time_is_left():
+        if not self._time_is_left():
             raise Unavailable("the function's deadline is near")
 
-    def _refuse_stale(self, iot: AwsIot) -> None:
-        """Look again when the first look is old: somebody may have acted meanwhile, and is not to be overruled.
+    def _refuse_changed(self) -> None:
+        """Observe the certificate again if the observation is old, so that no other party's change is overwritten.
 
         Raises Overtaken, CertificateUnknown, Unavailable.
         """
-        if self.clock() - self.observed_at <= _FRESH:
+        if self._clock() - self._observed_at <= _FRESH:
             return
-        again = iot.describe(self.device.certificate_id)
-        seen, now = ((one.status, one.created_at, one.modified_at) for one in (self.device, again))
+        again = self._iot.describe(self._device.certificate_id)
+        seen, now = ((one.status, one.created_at, one.modified_at) for one in (self._device, again))
         if now != seen:
             raise Overtaken(f"the certificate became {again.status} while it was provisioned")

@@ -1,14 +1,15 @@
-"""One batch of the registrations queue, from what is read at once to the messages that are to come again.
+"""Processes one batch of the registrations queue, and names the messages that are to be redelivered.
 
     1 recall    the records of all its certificates and the schedule, in one call
-    2 reserve   turns for those that need one, with one write (turns.py); the others end without a call of AWS IoT
-    3 decide    when a turn comes, the next certificate that still needs one has it, in a thread of its own
+    2 reserve   turns for those that need one, with one write (turns.py); the others make no call of AWS IoT
+    3 decide    when a turn comes, the next certificate that still needs one takes it, in a thread of its own
 
-Whoever waits for longer than a second reads what is left again: another environment may have decided on it. So a turn
-that one certificate needs no more goes to the next. Messages of one certificate follow one another.
+After waiting for longer than a second, the records of the certificates that are left are read again: another
+environment may have decided on them. A turn that one certificate no longer needs goes to the next. Messages of the same
+certificate are processed one after the other.
 
-A message that may have ended the function is processed alone, after all others. To stand in line is received often too,
-so from the fourth receive on it is noted that its processing begins, and, where it comes again, that this ended.
+A message that may have ended the function is processed alone, after all others. A message in line is received often
+too. So from the fourth receive on, the begin of its processing is stored, and its end if it is redelivered.
 """
 
 from collections import Counter
@@ -32,12 +33,12 @@ from jitr.store.failure_count import FailureCount
 from jitr.telemetry import UNREADABLE_MESSAGES, Announcer
 
 # A certificate is registered before its event is published. If AWS IoT does not know it after this time, at the third
-# receive, it was deleted, or the event is forged. Should it exist, the sweep finds it.
+# receive, it was deleted, or the event is forged. If it exists after all, the sweep finds it.
 _RECEIVES_UNTIL_GONE = 3
 _AGE_UNTIL_GONE = timedelta(seconds=10)
-_RECEIVES_UNTIL_NOTED = 4  # by the third one a certificate that AWS IoT does not know is gone: it gets no item
-# What was recalled longer ago is recalled again: in a storm, another environment decides on the next message's
-# certificate while this one waits for its turn, and a look at AWS IoT would be one of ten a second.
+_RECEIVES_UNTIL_NOTED = 4  # at the third, one that AWS IoT does not know is given up: it gets no item
+# Older records are read again: in a storm, another environment may decide on a certificate while this one waits for a
+# turn, and DescribeCertificate would cost one of ten turns per second.
 _RECALL_HOLDS = timedelta(seconds=1)
 _ORDER = tuple(Need)
 
@@ -54,7 +55,7 @@ class _Waiting:
 
 
 class Batch:
-    """One batch on its way: what is known of its certificates, and which messages are to come again."""
+    """One batch: what is known of its certificates, and which of its messages are redelivered."""
 
     def __init__(
         self,
@@ -83,36 +84,36 @@ class Batch:
         self._redelivery = Redelivery(queue, announcer, failures=failures, leave=self._leave, clock=clock)
 
     def take(self, messages: list[QueueMessage]) -> list[str]:
-        """Take every message to its end, or see to it that it comes again; the ids of those that do."""
-        readable = self._readable(messages)
+        """Settle every message, or let it be redelivered; return the ids of the redelivered ones."""
+        readable = self._parse(messages)
         again = self._redelivery.again
         if not self._recall(readable):
             return again
-        suspected = self._suspected(readable)
+        suspected = self._find_suspected(readable)
         ordinary = [(message, event) for message, event in readable if message.id not in suspected]
         suspects = [(message, event) for message, event in readable if message.id in suspected]
         self._settle_in_turn(ordinary)
         if suspects:
             waiting = [message for message, _ in suspects]
-            # One of them may have killed the function before. It comes last, and its neighbours are out of its way:
-            # done with and deleted, or put off.
+            # One of them may have ended the function before. It comes last, when all others are deleted or put off.
             done = [message for message in messages if message.id not in again and message not in waiting]
-            self._redelivery.guarded(lambda: self._queue.delete(done))
+            self._redelivery.try_beside(lambda: self._queue.delete(done))
             for message, event in suspects[1:]:
                 self._redelivery.put_off(message, event, "received often, so it is processed alone")
             self._settle_in_turn(suspects[:1])
-        self._redelivery.guarded(self._registration.write_counts)
+        self._redelivery.try_beside(self._registration.write_counts)
         return again
 
-    def _suspected(self, readable: Messages) -> set[str]:
-        """The ids of the messages during which the function may have ended."""
+    def _find_suspected(self, readable: Messages) -> set[str]:
+        """The ids of the messages whose processing may have ended the function."""
         often = {message.id for message, _ in readable if message.receives > _RECEIVES_UNTIL_NOTED}
-        found = [often]  # if that cannot be known
+        found = [often]  # if the count cannot be read
         if often:
-            self._redelivery.guarded(lambda: found.append(self._failures.begun(often)))
+            self._redelivery.try_beside(lambda: found.append(self._failures.find_begun(often)))
         return found[-1]
 
-    def _readable(self, messages: list[QueueMessage]) -> Messages:
+    def _parse(self, messages: list[QueueMessage]) -> Messages:
+        """Parse the messages' events; dead-letter those that cannot be read, or were received too often."""
         readable = []
         for message in messages:
             try:
@@ -132,7 +133,7 @@ class Batch:
         return readable
 
     def _recall(self, readable: Messages) -> bool:
-        """Read all records at once; False when that failed, and every message comes again."""
+        """Read all records at once; False if that failed, and every message is redelivered."""
         try:
             self._swept = {event.certificate_id: one.sent_at for one, event in readable if one.is_swept}
             self._known = self._registration.recall({event.certificate_id for _, event in readable}, self._swept)
@@ -147,22 +148,22 @@ class Batch:
         return False
 
     def _recall_again(self, left: Iterable[RegistrationEvent]) -> None:
-        """Read the records of what is left once more, if that is due; without an answer, the old ones are safe too."""
+        """Read the records of what is left again, if they are too old; if that fails, the old ones are safe too."""
         now = self._clock()
         if now - self._recalled_at < _RECALL_HOLDS:
             return
         self._recalled_at = now
         ids = {event.certificate_id for event in left}
-        self._redelivery.guarded(lambda: self._known.update(self._registration.recall(ids, self._swept)))
+        self._redelivery.try_beside(lambda: self._known.update(self._registration.recall(ids, self._swept)))
 
     def _settle_in_turn(self, messages: Messages) -> None:
-        """Take messages to their ends: without a turn what needs none, the others as their turns come."""
+        """Settle messages: those that need no turn at once, the others as their turns come."""
         waiting: list[_Waiting] = []
         settled: Messages = []
         followers: Messages = []
         seen: set[str] = set()
         for message, event in messages:
-            if event.certificate_id in seen:  # by the certificate: SQS can hand out one message twice in a batch
+            if event.certificate_id in seen:  # by the certificate: SQS can deliver one message twice in a batch
                 followers.append((message, event))
             elif need := self._need(message, event):
                 waiting.append(_Waiting(message=message, event=event, need=need))
@@ -170,26 +171,26 @@ class Batch:
                 settled.append((message, event))
             seen.add(event.certificate_id)
         waiting.sort(key=lambda one: _ORDER.index(one.need))
-        turns: list[float] = []  # should the schedule fail in a way of its own, all are put off
+        turns: list[float] = []  # if the schedule fails in an unknown way, all are put off
         if waiting:
             wanted = Counter(one.need for one in waiting)
-            self._redelivery.guarded(lambda: turns.extend(self._turns.reserve(wanted)))
+            self._redelivery.try_beside(lambda: turns.extend(self._turns.reserve(wanted)))
         for message, event in settled:
             self._settle(message, event)
         self._decide_in_turn(waiting, turns)
         for message, event in followers:
-            self._settle(message, event)  # a duplicate of what was just decided
+            self._settle(message, event)  # a duplicate of the one just decided
 
     def _decide_in_turn(self, waiting: list[_Waiting], turns: list[float]) -> None:
         try:
             self._start_in_turn(waiting, turns)
         finally:
-            self._beside.join()  # whatever happens, what was begun comes to its end before the batch's answer
+            self._beside.join()  # whatever happens, all threads end before the batch is answered
         self._turns.give_back(turns)
         self._put_off(waiting)
 
     def _start_in_turn(self, waiting: list[_Waiting], turns: list[float]) -> None:
-        """Give each turn that comes to the next one that needs it; what is left of both found no partner."""
+        """Give each turn that comes to the next message that needs it; messages or turns may be left over."""
         while waiting and turns and self._turns.wait_until(turns[0]):
             self._recall_again(one.event for one in waiting)
             one = waiting.pop(0)
@@ -204,38 +205,39 @@ class Batch:
                 self._settle_with_turn(one)
 
     def _prepare(self, event: RegistrationEvent) -> None:
-        """Before the first certificate of a CA is decided on beside others: read what all of them need, in its turn."""
+        """Before the first certificate of a CA is decided on in a thread: read what all of them need, in its turn."""
         ca_certificate_id = event.ca_certificate_id
         if ca_certificate_id and ca_certificate_id not in self._prepared:
             self._prepared.add(ca_certificate_id)
-            with self._turns.holding():
+            with self._turns.hold():
                 self._registration.prepare(ca_certificate_id)
 
     def _put_off(self, waiting: list[_Waiting]) -> None:
-        """Let those that found no turn come again: new devices soon, the others one after the other.
+        """Redeliver the messages that found no turn: new devices soon, the others one after the other, in line.
 
-        Where the line of the others is long, they are left to the sweep's look: what is put off is in flight.
+        When the line is full, the others are deleted, and the sweep evaluates their certificates: messages that are put
+        off are in flight.
         """
         patient = sum(one.need is not Need.NEW for one in waiting)
         places: list[float] = []
         if patient:
-            self._redelivery.guarded(lambda: places.extend(self._turns.line_up(patient)))
+            self._redelivery.try_beside(lambda: places.extend(self._turns.line_up(patient)))
         line = iter(places)
         for one in waiting:
             least, most = 2, 8
             if one.need is not Need.NEW and (seconds := next(line, None)) is not None:
                 least = int(seconds) + 1
                 most = least + 5
-            elif one.need is not Need.NEW and self._is_left_to_look(one):
+            elif one.need is not Need.NEW and self._leave_to_due_evaluation(one):
                 continue
             self._redelivery.put_off(one.message, one.event, "its turn lies too far ahead", least=least, most=most)
 
-    def _is_left_to_look(self, one: _Waiting) -> bool:
-        """Whether its message can be deleted: the sweep finds the certificate by the index."""
+    def _leave_to_due_evaluation(self, one: _Waiting) -> bool:
+        """Let its message be deleted if the sweep finds the certificate by the index; whether it does."""
         certificate_id = one.event.certificate_id
         record = self._known[certificate_id]
-        return record.decision is not None and self._redelivery.leave_to_look(
-            lambda: self._registration.leave_to_look(certificate_id, record)
+        return record.decision is not None and self._redelivery.leave_to_due_evaluation(
+            lambda: self._registration.leave_to_due_evaluation(certificate_id, record)
         )
 
     def _need(self, message: QueueMessage, event: RegistrationEvent) -> Need | None:
@@ -246,18 +248,18 @@ class Batch:
 
     @staticmethod
     def _is_under_way(message: QueueMessage, event: RegistrationEvent, record: Record) -> bool:
-        """In a queue that keeps some order, another environment is at work on the first event of this certificate.
+        """Whether another environment probably works on the first event of this certificate.
 
-        Both would make all calls. Should that event be lost, this one takes its place when it comes again.
+        Both would make all calls. If that event is lost, this one replaces it when it is redelivered.
         """
         return message.receives == 1 and event.is_early_repeat and record.decision is None
 
     def _settle_with_turn(self, one: _Waiting) -> None:
-        with self._turns.holding():
+        with self._turns.hold():
             self._settle(one.message, one.event)
 
     def _settle(self, message: QueueMessage, event: RegistrationEvent) -> None:
-        """Take one message to its end, or see to it that it comes again."""
+        """Settle one message, or let it be redelivered."""
         again = self._redelivery
         if not self._time_is_left():
             again.put_off(message, event, "the function's deadline is near", most=5)
@@ -269,13 +271,13 @@ class Batch:
         if message.receives < _RECEIVES_UNTIL_NOTED:
             self._decide(message, event)
             return
-        again.guarded(lambda: self._failures.begin(message.id, self._clock()))
+        again.try_beside(lambda: self._failures.begin(message.id, self._clock()))
         self._decide(message, event)
         if message.id in again.again:
-            again.guarded(lambda: self._failures.end(message.id))
+            again.try_beside(lambda: self._failures.end(message.id))
 
     def _decide(self, message: QueueMessage, event: RegistrationEvent) -> None:
-        """Decide on one message's certificate, and let it come again if that fails."""
+        """Decide on one message's certificate; if that fails, let the message be redelivered."""
         again, certificate_id = self._redelivery, event.certificate_id
         try:
             outcome, decision = self._registration.decide(
@@ -288,7 +290,7 @@ class Batch:
         except CertificateUnknown:
             self._miss(message, event)
         except Overtaken as error:
-            # Somebody else is at it, who may himself be put off; a look before he is done costs calls for nothing.
+            # Another attempt is at it, and may be put off itself. A redelivery before its end would waste calls.
             again.put_off(message, event, str(error), least=10, most=30)
         except Unavailable as error:
             again.wait(message, event, error, most=30)
@@ -308,14 +310,14 @@ class Batch:
             self._announcer.report_outcome(outcome, certificate_id, decision, sent_at=message.sent_at)
 
     def _miss(self, message: QueueMessage, event: RegistrationEvent) -> None:
-        """Give a certificate that AWS IoT does not know the time to arrive everywhere, twice."""
+        """Give a certificate up that AWS IoT does not know; not at once, since AWS IoT is eventually consistent."""
         certificate_id, age = event.certificate_id, self._clock() - message.sent_at
         if message.receives + message.misses < _RECEIVES_UNTIL_GONE or age < _AGE_UNTIL_GONE:
             self._redelivery.put_off(message, event, "AWS IoT does not know the certificate", least=5)
         else:
-            self._redelivery.guarded(lambda: self._registration.give_up(certificate_id, self._known[certificate_id]))
+            self._redelivery.try_beside(lambda: self._registration.give_up(certificate_id, self._known[certificate_id]))
             self._announcer.report_outcome(Outcome.GONE, certificate_id)
 
     def _leave(self, event: RegistrationEvent) -> None:
-        if self._known and self._time_is_left():  # else the registry does not answer, or there is no time to ask it
-            self._redelivery.guarded(lambda: self._registration.leave_to_sweep(event.certificate_id))
+        if self._known and self._time_is_left():  # otherwise the registry does not answer, or there is no time for it
+            self._redelivery.try_beside(lambda: self._registration.leave_to_sweep(event.certificate_id))

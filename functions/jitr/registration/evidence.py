@@ -1,10 +1,10 @@
-"""Step 3: everything that the checks need, read in the order in which it can be known, then the checks themselves.
+"""Reads what the checks need, and runs them (step 3).
 
     the CA as it is registered       AWS IoT, cached
     what is published as its CRL     S3, cached
-    the entries of the device        its certificate's and its thing name's, in one call
-    the checks                       pure: procedure.py
-    the hook                         of those who passed, if the CA has one: hook_contract.py, hook.py
+    the entries of the device        of its certificate, its twin and its thing name, in one call
+    the checks                       pure: admission/procedure.py
+    the hook                         for devices that passed, if the CA has one: hook_contract.py, hook.py
 
 Used by `register`, and by `jitrctl replay --dry-run`, which decides alike and changes nothing.
 """
@@ -14,33 +14,33 @@ from dataclasses import replace
 from datetime import datetime
 
 from jitr.admission import hook_contract
+from jitr.admission.applicant import Admitted, Applicant
 from jitr.admission.enrollment import NO_ENTRIES, Enrollment, Entry, Subject
 from jitr.admission.identity import Identity, enrolled_identity, identity_of
-from jitr.admission.procedure import Admitted, Examination, examine, thing_name_of, twin_id_of
+from jitr.admission.procedure import Examination, examine
 from jitr.aws.crl_bucket import Crls, PublishedCrl
 from jitr.aws.hook import Hook
 from jitr.aws.iot import AwsIot
 from jitr.errors import Rejected
 from jitr.frozen import value
-from jitr.iot_models import DeviceRegistration
 from jitr.record import Record
-from jitr.rules import HOOK, CaRules, CheckMode, Rules
+from jitr.rules import HOOK, CaRules, CheckMode
 from jitr.store.enrollment_table import EnrollmentTable, subjects_of
 
 
 @value
 class Examined:
-    """What was found, and what it rests on."""
+    """The examination of one certificate, and what it rests on."""
 
     examination: Examination
-    thing_name: str | None  # that the certificate asks for, also when it is refused
-    crl: str | None  # names what was published as the CA's CRL (PublishedCrl.version); None when it was not asked for
-    enrollment: str | None  # names what the entries said (enrollment.digest); None when they were not read
+    thing_name: str | None  # the name that the certificate asks for, also when it is refused
+    crl: str | None  # identifies the CRL (PublishedCrl.version); None when the rules ask for none
+    enrollment: str | None  # identifies the entries (Enrollment.digest); None when they were not read
     twin_id: str | None = None  # the certificate's other id (signature_twin.py)
-    # Whose entries let it in, and what they were: a claim is good only while they are the same.
+    # The entries that were read, and whose they are: the claim fails if they have changed.
     subjects: tuple[Subject, ...] = ()
     entries: tuple[Entry, ...] = ()
-    named_by_hook: bool = False  # the thing name is the hook's, which may give another one next time
+    named_by_hook: bool = False  # the hook gave the thing name, and may give another one next time
 
 
 class Examiner:
@@ -50,7 +50,6 @@ class Examiner:
         self,
         *,
         account_id: str,
-        rules: Rules,
         iot: AwsIot,
         crls: Crls,
         enrollment: EnrollmentTable,
@@ -58,7 +57,6 @@ class Examiner:
         clock: Callable[[], datetime],
     ) -> None:
         self._account_id = account_id
-        self._rules = rules
         self._iot = iot
         self._crls = crls
         self._enrollment = enrollment
@@ -66,7 +64,7 @@ class Examiner:
         self._clock = clock
 
     def prepare(self, ca: CaRules) -> None:
-        """Read what all devices of a CA are examined by, unless it is known.
+        """Read what the examination of any device of a CA needs, unless it is cached.
 
         Raises Unavailable, ClientError.
         """
@@ -74,22 +72,20 @@ class Examiner:
         if ca.mode_of("revocation") is not CheckMode.OFF:
             self._crls.of(ca)
 
-    def examine(self, device: DeviceRegistration, record: Record) -> Examined:
+    def examine(self, applicant: Applicant, record: Record) -> Examined:
         """Read what the checks need, and run them.
 
         Raises Unavailable.
         """
-        # Of the fleet's CAs alone: the role may describe no other, and without rules nothing is judged by it.
-        rules = self._rules_of(device)
+        rules, thing_name, twin_id = applicant.rules, applicant.thing_name, applicant.twin_id
+        # Only the fleet's own CAs: the function's role may describe no other, and without rules no check needs it.
         ca = self._iot.describe_ca(rules.certificate_id) if rules else None
-        thing_name, twin_id = thing_name_of(device, self._rules), twin_id_of(device, self._rules)
-        published = self._published(device, record)
-        subjects = subjects_of(device.certificate_id, thing_name, twin_id)
-        enrollment = self._enrolled(device, subjects, record)
+        published = self._read_crl(rules, record)
+        subjects = subjects_of(applicant.device.certificate_id, thing_name, twin_id)
+        enrollment = self._read_entries(rules, subjects, record)
         examination = examine(
-            device,
+            applicant,
             ca,
-            self._rules,
             revocations=published.revocations if published else None,
             enrollment=enrollment or NO_ENTRIES,
             now=self._clock(),
@@ -104,16 +100,10 @@ class Examiner:
             entries=enrollment.entries if enrollment else (),
         )
 
-    def _published(self, device: DeviceRegistration, record: Record) -> PublishedCrl | None:
-        rules = self._rules_of(device)
-        if rules is None or rules.mode_of("revocation") is CheckMode.OFF:
-            return None
-        return self._crls.of(rules, record.decision)
+    def ask_hook(self, examined: Examined, record: Record) -> Examined:
+        """Let the CA's hook decide on a device that passed the checks; without a hook nothing changes.
 
-    def ask_hook(self, examined: Examined, device: DeviceRegistration, record: Record) -> Examined:
-        """Have the CA's hook decide on a device that passed the checks; where there is none, nothing changes.
-
-        A hook can give the device another thing name: then that name's entries are read and decide, too.
+        A hook can give the device another thing name. That name's entries are then read, and decide too.
 
         Raises Unavailable.
         """
@@ -121,17 +111,15 @@ class Examiner:
         if admitted is None or admitted.rules.hook is None or not admitted.rules.asks_hook:
             return examined
         rules = admitted.rules
-        request = hook_contract.build_request(
-            admitted.identity, device, admitted.certificate, rules, previous_name=record.previous_name
-        )
+        request = hook_contract.build_request(admitted, previous_name=record.previous_name)
         mode = rules.mode_of(HOOK)
         try:
             answer = self._hook.invoke(admitted.rules.hook, request)
             overrides = hook_contract.read_answer(answer, request["parameters"])
-            if mode is CheckMode.OBSERVE:  # overrides are checked, and not applied
+            if mode is CheckMode.OBSERVE:  # the overrides are checked, but not applied
                 hook_contract.apply_overrides(admitted.identity, overrides, rules)
                 return replace(examined, examination=before.allow_by_hook(admitted))
-            examined, identity = self._renamed(examined, admitted, overrides.thing_name, device, record)
+            examined, identity = self._rename(examined, admitted, overrides.thing_name, record)
             if identity is None:
                 return examined
             identity = hook_contract.apply_overrides(identity, overrides, rules)
@@ -142,18 +130,18 @@ class Examiner:
         after = before.allow_by_hook(replace(admitted, identity=identity))
         return replace(examined, examination=after, named_by_hook=overrides.names)
 
-    def _renamed(
-        self, examined: Examined, admitted: Admitted, thing_name: str | None, device: DeviceRegistration, record: Record
+    def _rename(
+        self, examined: Examined, admitted: Admitted, thing_name: str | None, record: Record
     ) -> tuple[Examined, Identity | None]:
-        """The entries of a name that the hook gave are asked for as those of the certificate's own were.
+        """Examine the device under the thing name that the hook gave it: that name's entries decide as well.
 
-        They decide, and what they give takes the place of what the other name's gave. No identity: they refuse it.
+        What they give replaces what the entries of the other name gave. The identity is None when they refuse it.
         """
         if thing_name in (None, admitted.identity.thing_name):
             return examined, admitted.identity
         rules, certificate = admitted.rules, admitted.certificate
-        subjects = subjects_of(device.certificate_id, thing_name, examined.twin_id)
-        enrollment = self._enrolled(device, subjects, record)
+        subjects = subjects_of(admitted.device.certificate_id, thing_name, examined.twin_id)
+        enrollment = self._read_entries(rules, subjects, record)
         if enrollment is None:
             return examined, admitted.identity
         renamed = replace(
@@ -171,8 +159,12 @@ class Examiner:
             return renamed, identity_of(rules, certificate)
         return renamed, enrolled_identity(identity_of(rules, certificate), enrollment)
 
-    def _enrolled(self, device: DeviceRegistration, subjects: tuple[Subject, ...], record: Record) -> Enrollment | None:
-        rules = self._rules_of(device)
+    def _read_crl(self, rules: CaRules | None, record: Record) -> PublishedCrl | None:
+        if rules is None or rules.mode_of("revocation") is CheckMode.OFF:
+            return None
+        return self._crls.of(rules, record.decision)
+
+    def _read_entries(self, rules: CaRules | None, subjects: tuple[Subject, ...], record: Record) -> Enrollment | None:
         if rules is None or rules.mode_of("enrollment") is CheckMode.OFF:
             return None
         return Enrollment(
@@ -180,6 +172,3 @@ class Examiner:
             account_id=self._account_id,
             approved=record.is_approved,
         )
-
-    def _rules_of(self, device: DeviceRegistration) -> CaRules | None:
-        return self._rules.ca(device.ca_certificate_id)

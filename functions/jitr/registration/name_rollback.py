@@ -1,11 +1,12 @@
-"""A thing name that was claimed, and whose certificate did not become ACTIVE, goes back to whom it belonged.
+"""Gives a thing name back to its previous owner when the certificate that claimed it did not become ACTIVE.
 
-The claim is right before ACTIVE. What comes between the two (a crash, an operator, a rule that changed) must not leave
-the name with a certificate that never works: the device's next rotation would be refused for its sake.
+The claim is written right before the certificate is set ACTIVE. If the attempt ends between the two (a crash, an
+operator's order, a changed rule), the name must not stay with a certificate that never works: it would prevent the
+device's next rotation.
 
-Several claims in a row can come to nothing. So a name's owner is written down with those that had it before, and the
-name goes back over all that were never ACTIVE to the first one that was. If that one is ACTIVE no more, the name is
-free: what it followed in its time was replaced for good.
+Several claims in a row can fail. Therefore an owner is stored with the owners before it. The name goes back past all
+that were never ACTIVE, to the newest one that was. If that one is no longer ACTIVE, the name becomes free: the owners
+before it were replaced for good.
 """
 
 from jitr.admission.rotation import owner_of
@@ -18,54 +19,54 @@ from jitr.store.registry import Registry
 from jitr.x509.certificate import Certificate
 
 
-class Restitution:
+class NameRollbacks:
     """Gives thing names back in one account and Region."""
 
     def __init__(self, *, iot: AwsIot, registry: Registry) -> None:
         self._iot = iot
         self._registry = registry
 
-    def of(self, intent: Decision | None) -> NameRollback | None:
-        """How the claim that an intent speaks of is undone; None if there is none, or the name is another's by now.
+    def find(self, intent: Decision | None) -> NameRollback | None:
+        """The rollback of an intent's claim; None if it claims no name, or the name has another owner by now.
 
         Raises Unavailable.
         """
-        if intent is None or not intent.claims_name:
+        if intent is None or intent.thing_name is None or not intent.claims_name:
             return None
-        assert intent.thing_name is not None  # noqa: S101 -- it claims one
         owner = self._registry.owners([intent.thing_name]).get(intent.thing_name)
         if owner is None or owner.certificate_id != intent.certificate_id:
             return None
-        former = tuple(
-            dict.fromkeys((intent.replaces, *owner.previous_owners) if intent.replaces else owner.previous_owners)
-        )
-        return NameRollback(thing_name=intent.thing_name, by=intent.certificate_id, to=self.rightful(former))
+        previous = (intent.replaces, *owner.previous_owners) if intent.replaces else owner.previous_owners
+        rightful = self.find_rightful_owner(tuple(dict.fromkeys(previous)))
+        return NameRollback(thing_name=intent.thing_name, by=intent.certificate_id, to=rightful)
 
     def give_back(self, intent: Decision | None) -> None:
-        """Undo the claim that an intent speaks of.
+        """Undo an intent's claim.
 
-        Only where no other attempt can be on its way to ACTIVE: under the lock, or once the certificate has left
-        PENDING_ACTIVATION.
+        Call it only when no other attempt can activate the certificate: under the lock, or once the certificate has
+        left PENDING_ACTIVATION.
 
         Raises Unavailable.
         """
-        if back := self.of(intent):
+        if back := self.find(intent):
             self._registry.give_back(back)
 
-    def rightful(self, previous_owners: tuple[str, ...]) -> Owner | None:
-        """Whose a name is that its owner does not have any more: its newest former owner's that is ACTIVE.
+    def find_rightful_owner(self, previous_owners: tuple[str, ...]) -> Owner | None:
+        """The newest of a name's previous owners that is ACTIVE; None if the name is free.
+
+        `previous_owners` are certificate ids, the latest first.
 
         Raises Unavailable.
         """
         records = self._registry.recall(previous_owners) if previous_owners else {}
         for index, certificate_id in enumerate(previous_owners, start=1):
-            if owner := self._working(certificate_id, previous_owners[index:]):
+            if owner := self._find_active(certificate_id, previous_owners[index:]):
                 return owner
             if records[certificate_id].was_active:
                 break
         return None
 
-    def _working(self, certificate_id: str, previous_owners: tuple[str, ...]) -> Owner | None:
+    def _find_active(self, certificate_id: str, previous_owners: tuple[str, ...]) -> Owner | None:
         try:
             device = self._iot.describe(certificate_id)
             if device.status is Status.ACTIVE:

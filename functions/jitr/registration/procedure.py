@@ -1,23 +1,23 @@
-"""One registration event, from hint to recorded decision: the seven steps.
+"""Takes one registration event from a hint to a recorded decision, in seven steps.
 
     1 recall    the certificate's record (read for a whole batch at once, by the handler); a settled event ends here
     2 observe   what AWS IoT says of the certificate, and of its CA
-    3 admit     evidence.py reads what the checks need; pure: procedure.py, rotation.py
+    3 admit     evidence.py reads what the checks need; pure: admission/procedure.py, admission/rotation.py
     4 plan      pure: provisioning.py; activation.py for the admitted, rejection.py for the others
     5 apply     each step is "make it so"; the claim, then ACTIVE, are the last two
     6 announce  EventBridge, at least once
     7 record    the decision; only now is a duplicate free
 
-The order of the last three decides what a crash costs. Between apply and record a redelivery finds the intent that was
-written before the status was set, and finishes from there: announced again with the same id, recorded once.
+The order of the last three decides what a crash costs. Between apply and record, a redelivery finds the intent that was
+written before the status was set. It announces the decision again under the same event id, and records it once.
 """
 
-import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
+from jitr.admission.applicant import Applicant
 from jitr.aws.crl_bucket import Crls
 from jitr.aws.hook import Hook
 from jitr.aws.iot import AwsIot
@@ -30,13 +30,13 @@ from jitr.pacing.schedule import PACE, Need
 from jitr.pacing.turns import Turns
 from jitr.record import Record
 from jitr.registration.activation import Activation
-from jitr.registration.attempt import AttemptState, RegistrationAttempt
+from jitr.registration.attempt import RegistrationAttempt, StepRunner
 from jitr.registration.earlier_attempts import EarlierAttempts
 from jitr.registration.evidence import Examiner
-from jitr.registration.name_rollback import Restitution
+from jitr.registration.name_rollback import NameRollbacks
 from jitr.registration.rejection import Rejection
 from jitr.registration.rule_brake import RuleBrake
-from jitr.rules import CaRules, Rules
+from jitr.rules import Rules
 from jitr.settings import Settings
 from jitr.store.brakes import Brakes
 from jitr.store.enrollment_table import EnrollmentTable
@@ -73,7 +73,6 @@ class Registration:
         self._enrollment = enrollment
         self._examiner = Examiner(
             account_id=settings.account_id,
-            rules=rules,
             iot=iot,
             crls=crls,
             enrollment=enrollment,
@@ -82,39 +81,37 @@ class Registration:
         )
         self._activation = Activation(iot=iot, registry=registry, enrollment=enrollment)
         self._brakes = brakes
-        self._refusal = Rejection(iot=iot, registry=registry, brake=RuleBrake(brakes=brakes, announcer=announcer))
-        self._restitution = Restitution(iot=iot, registry=registry)
+        self._rejection = Rejection(iot=iot, registry=registry, brake=RuleBrake(brakes=brakes, announcer=announcer))
+        self._rollbacks = NameRollbacks(iot=iot, registry=registry)
         self._earlier = EarlierAttempts(iot=iot, registry=registry)
         self._announcer = announcer
         self._turns = turns
         self._clock = clock
 
     def recall(self, certificate_ids: set[str], swept: Mapping[str, datetime] | None = None) -> dict[str, Record]:
-        """The records of a batch's certificates; of held ones, whether what they wait for has changed since.
+        """Read the records of a batch's certificates; of held ones also whether their CRL, entries or brake changed.
 
-        `swept` says which of them the sweep has sent, and when: something may have changed that is read anew for them,
-        though it was read within the last minute. The schedule of turns is read along.
+        `swept` says which of them the sweep has sent, and when: for these also what was read within the last minute is
+        read again. The schedule of turns is read in the same call.
 
         Raises Unavailable.
         """
         if not certificate_ids:
             return {}
-        records, schedule = self._registry.recall_beside(certificate_ids, PACE)
+        records, schedule = self._registry.recall_with_item(certificate_ids, PACE)
         self._turns.see(schedule)
-        listed = self._crls.changed_since(records, self._rules, swept or {})
-        entered = self._enrollment.changed_since(records)
-        accepted = self._brakes.accepted_since(records, swept or {})
+        crls = self._crls.changed_since(records, self._rules, swept or {})
+        entries = self._enrollment.find_changed(records)
+        brakes = self._brakes.find_accepted(records, swept or {})
         return {
-            one: replace(
-                record, crl_changed=one in listed, entries_changed=one in entered, brake_changed=one in accepted
-            )
+            one: replace(record, crl_changed=one in crls, entries_changed=one in entries, brake_changed=one in brakes)
             for one, record in records.items()
         }
 
     def needs(
         self, event: RegistrationEvent, record: Record, *, sent_at: datetime, is_swept: bool = False
     ) -> Need | None:
-        """As what this event needs a turn; None when it is settled without a call of AWS IoT."""
+        """The class of turns that this event needs; None when it is settled without a call of AWS IoT."""
         if record.settles(
             event, sent_at=sent_at, now=self._clock(), rules_digest=self._rules_digest, is_swept=is_swept
         ):
@@ -124,13 +121,13 @@ class Registration:
         return Need.HELD if record.is_held_in(event) else Need.NEW
 
     def prepare(self, ca_certificate_id: str) -> None:
-        """Read what all certificates of a CA need, so that several at once do not all ask for it.
+        """Read what all certificates of a CA need, so that threads do not each read it.
 
-        The id may be an event's, which is only a hint: this is read for the fleet's own CAs alone. What cannot be had
-        is no failure here: each certificate asks for it again.
+        The id may come from an event, which is only a hint: nothing is read for other CAs than the fleet's. An error is
+        ignored: each certificate reads it again.
         """
         if ca := self._rules.ca(ca_certificate_id):
-            with suppress(Exception):  # what it was, each certificate's own question tells
+            with suppress(Exception):  # it is reported where the certificate's own read fails
                 self._examiner.prepare(ca)
 
     def decide(
@@ -142,12 +139,12 @@ class Registration:
         time_is_left: Callable[[], bool],
         is_swept: bool = False,
     ) -> tuple[Outcome, Decision | None]:
-        """Take one event to its outcome; the decision is there unless the event was settled before.
+        """Decide on one event: its outcome, and the decision unless the event was settled before.
 
-        `sent_at` is when the message entered the queue, and `is_swept` whether the sweep sent it; `time_is_left` says
-        whether one more call can be made, should it be the slowest.
+        `sent_at` is when the message entered the queue, and `is_swept` whether the sweep sent it. `time_is_left` says
+        whether there is time for one more call, even the slowest.
 
-        Raises CertificateUnknown, Overtaken and Unavailable; the same event can be decided again then.
+        Raises CertificateUnknown, Overtaken and Unavailable; the same event can be decided on again then.
         """
         now = self._clock()
         # Step 1
@@ -160,92 +157,94 @@ class Registration:
 
             device = with_recorded_ca(device, record)
         self._compare(event, device)
+        applicant = Applicant.of(device, self._rules)
         is_released = record.releases(device)
         if device.status is not Status.PENDING_ACTIVATION and not is_released:
-            return self._already_left_pending(device, record, now)
-        _refuse_to_overtake(record, now)  # it would be told so at the claim, six calls later
-        attempt = AttemptState(run=uuid.uuid4().hex)
+            return self._record_other_status(applicant, record, now)
+        _refuse_to_overtake(record, now)  # otherwise the claim would refuse it, six calls later
+        steps = StepRunner(device, iot=self._iot, observed_at=now, time_is_left=time_is_left, clock=self._clock)
         try:
             # Steps 3 to 5
-            decision = self._judge(
-                device,
-                record,
-                attempt,
+            attempt = RegistrationAttempt(
+                applicant=applicant,
+                record=record,
+                examined=self._examiner.examine(applicant, record),
+                rules_digest=self._rules_digest,
                 observed_at=now,
-                time_is_left=time_is_left,
                 release=record.verdict_number if is_released else None,
             )
+            decision = self._carry_out(attempt, steps)
             # Steps 6 and 7
             if not decision.repeats(record.decision):
                 self._announcer.announce(decision)
             self._registry.record(
                 decision,
                 record,
-                run=attempt.run if attempt.has_begun else None,
-                tried=attempt.tried,
-                taken_back=attempt.taken_back,
+                run=steps.run if steps.has_begun else None,
+                tried=steps.tried,
+                taken_back=steps.taken_back,
             )
         except Exception as error:
-            # Else the next attempt would have to wait until this one is known to be dead.
-            self._earlier.leave_traces(device, record, attempt, error, policy=self._policy(device), now=self._clock())
+            # Otherwise the next attempt would have to wait until this one is known to be dead.
+            self._earlier.leave_traces(applicant, record, steps, error, now=self._clock())
             raise
-        self._brakes.note(self._rules_of(device), decision)
+        self._brakes.note(applicant.rules, decision)
         return decision.outcome, decision
 
     def write_counts(self) -> None:
-        """Write what the brakes have summed up about decisions, once a minute at most.
+        """Write the brakes' counts of decisions, at most once a minute.
 
         Raises Unavailable.
         """
         self._brakes.write()
 
     def give_up(self, certificate_id: str, record: Record) -> None:
-        """AWS IoT does not know the certificate any more: nothing is due with it, and a name that it claimed is free.
+        """Free what a certificate has that AWS IoT no longer knows: the name that it claimed, and what is due.
 
         Raises Unavailable.
         """
-        self._leave_to_sweep(certificate_id, record, None)
-        if back := self._restitution.of(record.intent):
-            # What another attempt has begun meanwhile, the sweep finds by the mark.
+        self._mark_for_withdrawal(certificate_id, record, None)
+        if back := self._rollbacks.find(record.intent):
+            # If another attempt has begun meanwhile, the sweep does this by the mark.
             with suppress(Overtaken):
                 self._registry.give_back_if_unchanged(back, record, self._clock())
         if record.is_held:
-            self._registry.no_look_due(certificate_id, record)
+            self._registry.clear_evaluation(certificate_id, record)
         if record.is_release_ordered:
-            self._registry.no_release_due(certificate_id, record)
+            self._registry.clear_release(certificate_id, record)
 
     def leave_to_sweep(self, certificate_id: str) -> None:
-        """Its message is about to be deleted: what an attempt began and did not record becomes due.
+        """Before its message is deleted: let an unfinished attempt on the certificate be due for the sweep.
 
-        What is PENDING_ACTIVATION without a decision, or held, the sweep finds as it is.
+        The sweep finds the others as they are: PENDING_ACTIVATION without a decision, or held.
 
         Raises Unavailable.
         """
-        self._registry.leave_unfinished(certificate_id, self._clock())
+        self._registry.schedule_unfinished(certificate_id, self._clock())
 
-    def leave_to_look(self, certificate_id: str, record: Record) -> None:
-        """Its message is about to be deleted, for it is not its turn: a decided certificate has its look by the sweep.
+    def leave_to_due_evaluation(self, certificate_id: str, record: Record) -> None:
+        """Before its message is deleted because no turn is free: let a decided certificate be due for the sweep.
 
-        Where the record says that something is due, nothing is written: a look comes in its time, and what an operator
-        denies has none.
+        If the record says that something is due already, nothing is written: the evaluation comes at its time, and a
+        certificate that an operator denies needs none.
 
         Raises Unavailable; then the message must stay.
         """
         if record.due is None:
-            self._registry.leave_look(certificate_id, self._clock())
+            self._registry.schedule_evaluation(certificate_id, self._clock())
 
-    def _leave_to_sweep(self, certificate_id: str, record: Record, policy: str | None) -> None:
-        """Have the sweep take back what attempts left of a certificate that will not be activated."""
+    def _mark_for_withdrawal(self, certificate_id: str, record: Record, policy: str | None) -> None:
+        """Let the sweep take back what attempts left of a certificate that will not be activated."""
         if record.tried_names:
             left = marks(certificate_id, record.tried_names, policy, self._clock())
             self._registry.note_withdrawals(left)
 
     def _compare(self, event: RegistrationEvent, device: DeviceRegistration) -> None:
-        """Report an event that says something else than AWS; the certificate decides."""
+        """Report an event that contradicts what AWS IoT says of the certificate; the event does not count."""
         said = {"account": event.account_id, "ca_certificate_id": event.ca_certificate_id}
         is_ = {"account": self._settings.account_id, "ca_certificate_id": device.ca_certificate_id}
         if event.ca_certificate_id in device.possible_cas:
-            del said["ca_certificate_id"]  # which of these it is, nobody knows: that contradicts nothing
+            del said["ca_certificate_id"]  # one of several CAs that fit: no contradiction
         differing = {name: said[name] for name in said if said[name] is not None and said[name] != is_[name]}
         if differing:
             self._announcer.warn(
@@ -256,86 +255,64 @@ class Registration:
                 found={name: is_[name] for name in differing},
             )
 
-    def _already_left_pending(
-        self, device: DeviceRegistration, record: Record, now: datetime
+    def _record_other_status(
+        self, applicant: Applicant, record: Record, now: datetime
     ) -> tuple[Outcome, Decision | None]:
-        intent = record.intent
-        if device.status is not Status.ACTIVE and (intent or record.is_news(self._found(device, record))):
-            self._leave_to_sweep(device.certificate_id, record, self._policy(device))
+        """Record what became of a certificate that is not, or no longer, PENDING_ACTIVATION.
+
+        Raises Overtaken, Unavailable.
+        """
+        device, intent = applicant.device, record.intent
+        if device.status is not Status.ACTIVE and (intent or record.is_news(self._observe(applicant, record))):
+            self._mark_for_withdrawal(device.certificate_id, record, applicant.policy)
         if intent and intent.is_for(device.created_at) and intent.status is device.status:
-            # We set this status and died before saying so; or somebody else did, before the name was given back.
+            # An attempt set this status and died before it recorded it; or another party set it before the name was
+            # given back.
             if device.status is not Status.ACTIVE:
-                self._restitution.give_back(intent)
+                self._rollbacks.give_back(intent)
             done = intent.without_claim
             self._announcer.announce(done)
             self._registry.record(done, record)
             return done.outcome, done
         if intent:
-            # Somebody else set another status: after the claim and before ACTIVE, perhaps.
+            # Another party set another status, perhaps between the claim and ACTIVE.
             _refuse_to_overtake(record, now)
             if device.status is not Status.ACTIVE:
-                self._restitution.give_back(intent)
-        found = self._found(device, record)
-        # A release order that may not be carried out any more, since somebody else has acted, ends with what was found.
+                self._rollbacks.give_back(intent)
+        found = self._observe(applicant, record)
+        # A release order that is void, since another party has acted, ends with what was found.
         is_void = record.has_unfinished_release
         if (is_void or record.is_news(found)) and not self._registry.record_found(found, record):
             raise Overtaken("another decision on the certificate was made meanwhile")
         if is_void:
-            self._registry.no_release_due(device.certificate_id, record)
+            self._registry.clear_release(device.certificate_id, record)
         return Outcome.FOUND, found
 
-    def _judge(
-        self,
-        device: DeviceRegistration,
-        record: Record,
-        attempt: AttemptState,
-        *,
-        observed_at: datetime,
-        time_is_left: Callable[[], bool],
-        release: int | None,
-    ) -> Decision:
-        """Admit and activate, or find the reason why not and do what the rules say about it."""
-        case = RegistrationAttempt(
-            device=device,
-            record=record,
-            attempt=attempt,
-            rules=self._rules_of(device),
-            rules_digest=self._rules_digest,
-            examined=self._examiner.examine(device, record),
-            observed_at=observed_at,
-            time_is_left=time_is_left,
-            clock=self._clock,
-            release=release,
-        )
+    def _carry_out(self, attempt: RegistrationAttempt, steps: StepRunner) -> Decision:
+        """Activate the certificate if it is admitted, else refuse it as the rules say."""
         try:
-            case.record.refuse_activation()
-            if case.rules and case.rules.asks_hook and case.examination.identity:
-                case.refuse_late()
-                case = replace(case, examined=self._examiner.ask_hook(case.examined, case.device, case.record))
-            return self._activation.activate(case)
+            attempt.record.refuse_activation()
+            if attempt.rules and attempt.rules.asks_hook and attempt.examination.identity:
+                steps.refuse_late()
+                attempt = replace(attempt, examined=self._examiner.ask_hook(attempt.examined, attempt.record))
+            return self._activation.activate(attempt, steps)
         except Rejected as refusal:
-            return self._refusal.refuse(case, refusal)
+            return self._rejection.refuse(attempt, steps, refusal)
 
-    def _found(self, device: DeviceRegistration, record: Record) -> Decision:
+    def _observe(self, applicant: Applicant, record: Record) -> Decision:
+        """The decision that records the certificate's status as it was found."""
         return observe(
-            device,
+            applicant.device,
             record,
-            ca_certificate_id=device.ca_certificate_id,
-            ca=self._rules_of(device),
+            ca_certificate_id=applicant.device.ca_certificate_id,
+            ca=applicant.rules,
             rules_digest=self._rules_digest,
             now=self._clock(),
         )
 
-    def _policy(self, device: DeviceRegistration) -> str | None:
-        rules = self._rules_of(device)
-        return rules.policy if rules else None
-
-    def _rules_of(self, device: DeviceRegistration) -> CaRules | None:
-        return self._rules.ca(device.ca_certificate_id) if device.ca_certificate_id else None
-
 
 def _refuse_to_overtake(record: Record, now: datetime) -> None:
-    """Leave a certificate to the attempt that has begun, until it is known to be dead.
+    """Leave a certificate to the attempt that has begun, until that one is known to be dead.
 
     Raises Overtaken.
     """

@@ -1,4 +1,4 @@
-"""What is done about a device that is refused: what the rules say for a final reason, nothing for a curable one.
+"""Refuses a device: for a final reason as the CA's rules say, for a curable one without changing its status.
 
 What an earlier attempt may have attached or claimed is taken back, so that the rightful device can have it.
 """
@@ -11,8 +11,8 @@ from jitr.decisions import Decision, Outcome
 from jitr.errors import DETACHED_FOR, NAME_LOST, Rejected
 from jitr.iot_models import Status
 from jitr.provisioning import SetStatus, plan_rejection, plan_withdrawal
-from jitr.registration.attempt import RegistrationAttempt
-from jitr.registration.name_rollback import Restitution
+from jitr.registration.attempt import RegistrationAttempt, StepRunner
+from jitr.registration.name_rollback import NameRollbacks
 from jitr.registration.rule_brake import RuleBrake
 from jitr.rules import OnReject
 from jitr.store.registry import Registry
@@ -26,89 +26,94 @@ class Rejection:
         self._iot = iot
         self._brake = brake
         self._registry = registry
-        self._restitution = Restitution(iot=iot, registry=registry)
+        self._rollbacks = NameRollbacks(iot=iot, registry=registry)
 
-    def refuse(self, case: RegistrationAttempt, refusal: Rejected) -> Decision:
-        """Reject for good or hold, as the reason's kind says, and the brake on the CA's rules.
+    def refuse(self, attempt: RegistrationAttempt, steps: StepRunner, refusal: Rejected) -> Decision:
+        """Reject or hold the device, as the reason and the brake on the CA's rules say.
 
         Raises Overtaken, CertificateUnknown, Unavailable.
         """
-        on_reject = case.rules.on_reject if case.rules else OnReject.LEAVE
-        # What is judged under a release order was refused before: it stays INACTIVE, and is not counted again.
-        brake = self._brake.held_under(case, refusal) if case.release is None else None
+        device, record = attempt.device, attempt.record
+        on_reject = attempt.rules.on_reject if attempt.rules else OnReject.LEAVE
+        # Under a release order the certificate was refused before: it stays INACTIVE, and is not counted again.
+        is_pending = attempt.release is None
+        brake = self._brake.find_hold(attempt, steps, refusal) if is_pending else None
         is_rejected = refusal.reason.final and brake is None
-        steps = plan_rejection(on_reject, case.device) if is_rejected and case.release is None else ()
+        status_steps = plan_rejection(on_reject, device) if is_rejected and is_pending else ()
         decision = replace(
-            case.decision(
+            attempt.decision(
                 Outcome.REJECTED if is_rejected else Outcome.HELD,
-                steps[-1].status if steps else case.device.status,
+                status_steps[-1].status if status_steps else device.status,
+                at=steps.now(),
             ),
             reason=refusal.reason,
             detail=refusal.detail,
             brake=brake,
         )
-        if is_rejected and case.release is not None:
-            # No status is set, so it is as old as what was seen: who sets the status since is told from it.
-            decision = replace(decision, decided_at=case.observed_at)
-        earlier, begun = case.record.decision, case.attempt.claim or case.record.intent
-        repeated = earlier is not None and decision.repeats(earlier)
-        # This very attempt may have attached it before it lost the name, though it lost it before, too; or one in
-        # between that died.
-        is_new = not repeated or case.attempt.tried is not None or case.record.tried_is_open
+        if is_rejected and not is_pending:
+            # No status is set, so the decision is as old as the observation: a status that is set later is a newer one.
+            decision = replace(decision, decided_at=attempt.observed_at)
+        earlier, begun = record.decision, steps.claim or record.intent
+        is_repeated = earlier is not None and decision.repeats(earlier)
+        # Even if an earlier attempt was refused for the same reason: this one may have attached the certificate before
+        # it lost the name, and so may one in between that died.
+        is_new = not is_repeated or steps.tried is not None or record.tried_is_open
         may_be_attached = is_new and refusal.reason in DETACHED_FOR
-        # Left as it is (`on_reject = "leave"`), it may be approved, and keeps what is attached.
-        is_out = bool(steps) or (is_rejected and case.release is not None)
+        # A rejected device that the rules leave as it is (`on_reject = "leave"`) may be approved: it stays attached.
+        is_out = bool(status_steps) or (is_rejected and not is_pending)
         if is_out or may_be_attached or (begun and begun.claims_name):
-            decision = self._carry_out(case, decision, begun, steps, is_out=is_out, may_be_attached=may_be_attached)
-        if earlier and repeated:
+            decision = self._carry_out(
+                attempt, steps, decision, begun, status_steps, is_out=is_out, may_be_attached=may_be_attached
+            )
+        if earlier and is_repeated:
             return replace(decision, attempts=earlier.attempts + 1, after=earlier.after)
         return decision
 
     def _carry_out(
         self,
-        case: RegistrationAttempt,
+        attempt: RegistrationAttempt,
+        steps: StepRunner,
         decision: Decision,
         begun: Decision | None,
-        steps: tuple[SetStatus, ...],
+        status_steps: tuple[SetStatus, ...],
         *,
         is_out: bool,
         may_be_attached: bool,
     ) -> Decision:
-        """Take back what was attached and claimed, and set the status; the decision as it turned out.
+        """Take back what was attached and claimed, and set the status; return the decision as it turned out.
 
-        Under the lock, which only the record of the decision opens: another attempt may be about to activate just
-        this, on a view of the record from before what is taken back here.
+        All this is done under the lock, which only the record of the decision releases: another attempt may rest on
+        the record as it was before, and be about to activate what is taken back here.
         """
-        attempt, identity = case.attempt, case.examination.identity
+        identity = attempt.examination.identity
         own = {identity.thing_name} if identity and may_be_attached else set()
-        used = case.record.tried_names | ({attempt.tried} if attempt.tried else set())
-        # What a curable reason keeps waiting stays attached for the next attempt, which may have the same name.
+        used = attempt.record.tried_names | ({steps.tried} if steps.tried else set())
+        # A device that is held for another reason stays attached for the next attempt, which may use the same name.
         names = own | used if is_out or may_be_attached else set()
-        left = marks(decision.certificate_id, names, case.policy, decision.decided_at)
-        attempt.has_begun = True  # also when no answer comes
-        self._registry.intend(decision.with_claim_of(begun), case.record, run=attempt.run, takes_back=left)
+        left = marks(decision.certificate_id, names, attempt.policy, decision.decided_at)
+        steps.has_begun = True  # even if no answer comes
+        self._registry.intend(decision.with_claim_of(begun), attempt.record, run=steps.run, takes_back=left)
         if may_be_attached:
-            self._withdraw(case, names)
+            self._detach(attempt, names)
         if names == own and (decision.reason in NAME_LOST or not used):
-            attempt.taken_back = left  # nothing is left: the thing is another certificate's, or was never made
+            steps.taken_back = left  # nothing is left: the thing is another certificate's, or was never made
         if begun and begun.claims_name:
-            attempt.tried = attempt.tried or begun.thing_name
-        self._restitution.give_back(begun)
+            steps.tried = steps.tried or begun.thing_name
+        self._rollbacks.give_back(begun)
         try:
-            for step in steps:
-                case.apply(step, self._iot)
+            for step in status_steps:
+                steps.apply(step)
         except Rejected as undone:
-            # AWS does not take the status. The reason stays, so that what was revoked stays known as such.
+            # AWS IoT does not set the status. The reason stays, so that a revoked certificate stays known as such.
             detail = f"{decision.detail}; it stays pending, since {undone.detail}"
             decision = replace(decision, outcome=Outcome.HELD, status=Status.PENDING_ACTIVATION, detail=detail)
-        # Dated after the call, so that who sets the status later is told from it (record.releases).
-        return replace(decision, decided_at=case.clock()) if steps else decision
+        # Dated after the call: a status that another party sets later is then newer (record.releases).
+        return replace(decision, decided_at=steps.now()) if status_steps else decision
 
-    def _withdraw(self, case: RegistrationAttempt, names: Collection[str]) -> None:
-        """Detach what was attached."""
-        if not names or case.rules is None:
+    def _detach(self, attempt: RegistrationAttempt, names: Collection[str]) -> None:
+        if not names or attempt.rules is None:
             return
-        # A hook may have given it another name in an attempt that left no trace.
-        things = self._iot.things_of(case.device) if case.rules.asks_hook else sorted(names)
-        for withdrawal in plan_withdrawal(case.rules.policy, things, case.device):
-            self._iot.apply(withdrawal)
+        # A hook may have given it another name, in an attempt that left no trace.
+        things = self._iot.things_of(attempt.device) if attempt.rules.asks_hook else sorted(names)
+        for step in plan_withdrawal(attempt.rules.policy, things, attempt.device):
+            self._iot.apply(step)

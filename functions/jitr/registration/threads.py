@@ -1,7 +1,7 @@
-"""Several messages of a batch at once: a thread for each.
+"""Runs several messages of a batch at once, each in a thread.
 
-Nothing here holds a lock while it calls AWS. What threads share is safe in itself: boto3's clients, caches of which the
-older answer is good enough while one thread asks for the newer one, counters with a lock of their own.
+No lock is held during a call of AWS. What threads share is safe by itself: boto3's clients, counters with a lock, and
+caches that answer with the older value while one thread reads the newer one.
 """
 
 import threading
@@ -10,15 +10,15 @@ from typing import Protocol
 
 
 class Beside(Protocol):
-    """Runs actions beside each other."""
+    """Runs actions concurrently."""
 
     def start(self, action: Callable[[], None]) -> None:
-        """Run it now, beside what runs already."""
+        """Start the action beside those that run already."""
 
     def join(self) -> None:
-        """Return when all have ended.
+        """Wait until all actions have ended.
 
-        Raises what one of them raised.
+        Raises the first error of an action.
         """
 
 
@@ -51,7 +51,7 @@ class Threads:
 
 
 class OneByOne:
-    """Runs each action to its end before the next one: for tests that script what happens in which order."""
+    """Runs each action to its end before the next one, for tests that fix the order."""
 
     def start(self, action: Callable[[], None]) -> None:
         action()

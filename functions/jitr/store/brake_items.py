@@ -1,20 +1,20 @@
-"""The brake's items in the registry table: counters and state of one CA, as DynamoDB attributes, and back.
+"""Converts the brake of one CA to DynamoDB attributes in the registry table, and back.
 
     brake#<caCertificateId>   one item for each CA:
         <rules>.r.m<slot>     refusals that rest on rules, in five minutes, under the rules with this digest
-        <rules>.o.m<slot>     the CA's other decisions: activated, or rejected for another reason
-        <rules>.r.d<day>      the same for days
-        <rules>.o.d<day>
+        <rules>.o.m<slot>     the CA's other decisions in five minutes: activated, or rejected for another reason
+        <rules>.r.d<day>      refusals that rest on rules, in one day
+        <rules>.o.d<day>      the CA's other decisions in one day
         engaged               the brake, as it was engaged; absent while it is off
         accepted              an operator's last acceptance
-        acceptances           how many there were
+        acceptances           the number of acceptances
 
     certificate#<certificateId>:
         refusal_counted       when a refusal of this certificate was last counted, and under which rules
 
-Counters are attributes of their own, so that they are counted with ADD, whoever else counts at the moment. Old ones are
-removed by whoever sees them. Schema versions as in registry_items.py; a counter or state that cannot be read
-counts as none.
+Each counter is a separate attribute, so that concurrent writers can increment it with ADD. The writer that finds old
+counters removes them. Schema versions are those of registry_items.py. A counter or state that cannot be read counts as
+absent.
 """
 
 import re
@@ -40,7 +40,7 @@ def brake_key(ca_certificate_id: str) -> str:
 
 
 def to_brake(fields: Mapping[str, Any]) -> Brake:
-    """What is known of one CA, from its item's attributes."""
+    """The brake of one CA, from its item's attributes."""
     slots: dict[str, dict[int, Tally]] = defaultdict(lambda: defaultdict(Tally))
     days: dict[str, dict[int, Tally]] = defaultdict(lambda: defaultdict(Tally))
     for name, number in fields.items():
@@ -56,15 +56,15 @@ def to_brake(fields: Mapping[str, Any]) -> Brake:
     )
 
 
-def outdated(fields: Iterable[str], now: datetime) -> list[str]:
-    """The names of counters that nothing is computed from any more."""
+def find_outdated(fields: Iterable[str], now: datetime) -> list[str]:
+    """The names of counters that are too old for the shares of the last hour and the last seven days."""
     found = [match for match in map(_COUNTER.fullmatch, fields) if match]
     return [
         match[0] for match in found if not (is_recent_slot if match[3] == "m" else is_recent_day)(int(match[4]), now)
     ]
 
 
-def count(table: str, ca_certificate_id: str, counted: Mapping[str, Tally], now: datetime) -> "UpdateTypeDef":
+def count_decisions(table: str, ca_certificate_id: str, counted: Mapping[str, Tally], now: datetime) -> "UpdateTypeDef":
     """Add decisions to a CA's counters, by the digest of its rules."""
     added: dict[str, int] = {}
     for rules, tally in counted.items():
@@ -85,7 +85,7 @@ def count(table: str, ca_certificate_id: str, counted: Mapping[str, Tally], now:
 
 
 def mark_counted(table: str, certificate_id: str, rules: str, now: datetime, *, before: datetime) -> "UpdateTypeDef":
-    """Note that a certificate's refusal is counted, unless it was after `before`, under the same rules of its CA."""
+    """Mark a certificate's refusal as counted, unless it was counted under the same CA rules after `before`."""
     return {
         "TableName": table,
         "Key": key(certificate_key(certificate_id)),
@@ -102,13 +102,13 @@ def mark_counted(table: str, certificate_id: str, rules: str, now: datetime, *, 
 
 
 def counted_at(fields: Mapping[str, Any]) -> datetime | None:
-    """When the certificate with this item was last marked as counted."""
+    """When the certificate of this item was last marked as counted; None if never."""
     counted = fields.get("refusal_counted")
     return moment(counted["at"]) if counted else None
 
 
-def forget(table: str, ca_certificate_id: str, counters: Iterable[str]) -> "UpdateTypeDef":
-    """Remove counters, which are never added to again."""
+def forget_counters(table: str, ca_certificate_id: str, counters: Iterable[str]) -> "UpdateTypeDef":
+    """Remove counters of past slots and days; nothing adds to them again."""
     names = {f"#c{position}": name for position, name in enumerate(counters)}
     return {
         "TableName": table,
@@ -119,7 +119,7 @@ def forget(table: str, ca_certificate_id: str, counters: Iterable[str]) -> "Upda
 
 
 def engage(table: str, ca_certificate_id: str, engaged: Engagement, *, acceptances: int) -> "UpdateTypeDef":
-    """Engage the brake, unless it is under the same rules, or an operator has accepted rejections meanwhile."""
+    """Engage the brake, unless it is engaged under the same rules, or an operator has accepted rejections meanwhile."""
     fields = {
         "rules": engaged.rules,
         "at": milliseconds(engaged.at),
@@ -142,8 +142,8 @@ def engage(table: str, ca_certificate_id: str, engaged: Engagement, *, acceptanc
     }
 
 
-def announced(table: str, ca_certificate_id: str, engaged: Engagement) -> "UpdateTypeDef":
-    """Note that an engaged brake was announced."""
+def note_announced(table: str, ca_certificate_id: str, engaged: Engagement) -> "UpdateTypeDef":
+    """Mark an engaged brake as announced."""
     update = disengage(table, ca_certificate_id, engaged)
     update["UpdateExpression"] = "SET engaged.announced = :true"
     update["ExpressionAttributeValues"] = {**update["ExpressionAttributeValues"], **values(true=True)}
@@ -151,7 +151,7 @@ def announced(table: str, ca_certificate_id: str, engaged: Engagement) -> "Updat
 
 
 def disengage(table: str, ca_certificate_id: str, engaged: Engagement) -> "UpdateTypeDef":
-    """End the brake as it was engaged; one that was engaged since stays."""
+    """End this engagement of the brake; a later engagement stays."""
     return {
         "TableName": table,
         "Key": key(brake_key(ca_certificate_id)),
@@ -163,7 +163,7 @@ def disengage(table: str, ca_certificate_id: str, engaged: Engagement) -> "Updat
 
 
 def accept(table: str, ca_certificate_id: str, engaged: Engagement, accepted: Acceptance) -> "UpdateTypeDef":
-    """End the brake as an operator saw it: what its rules refuse is to be rejected."""
+    """End the engagement that an operator saw, and record the acceptance: from now on the rules' refusals are final."""
     fields = {
         "rules": accepted.rules,
         "by": accepted.by,

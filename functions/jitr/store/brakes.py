@@ -1,8 +1,9 @@
-"""The brakes of an account's CAs in the registry table: counted, read, engaged and ended.
+"""Counts refusals for the brakes of an account's CAs, and reads, engages and ends the brakes, in the registry table.
 
-What it costs: a refusal that rests on rules counts with two writes, to the certificate's item, so that it is counted
-once, and to the counter, whose answer is the state. All other decisions are summed up in the execution environment, and
-written once a minute at most. So a storm of good devices costs no write for a device, and no call of AWS IoT ever.
+Cost: a refusal that rests on rules takes two writes. One marks the certificate's item, so that it is counted once; the
+other increments the counter and returns the brake's state. All other decisions are summed up in the execution
+environment, and written at most once a minute. So many good devices at once cost no write per device, and nothing here
+calls AWS IoT.
 """
 
 import threading
@@ -19,8 +20,8 @@ from jitr.errors import Basis, Overtaken, Unavailable
 from jitr.record import Record
 from jitr.rules import CaRules
 from jitr.store import brake_items
-from jitr.store.brake_items import brake_key, outdated, to_brake
-from jitr.store.dynamodb import key, plain
+from jitr.store.brake_items import brake_key, find_outdated, to_brake
+from jitr.store.dynamodb import deserialize, key
 from jitr.store.registry_items import certificate_key
 from jitr.store.registry_writes import STALE_INTENT
 
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import UpdateTypeDef
 
-# How often an environment writes what it has counted.
+# How often an execution environment writes its sums.
 _EVERY = timedelta(minutes=1)
-# How long it relies on what it read for devices that are held.
+# How long the acceptances that were read are used for held devices.
 _READ_HOLDS = timedelta(minutes=1)
-# So many old counters are removed at once: a write for two hours' worth.
+# Old counters are removed once there are so many: one write for two hours of counters.
 _MANY_OUTDATED = 48
 
 
@@ -50,14 +51,14 @@ class Brakes:
         self._acceptances: dict[str, tuple[datetime, int]] = {}  # when they were read, by CA certificate id
 
     def read(self, ca_certificate_ids: Iterable[str]) -> dict[str, Brake]:
-        """What is known of each of these CAs, read consistently; at most 100.
+        """The brake of each of these CAs, by CA certificate id, read consistently; at most 100 (BatchGetItem).
 
         Raises Unavailable.
         """
         ids = sorted(set(ca_certificate_ids))
         brakes = {one: Brake() for one in ids}
         for item in batch_get(self._client, self._table, [key(brake_key(one)) for one in ids]):
-            fields = plain(item)
+            fields = deserialize(item)
             brakes[fields["id"].removeprefix(brake_key(""))] = to_brake(fields)
         now = self._clock()
         self._acceptances |= {one: (now, brake.acceptances) for one, brake in brakes.items()}
@@ -66,12 +67,12 @@ class Brakes:
     def count_refusal(
         self, rules: CaRules, certificate_id: str, *, has_begun: bool = False, uncounted_at: datetime | None = None
     ) -> Brake:
-        """Count a certificate's refusal for its CA's rules, before it is carried out; what is known of the CA then.
+        """Count a certificate's refusal for its CA's rules, before it is carried out; returns the CA's brake after it.
 
-        A certificate is counted once in an hour, however often its refusal is begun. That it is counted is written down
-        first: when its function dies in between, the device is held, and counted later. `has_begun` says that its
-        refusal was begun after it was counted. `uncounted_at` is when it was held since that failed; what was written
-        down before then does not prevent that it is counted. What waits to be written goes with it.
+        A certificate is counted once per hour, however often its refusal begins. The mark on the certificate is written
+        first: if the function dies between the two writes, the device is held, and counted later. `has_begun` says
+        that the refusal began after it was counted. `uncounted_at` is when the device was held because counting failed;
+        a mark from before then does not prevent counting. The sums that are not written yet are written along.
 
         Raises Unavailable; Overtaken while another attempt may be about to count it.
         """
@@ -79,8 +80,8 @@ class Brakes:
         before = max(now - COUNTED_FOR, uncounted_at or now - COUNTED_FOR)
         mark = brake_items.mark_counted(self._table, certificate_id, rules.digest, now, before=before)
         if not self._update(mark):
-            return self._counted(rules, certificate_id, has_begun=has_begun)
-        counted = self._take(rules.certificate_id)
+            return self._recall_counted(rules, certificate_id, has_begun=has_begun)
+        counted = self._take_unwritten(rules.certificate_id)
         try:
             return self._count(
                 rules.certificate_id, counted | {rules.digest: counted.get(rules.digest, Tally()) + Tally(refused=1)}
@@ -89,13 +90,14 @@ class Brakes:
             self._put_back(rules.certificate_id, counted)
             raise
 
-    def _counted(self, rules: CaRules, certificate_id: str, *, has_begun: bool) -> Brake:
-        """What is known of the CA, where the certificate was marked as counted before.
+    def _recall_counted(self, rules: CaRules, certificate_id: str, *, has_begun: bool) -> Brake:
+        """The CA's brake, for a certificate that was already marked as counted.
 
-        Raises Unavailable, Overtaken.
+        Raises Overtaken while the attempt that marked it may still count it, Unavailable when that attempt may have
+        died before it counted, or when the table cannot be read.
         """
         keys = [key(brake_key(rules.certificate_id)), key(certificate_key(certificate_id))]
-        items = {fields["id"]: fields for fields in map(plain, batch_get(self._client, self._table, keys))}
+        items = {fields["id"]: fields for fields in map(deserialize, batch_get(self._client, self._table, keys))}
         counted_at = brake_items.counted_at(items.get(certificate_key(certificate_id), {}))
         if not has_begun and counted_at:
             if self._clock() - counted_at <= STALE_INTENT:
@@ -104,7 +106,7 @@ class Brakes:
         return to_brake(items.get(brake_key(rules.certificate_id), {}))
 
     def note(self, rules: CaRules | None, decision: Decision) -> None:
-        """Sum up a decision that was recorded; a refusal that rests on rules was counted before."""
+        """Add a recorded decision to the sums, except a refusal that rests on rules: `count_refusal` counted it."""
         is_counted = decision.outcome is Outcome.REJECTED and decision.rests_on is Basis.RULES
         if rules is None or rules.brake is None or is_counted:
             return
@@ -112,11 +114,11 @@ class Brakes:
             self._put_back(rules.certificate_id, {rules.digest: Tally(others=1)})
 
     def write(self) -> None:
-        """Write what was summed up, unless that was done, or began to be summed up, within the last minute.
+        """Write the sums, at most once a minute.
 
-        A new environment waits for its minute too: one more write would come with the first decision of each.
+        A new environment waits one minute too: otherwise each would add a write with its first decision.
 
-        Raises Unavailable; it is written another time then.
+        Raises Unavailable; the sums are kept and written later.
         """
         now = self._clock()
         if not self._unwritten:
@@ -127,7 +129,7 @@ class Brakes:
             return
         self._write_at = now + _EVERY
         for ca_certificate_id in list(self._unwritten):
-            counted = self._take(ca_certificate_id)
+            counted = self._take_unwritten(ca_certificate_id)
             try:
                 self._count(ca_certificate_id, counted)
             except Unavailable:
@@ -135,34 +137,34 @@ class Brakes:
                 raise
 
     def engage(self, rules: CaRules, engaged: Engagement, *, acceptances: int) -> bool:
-        """Engage the brake; False where it was meanwhile, or an operator has accepted rejections meanwhile.
+        """Engage the brake; False if it was engaged, or an operator accepted rejections, meanwhile.
 
         Raises Unavailable.
         """
         return self._update(brake_items.engage(self._table, rules.certificate_id, engaged, acceptances=acceptances))
 
     def note_announced(self, ca_certificate_id: str, engaged: Engagement) -> None:
-        """Write down that an engaged brake was announced.
+        """Mark an engaged brake as announced.
 
         Raises Unavailable.
         """
-        self._update(brake_items.announced(self._table, ca_certificate_id, engaged))
+        self._update(brake_items.note_announced(self._table, ca_certificate_id, engaged))
 
     def disengage(self, ca_certificate_id: str, engaged: Engagement) -> bool:
-        """End the brake, since the CA's rules are others; False where it has been changed meanwhile.
+        """End the brake because the CA's rules changed; False if it was changed meanwhile.
 
         Raises Unavailable.
         """
         return self._update(brake_items.disengage(self._table, ca_certificate_id, engaged))
 
     def accept(self, ca_certificate_id: str, engaged: Engagement, accepted: Acceptance) -> bool:
-        """End the brake as an operator saw it; False where it has been changed meanwhile.
+        """End the brake that an operator saw, and record the acceptance; False if it was changed meanwhile.
 
         Raises Unavailable.
         """
         return self._update(brake_items.accept(self._table, ca_certificate_id, engaged, accepted))
 
-    def accepted_since(self, records: Mapping[str, Record], swept: Mapping[str, datetime] | None = None) -> set[str]:
+    def find_accepted(self, records: Mapping[str, Record], swept: Mapping[str, datetime] | None = None) -> set[str]:
         """The certificate ids that the brake holds, and whose CA's rejections an operator has accepted since.
 
         What was read within the last minute holds, unless it was read before the sweep sent one of them (`swept`: when,
@@ -191,8 +193,8 @@ class Brakes:
             if max(decision.brake or 0, 0) < known.get(decision.ca_certificate_id or "", 0)
         }
 
-    def _take(self, ca_certificate_id: str) -> dict[str, Tally]:
-        """What waits to be written about a CA, which it then does not any more."""
+    def _take_unwritten(self, ca_certificate_id: str) -> dict[str, Tally]:
+        """Remove a CA's sums from those that are not written yet, and return them."""
         with self._lock:
             return defaultdict(Tally, self._unwritten.pop(ca_certificate_id, {}))
 
@@ -203,13 +205,13 @@ class Brakes:
 
     def _count(self, ca_certificate_id: str, counted: Mapping[str, Tally]) -> Brake:
         now = self._clock()
-        update = brake_items.count(self._table, ca_certificate_id, counted, now)
+        update = brake_items.count_decisions(self._table, ca_certificate_id, counted, now)
         with calling("UpdateItem"):
             answer = self._client.update_item(**update, ReturnValues="ALL_NEW")
-        fields = plain(answer.get("Attributes", {}))
-        old = outdated(fields, now)
+        fields = deserialize(answer.get("Attributes", {}))
+        old = find_outdated(fields, now)
         if len(old) >= _MANY_OUTDATED:
-            self._update(brake_items.forget(self._table, ca_certificate_id, old))
+            self._update(brake_items.forget_counters(self._table, ca_certificate_id, old))
         return to_brake(fields)
 
     def _update(self, update: "UpdateTypeDef") -> bool:

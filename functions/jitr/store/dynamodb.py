@@ -1,4 +1,4 @@
-"""DynamoDB's attribute values, and the plain ones that the rest of the code has."""
+"""Converts between DynamoDB's attribute values and Python's own values."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,8 @@ def key(of: str) -> dict[str, Any]:
     return {"id": {"S": of}}
 
 
-def stored(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """A whole item's attributes."""
+def serialize(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Python values as the attributes of a whole item."""
     return {name: _serialize(value) for name, value in fields.items()}
 
 
@@ -27,13 +27,13 @@ def values(**fields: Any) -> dict[str, Any]:
     return {f":{name}": _serialize(value) for name, value in fields.items()}
 
 
-def plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def deserialize(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """An item's attributes as Python's own values; numbers are Decimals."""
     return {name: _deserialize(value) for name, value in attributes.items()}
 
 
-def setting(table: str, of: str, /, **fields: Any) -> "UpdateTypeDef":
-    """The update of one item that sets these attributes, whatever they are called."""
+def set_attributes(table: str, of: str, /, **fields: Any) -> "UpdateTypeDef":
+    """The update of one item that sets these attributes; their names may be reserved words of DynamoDB."""
     return {
         "TableName": table,
         "Key": key(of),

@@ -1,11 +1,11 @@
-"""Enrollment entries as DynamoDB attributes, and back.
+"""Converts enrollment entries to DynamoDB attributes, and back.
 
     thing#<thingName>             an entry
     certificate#<certificateId>   an entry
     version                       names the last change of the list (enrollment_table.py)
 
-Every item carries a schema version; attributes that are not known are ignored. What cannot be understood is an entry
-with a problem, never none at all: nobody gets in because a line was written wrongly. Times are epoch milliseconds.
+Every item carries a schema version; unknown attributes are ignored. An item that cannot be read becomes an entry with a
+problem, never a missing entry: a mistake in an item admits no device. Times are epoch milliseconds.
 """
 
 from collections.abc import Mapping
@@ -30,9 +30,9 @@ def to_subject(entry_id: str) -> Subject | None:
 
 
 def from_entry(entry: Entry, *, replaced: Entry | None = None) -> dict[str, Any]:
-    """An entry as strings, numbers, lists and maps; what is empty is left out.
+    """An entry as strings, numbers, lists and maps; empty values are left out.
 
-    Of the entry that it replaces, who wrote it, when and why is kept.
+    Of the entry that it replaces, the rule, author, time and note are kept.
     """
     fields = {
         "id": entry_key(entry.subject),
@@ -50,14 +50,14 @@ def from_entry(entry: Entry, *, replaced: Entry | None = None) -> dict[str, Any]
 
 
 def to_entry(fields: Mapping[str, Any]) -> Entry:
-    """Read `from_entry` back; what does not fit becomes the entry's problem.
+    """Read `from_entry` back; an attribute that does not fit becomes the entry's problem.
 
     Raises ValueError when the item is no entry.
     """
     subject = to_subject(fields["id"])
     if subject is None:
         raise ValueError(f"item {fields['id']} is no enrollment entry")
-    # For people; no decision depends on it, so what is written wrongly here makes no entry unusable.
+    # For people. No decision depends on these fields, so a mistake in them does not make the entry unusable.
     said: dict[str, Any] = {
         "by": str(fields.get("by", "")),
         "at": _moment(fields.get("at")),
@@ -79,8 +79,8 @@ def to_entry(fields: Mapping[str, Any]) -> Entry:
     except KeyError as error:
         problem = f"its {error} is missing"
     except (ValueError, TypeError) as error:
-        problem = f"it does not say what an entry says ({error})"
-    # It allows nothing, since it has a problem.
+        problem = f"it is not a valid entry ({error})"
+    # An entry with a problem allows nothing.
     return Entry(subject=subject, rule=EntryRule.ALLOW, problem=problem, **said)
 
 
@@ -96,7 +96,7 @@ def _said(entry: Entry) -> dict[str, Any]:
 
 def _moment(value: Any) -> datetime | None:
     try:
-        # A text, as the console writes it, is none: what is read must be what is stored.
+        # A string, as the console may write it, counts as no time: conditions compare the number that is stored.
         whole = isinstance(value, int | Decimal) and value == int(value)
         return datetime.fromtimestamp(int(value) / 1000, UTC) if whole else None
     except (ValueError, TypeError, OverflowError, OSError, ArithmeticError):

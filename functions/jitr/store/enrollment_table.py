@@ -1,7 +1,8 @@
-"""The enrollment table; the only module that reads or writes it.
+"""Reads and writes the enrollment table; the only module that does.
 
-The functions only read it (BatchGetItem, GetItem). Operators write it, from outside: every write names what it
-replaces, so that two of them do not undo each other unseen, and says in the same transaction that the list has changed.
+The functions only read it (BatchGetItem, GetItem). Operators write it with jitrctl: every write is conditional on the
+entry that the operator saw, so that two operators do not overwrite each other unnoticed, and sets a new version of the
+list in the same transaction.
 """
 
 import uuid
@@ -14,7 +15,7 @@ from jitr.aws.calls import PASSING, batch_get, calling
 from jitr.errors import JitrError, Unavailable
 from jitr.frozen import value
 from jitr.record import Record
-from jitr.store.dynamodb import key, plain, stored, values
+from jitr.store.dynamodb import deserialize, key, serialize, values
 from jitr.store.enrollment_items import SCHEMA, entry_key, from_entry, to_entry, to_subject
 from jitr.store.registry_items import milliseconds
 
@@ -23,18 +24,16 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import ConditionCheckTypeDef, TransactWriteItemTypeDef
 
 _VERSION = "version"
-# BatchGetItem takes 100 keys; TransactWriteItems 100 writes, one of which is the version's.
-MOST_SUBJECTS = 100
-MOST_ENTRIES = 99
+MOST_ENTRIES = 99  # TransactWriteItems takes 100 writes, one of which is the version's
 
 
 class EntryChanged(JitrError):
-    """Somebody else changed an entry since it was read; read again, and decide again."""
+    """An entry changed since it was read: read it again, and decide again."""
 
 
 @value
 class EntryChange:
-    """One entry as it is to be, and what it replaces, as it was read."""
+    """One entry to write, and the entry that it replaces, as it was read."""
 
     entry: Entry
     replaces: Entry | None
@@ -48,29 +47,24 @@ class EnrollmentTable:
         self._table = table
 
     def entries(self, subjects: Iterable[Subject]) -> dict[Subject, Entry]:
-        """The entries that there are for these subjects, read consistently; BatchGetItem for each hundred.
+        """The entries of these subjects that exist, read consistently; one BatchGetItem per hundred subjects.
 
         Raises Unavailable.
         """
-        wanted = sorted(set(subjects))
-        found: dict[Subject, Entry] = {}
-        for start in range(0, len(wanted), MOST_SUBJECTS):
-            keys = [key(entry_key(subject)) for subject in wanted[start : start + MOST_SUBJECTS]]
-            for item in batch_get(self._client, self._table, keys):
-                entry = to_entry(plain(item))
-                found[entry.subject] = entry
-        return found
+        keys = [key(entry_key(subject)) for subject in sorted(set(subjects))]
+        found = (to_entry(deserialize(item)) for item in batch_get(self._client, self._table, keys))
+        return {entry.subject: entry for entry in found}
 
-    def unchanged(self, subjects: Iterable[Subject], entries: Iterable[Entry]) -> "list[ConditionCheckTypeDef]":
-        """For a transaction: the entries of these subjects are still the ones that were read, all that there are."""
+    def require_unchanged(self, subjects: Iterable[Subject], entries: Iterable[Entry]) -> "list[ConditionCheckTypeDef]":
+        """Condition checks for a transaction: these subjects still have exactly the entries that were read."""
         read = {entry.subject: entry for entry in entries}
         return [
-            {"TableName": self._table, "Key": key(entry_key(one)), **_as_read(read.get(one))}  # type: ignore[typeddict-item]  # mypy sees no keys in _as_read
+            {"TableName": self._table, "Key": key(entry_key(one)), **_require_as_read(read.get(one))}  # type: ignore[typeddict-item]  # mypy sees no keys in _as_read
             for one in sorted(set(subjects))
         ]
 
-    def changed_since(self, records: Mapping[str, Record]) -> set[str]:
-        """The held certificates, of these records by certificate id, whose entries say something else than then.
+    def find_changed(self, records: Mapping[str, Record]) -> set[str]:
+        """The held certificates, of these records by certificate id, whose entries changed since they were held.
 
         Raises Unavailable.
         """
@@ -91,16 +85,16 @@ class EnrollmentTable:
         }
 
     def version(self) -> str | None:
-        """Names the last change of the list, whatever it was; None when there never was one.
+        """The version of the list, new with each change; None when it was never changed.
 
         Raises Unavailable.
         """
         with calling("GetItem"):
             answer = self._client.get_item(TableName=self._table, Key=key(_VERSION), ConsistentRead=True)
-        return str(plain(answer["Item"])["version"]) if "Item" in answer else None
+        return str(deserialize(answer["Item"])["version"]) if "Item" in answer else None
 
-    def everything(self) -> Iterator[Entry]:
-        """Every entry, also removed ones, in no order; for operators, since it reads the whole table.
+    def scan_entries(self) -> Iterator[Entry]:
+        """Every entry, removed ones included, in no order; for operators only, since it scans the whole table.
 
         Raises Unavailable.
         """
@@ -109,7 +103,7 @@ class EnrollmentTable:
             with calling("Scan"):
                 answer = self._client.scan(TableName=self._table, ConsistentRead=True, **start)
             for item in answer["Items"]:
-                fields = plain(item)
+                fields = deserialize(item)
                 if to_subject(fields["id"]) is not None:
                     yield to_entry(fields)
             if "LastEvaluatedKey" not in answer:
@@ -117,11 +111,11 @@ class EnrollmentTable:
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
     def digest(self) -> str:
-        """Names what the whole list says: two accounts with the same one let the same devices in.
+        """A digest of the whole list: two accounts with equal digests admit the same devices.
 
         Raises Unavailable.
         """
-        return digest(self.everything())
+        return digest(self.scan_entries())
 
     def change(self, changes: Sequence[EntryChange], *, by: str, at: datetime) -> None:
         """Write up to 99 entries and a new version of the list, all or none.
@@ -136,14 +130,14 @@ class EnrollmentTable:
             "by": by,
             "at": milliseconds(at),
         }
-        writes.append({"Put": {"TableName": self._table, "Item": stored(stamp)}})
+        writes.append({"Put": {"TableName": self._table, "Item": serialize(stamp)}})
         try:
             with calling("TransactWriteItems"):
                 self._client.transact_write_items(TransactItems=writes)
         except self._client.exceptions.TransactionCanceledException as error:
             codes = {reason.get("Code", "None") for reason in error.response["CancellationReasons"]}
             if "ConditionalCheckFailed" in codes:
-                raise EntryChanged("an entry was changed by somebody else at the same time") from error
+                raise EntryChanged("another operator changed an entry at the same time") from error
             if codes <= PASSING:
                 raise Unavailable(f"TransactWriteItems: {', '.join(sorted(codes - {'None'}))}") from error
             raise
@@ -152,16 +146,16 @@ class EnrollmentTable:
         return {
             "Put": {
                 "TableName": self._table,
-                "Item": stored(from_entry(change.entry, replaced=change.replaces)),
-                **_as_read(change.replaces),  # type: ignore[typeddict-item]  # as above
+                "Item": serialize(from_entry(change.entry, replaced=change.replaces)),
+                **_require_as_read(change.replaces),  # type: ignore[typeddict-item]  # as above
             }
         }
 
 
-def _as_read(entry: Entry | None) -> Any:
-    """The condition that an entry is still the one that was read; None: that there is none.
+def _require_as_read(entry: Entry | None) -> Any:
+    """The condition that an entry is still the one that was read; for None, that there is no entry.
 
-    What was written by hand may have no time, or one that nobody can read: then its rule alone is compared.
+    An entry that was written by hand may have no readable time: then only its rule is compared.
     """
     if entry is None:
         return {"ConditionExpression": "attribute_not_exists(id)"}
@@ -181,7 +175,7 @@ def _as_read(entry: Entry | None) -> Any:
 
 
 def subjects_of(certificate_id: str, thing_name: str | None, twin_id: str | None = None) -> tuple[Subject, ...]:
-    """Whose entries speak of a device: its certificate's, under both its ids, and its thing name's, if it makes one."""
+    """The subjects whose entries apply to a device: its certificate, its twin, and its thing name, if there is one."""
     ids = (certificate_id, twin_id) if twin_id else (certificate_id,)
     certificates = tuple(Subject(SubjectKind.CERTIFICATE, one) for one in ids)
     return (*certificates, Subject(SubjectKind.THING, thing_name)) if thing_name else certificates

@@ -1,15 +1,14 @@
-"""What is known of a message that comes again: one item for each such message in the registry table.
+"""Counts the failures of a message that is received again: one item for each such message in the registry table.
 
-    failures#<messageId>   failures    how often it has failed for a reason of ours
-                           begun_at    since when it is being processed, for one that was received often: what stays
-                                       behind is of a function that ended meanwhile. Earlier versions leave it alone
-                           expires_at  after which DynamoDB deletes the item (infra/jitr_cdk/registry.py)
+    failures#<messageId>   failures    how often it has failed for a reason of the deployment or of jitr itself
+                           begun_at    when its processing began, if it was received often; an attribute that stays
+                                       is of a function that died while processing it. Earlier versions ignore it
+                           expires_at  when DynamoDB may delete the item (infra/jitr_cdk/registry.py)
 
-SQS counts receives, and a message that waits for AWS is received often. A message's attributes cannot be changed, and a
-function that sends a message to its own queue is stopped by Lambda as a recursive loop after about 16 times (Lambda
-guide, "Use Lambda recursive loop detection"); so the count is kept here. The item is written only when a message has
-failed or was received often, never for an ordinary activation, and is keyed by the message: an id that AWS IoT does not
-know gets no item.
+Why not in SQS: it counts receives, and a message that waits for AWS is received often. A message's attributes cannot be
+changed, and Lambda stops a function that sends a message to its own queue after about 16 times (Lambda guide, "Use
+Lambda recursive loop detection"). The item is written only when a message has failed or was received often, never for
+an ordinary activation. Its key is the message's id, so a certificate id that AWS IoT does not know gets no item.
 """
 
 from collections.abc import Iterable
@@ -17,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from jitr.aws.calls import batch_get, calling
-from jitr.store.dynamodb import key, plain, setting, values
+from jitr.store.dynamodb import deserialize, key, set_attributes, values
 from jitr.store.registry_items import SCHEMA
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ class FailureCount:
         self._table = table
 
     def add(self, message_id: str, now: datetime) -> int:
-        """Count one failure more; the number of failures so far, this one included.
+        """Count one failure; returns the number of failures so far, this one included.
 
         Raises Unavailable, NotPermitted.
         """
@@ -51,17 +50,17 @@ class FailureCount:
         return int(answer["Attributes"]["failures"]["N"])
 
     def begin(self, message_id: str, now: datetime) -> None:
-        """Note that a message is being processed.
+        """Write down that processing of a message begins.
 
         Raises Unavailable, NotPermitted.
         """
         seconds = round(now.timestamp())
         noted = {"begun_at": seconds, EXPIRES_AT: seconds + round(_KEPT.total_seconds()), "schema": SCHEMA}
         with calling("UpdateItem"):
-            self._client.update_item(**setting(self._table, f"failures#{message_id}", **noted))
+            self._client.update_item(**set_attributes(self._table, f"failures#{message_id}", **noted))
 
     def end(self, message_id: str) -> None:
-        """Note that processing came to an end, after which the message comes again.
+        """Write down that processing ended, for a message that will be received again.
 
         Raises Unavailable, NotPermitted.
         """
@@ -70,11 +69,11 @@ class FailureCount:
                 TableName=self._table, Key=key(f"failures#{message_id}"), UpdateExpression="REMOVE begun_at"
             )
 
-    def begun(self, message_ids: Iterable[str]) -> set[str]:
-        """Those of these messages whose processing began and came to no end; at most a batch.
+    def find_begun(self, message_ids: Iterable[str]) -> set[str]:
+        """Those of these messages whose processing began and did not end; at most a batch of them.
 
         Raises Unavailable, NotPermitted.
         """
         keys = [key(f"failures#{one}") for one in dict.fromkeys(message_ids)]
-        items = map(plain, batch_get(self._client, self._table, keys))
+        items = map(deserialize, batch_get(self._client, self._table, keys))
         return {str(item["id"]).partition("#")[2] for item in items if "begun_at" in item}

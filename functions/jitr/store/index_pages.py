@@ -1,19 +1,19 @@
-"""Parts of an index of the registry table: a page, and where the list goes on."""
+"""Reads an index of the registry table page by page."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitr.aws.calls import calling
-from jitr.store.dynamodb import plain, stored
+from jitr.store.dynamodb import deserialize, serialize
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-# Where a list goes on: the key of the item that was last read, and that of its index.
+# Where the next page begins: the keys, of the table and of the index, of the last item that was read.
 Position = Mapping[str, Any]
 
 
-def page(
+def query_page(
     client: "DynamoDBClient",
     table: str,
     index: str,
@@ -23,11 +23,11 @@ def page(
     *,
     most: int,
 ) -> tuple[list[str], Position | None]:
-    """The certificate ids of the next items that meet the condition, and the position after them, if there are more.
+    """Query the certificate ids of the next items that meet the condition, and the position after them, if any follow.
 
     Raises Unavailable.
     """
-    start: Any = {"ExclusiveStartKey": stored(after)} if after else {}
+    start: Any = {"ExclusiveStartKey": serialize(after)} if after else {}
     with calling("Query"):
         answer = client.query(
             TableName=table,
@@ -38,4 +38,4 @@ def page(
             **start,
         )
     last = answer.get("LastEvaluatedKey")
-    return [item["id"]["S"].partition("#")[2] for item in answer["Items"]], plain(last) if last else None
+    return [item["id"]["S"].partition("#")[2] for item in answer["Items"]], deserialize(last) if last else None

@@ -1,8 +1,8 @@
-"""What was decided, by CA and outcome: listed by an index of the registry table, and taken back by release orders.
+"""Lists decisions by CA and outcome, and writes release orders on rejections.
 
-A release order is an operator's verdict on one rejection of ours. It is conditional on the record that the operator
-saw, and lets `register` judge the certificate again although it is INACTIVE (record.py says when). The registration
-stays.
+A release order is an operator's verdict that takes back one rejection by jitr. It is conditional on the record that the
+operator saw. With it `register` evaluates the certificate again although it is INACTIVE (record.py says when). The
+registration in AWS IoT stays.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,8 +15,8 @@ from jitr.decisions import Decision, Outcome
 from jitr.iot_models import Status
 from jitr.record import Record
 from jitr.store import registry_writes
-from jitr.store.dynamodb import key, plain, values
-from jitr.store.index_pages import Position, page
+from jitr.store.dynamodb import deserialize, key, values
+from jitr.store.index_pages import Position, query_page
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT, OUTCOME_INDEX, listing, partition
 from jitr.store.registry_items import SCHEMA, certificate_key, from_verdict, milliseconds, to_record
 from jitr.store.registry_writes import Due
@@ -42,10 +42,10 @@ class Outcomes:
         self._client = client
         self._table = table
 
-    def decided_as(self, outcome: Outcome, ca_certificate_id: str, *, since: datetime) -> Iterator[str]:
-        """The ids of the CA's certificates on which this was decided since a time, the earliest decision first.
+    def list_decided(self, outcome: Outcome, ca_certificate_id: str, *, since: datetime) -> Iterator[str]:
+        """The ids of the CA's certificates with this outcome since a time, the earliest decision first.
 
-        The index may lag behind the records, which say what stands.
+        The index may lag behind the records; the records are what counts.
 
         Raises Unavailable.
         """
@@ -53,13 +53,13 @@ class Outcomes:
         condition = f"{LISTED_AS} = :as_ AND {LISTED_AT} >= :since"
         after: Position | None = None
         while True:
-            ids, after = page(self._client, self._table, OUTCOME_INDEX, condition, wanted, after, most=_PAGE)
+            ids, after = query_page(self._client, self._table, OUTCOME_INDEX, condition, wanted, after, most=_PAGE)
             yield from ids
             if after is None:
                 return
 
     def list_decision(self, decision: Decision) -> None:
-        """Put a decision that an earlier version recorded into the index, if it still is the decision.
+        """Put a decision that an earlier version recorded into the index, if it is still the latest one.
 
         Raises Unavailable.
         """
@@ -78,10 +78,10 @@ class Outcomes:
         )
 
     def order_release(self, certificate_id: str, order: OperatorVerdict, *, seen: Record) -> OperatorVerdict | None:
-        """Order that the rejection that was seen is taken back, and the certificate judged again.
+        """Order that the rejection that was seen is taken back, and the certificate evaluated again.
 
-        Returned is the verdict as it was written; None when the record is not the one seen any more, or says that this
-        may not be: somebody took the certificate away, or it was not rejected.
+        Returns the verdict as it was written; None when the record has changed since it was seen, or does not allow a
+        release: the certificate was not rejected, or was revoked or deactivated by someone else.
 
         Raises Unavailable.
         """
@@ -97,7 +97,7 @@ class Outcomes:
         update: dict[str, Any] = {
             "TableName": self._table,
             "Key": key(certificate_key(certificate_id)),
-            # Due since ever, as any verdict is; and what the sweep sent before was sent for something else.
+            # due_at 0: due at once, whatever the operator's clock says. swept_at goes: that was another cause.
             "UpdateExpression": "SET verdict = :verdict, #schema = :schema, due = :due, due_at = :due_at"
             " REMOVE swept_at",
             "ConditionExpression": "#decision.outcome = :rejected AND attribute_not_exists(intent)",
@@ -110,7 +110,7 @@ class Outcomes:
                 rejected=Outcome.REJECTED.value,
             ),
         }
-        registry_writes.demand_as_seen(update, seen)
+        registry_writes.require_as_seen(update, seen)
         if self._update(update):
             return given
         # botocore tries again when an answer is lost.
@@ -119,7 +119,7 @@ class Outcomes:
 
     def _recall(self, certificate_id: str) -> Record:
         items = batch_get(self._client, self._table, [key(certificate_key(certificate_id))])
-        return to_record(plain(items[0])) if items else Record()
+        return to_record(deserialize(items[0])) if items else Record()
 
     def _update(self, update: Mapping[str, Any]) -> bool:
         """Make one update; False when its condition does not hold."""

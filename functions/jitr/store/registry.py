@@ -1,26 +1,27 @@
-"""Decisions and owners in DynamoDB: what is claimed, begun, decided and given back.
+"""Writes decisions and the owners of thing names to DynamoDB: claims, intents, decisions, names that are given back.
 
 One table, one string key `id`:
 
-    certificate#<certificateId>   decision; the intent before it; an operator's verdict; whether a look, or a check on
-                                  the verdict, is due, and when
-    retirement#<certificateId>    when the certificate ends, which another one followed
+    certificate#<certificateId>   decision; the intent before it; an operator's verdict; what is due with the
+                                  certificate, and when
+    retirement#<certificateId>    when a replaced certificate is to be retired
     withdrawal#<certificateId>#…  what attempts may have left behind (withdrawal_marks.py)
     thing#<thingName>             the certificate that owns the name
-    sweep#<caCertificateId>       how far the sweep got, and what the last full pass counted (runner.py)
+    sweep#<caCertificateId>       how far the sweep got, and what the last full pass counted (sweep_state.py)
     lease#sweep                   which sweep runs
     pace                          the schedule of calls (schedule.py)
-    orders#<certificateId>        operators' orders beside verdicts, about a device or a CA; jitrctl's alone
-    orders#brake                  (jitrctl/audit/log.py); the brake's are those of `ca pause | resume`
+    orders#<certificateId>        operators' orders on a device or a CA, except verdicts; jitrctl alone reads and
+    orders#brake                  writes them (jitrctl/audit/log.py). `orders#brake` has those of `ca pause | resume`
 
 and two sparse indexes: `due`: (due, due_at), of the items with which something is to be done, and `outcomes`:
 (listed_as, listed_at), of the decisions by CA and outcome (outcome_index.py; outcomes.py reads it).
 
-Here is what `register` does with certificates and names. Below it are registry_due.py (what is due, for the sweep),
+This module has what `register` writes. Its base classes are in registry_due.py (what is due, for the sweep),
 registry_verdicts.py (what operators write) and registry_table.py (how items are read and written).
 
-Every write that rests on an earlier read says so in its condition: a decision is begun only while the record is still
-the one that it was made on. A record never makes a certificate ACTIVE; losing one costs calls and holds, never safety.
+Every write that rests on an earlier read has a condition on what was read: a decision begins only while the record is
+still the one that it was made on. A record alone never makes a certificate ACTIVE; a lost record costs calls and holds,
+never safety.
 """
 
 from collections.abc import Iterable, Sequence
@@ -63,15 +64,15 @@ class Registry(DueItems, VerdictItems):
         back: NameRollback | None = None,
         entries: "Sequence[ConditionCheckTypeDef]" = (),
     ) -> None:
-        """Right before ACTIVE: write down what is about to be done, and settle the name's owner in the same breath.
+        """Write the intent and the owner of the thing name in one transaction, right before the certificate is ACTIVE.
 
-        `record` is what the decision was made on, `owner` the one to be, `earlier` the one that the name goes over
-        from. With `intent.replaces` that certificate is due to be retired at `retire_at`. With `share` an owner stays.
-        The `twin` that `intent.twin_id` names and the enrollment `entries` (EnrollmentTable.unchanged) must still be
-        what they were. A name that goes `back` does so in the same breath.
+        `record` is the one that the decision was made on, `owner` the new owner, `earlier` the present one. With
+        `intent.replaces` that certificate is to be retired at `retire_at`. With `share` an owner that exists stays.
+        The `twin` that `intent.twin_id` names and the enrollment `entries` (EnrollmentTable.require_unchanged) must be
+        unchanged. A name that is given `back` is given back in the same transaction.
 
-        Raises Rejected (OPERATOR_VERDICT when a verdict stands against it, NOT_A_ROTATION when the name has become
-        another certificate's), Overtaken when anything else of this has changed, Unavailable.
+        Raises Rejected (OPERATOR_VERDICT when a verdict denies the activation, NOT_A_ROTATION when another certificate
+        owns the name now), Overtaken when anything else has changed, Unavailable.
         """
         assert intent.thing_name is not None  # noqa: S101 -- only activations are claimed
         updates = [
@@ -83,7 +84,7 @@ class Registry(DueItems, VerdictItems):
         checks = list(entries)
         if intent.twin_id and intent.twin_id != intent.replaces:
             checks.append(
-                registry_writes.unchanged(self._table, intent.twin_id, twin or Record(), now=intent.decided_at)
+                registry_writes.require_unchanged(self._table, intent.twin_id, twin or Record(), now=intent.decided_at)
             )
         writes: list[TransactWriteItemTypeDef] = [{"Update": update} for update in updates]
         writes += [{"ConditionCheck": check} for check in checks]
@@ -105,11 +106,11 @@ class Registry(DueItems, VerdictItems):
                 raise Unavailable(f"TransactWriteItems: {', '.join((begun, owned, *others))}") from error
             raise
         if back:
-            self._follow_no_more(back)
+            self._undo_hand_over(back)
 
     def _why_not_begun(self, certificate_id: str) -> Rejected | Overtaken:
         if self.recall([certificate_id])[certificate_id].is_denied:
-            return Rejected(Reason.OPERATOR_VERDICT, "an operator's verdict stands against the activation")
+            return Rejected(Reason.OPERATOR_VERDICT, "an operator's verdict denies the activation")
         return Overtaken("another decision on the certificate was made meanwhile")
 
     def intend(
@@ -121,12 +122,12 @@ class Registry(DueItems, VerdictItems):
         takes_back: Sequence[Withdrawal] = (),
         tries: str | None = None,
     ) -> None:
-        """Write down a rejection before it is carried out, so that a crash in between loses neither it nor its reason.
+        """Write an intent other than a claim before it is carried out, so that a crash loses neither it nor its reason.
 
-        With it go, in one transaction, the marks of what the run takes back. `tries` is the thing name that it is about
-        to use after that.
+        The marks of what the run `takes_back` are written in the same transaction. `tries` is the thing name that the
+        run uses after that.
 
-        Raises Overtaken when the record is not the one that it was made on any more, Unavailable.
+        Raises Overtaken when the record is no longer the one that the decision was made on, Unavailable.
         """
         update = registry_writes.begin(self._table, intent, record, run=run, whatever_the_verdict=True)
         if tries:
@@ -135,9 +136,9 @@ class Registry(DueItems, VerdictItems):
             raise Overtaken("another decision on the certificate was made meanwhile")
 
     def hand_back_intent(self, certificate_id: str, *, run: str, tried: str | None = None) -> bool:
-        """Let another attempt begin at once, since this one has ended without an end; whether it had begun.
+        """Let another attempt begin at once, since this one ended without a decision; True if it had begun.
 
-        The intent stays: what it was about to do may have been done. `tried` is the thing name that was used.
+        The intent stays, since a part of it may have been carried out. `tried` is the thing name that was used.
 
         Raises Unavailable.
         """
@@ -154,14 +155,14 @@ class Registry(DueItems, VerdictItems):
         )
 
     def note_tried(self, certificate_id: str, thing_name: str, record: Record) -> bool:
-        """Write down the thing name that an attempt uses; False when the record is not the one seen any more.
+        """Write down the thing name that an attempt uses; False when the record is no longer the one seen.
 
         Raises Unavailable.
         """
-        return self._update(registry_writes.tried(self._table, certificate_id, thing_name, record))
+        return self._update(registry_writes.note_tried(self._table, certificate_id, thing_name, record))
 
     def note_withdrawals(self, marks: Iterable[Withdrawal]) -> None:
-        """Leave to the sweep what attempts may have left behind.
+        """Write marks, so that the sweep takes back what attempts may have left behind.
 
         Raises Unavailable.
         """
@@ -169,7 +170,7 @@ class Registry(DueItems, VerdictItems):
             self._update(withdrawal_marks.note(self._table, mark)["Update"])
 
     def give_back(self, back: NameRollback) -> None:
-        """Give a thing name back, if the certificate that claimed it still has it.
+        """Give a thing name back to its previous owner, if the certificate that claimed it still owns it.
 
         Raises Unavailable.
         """
@@ -181,27 +182,27 @@ class Registry(DueItems, VerdictItems):
                 case {"Delete": delete}:
                     with calling("DeleteItem"):
                         self._client.delete_item(**delete)
-            self._follow_no_more(back)
+            self._undo_hand_over(back)
 
     def give_back_if_unchanged(self, back: NameRollback, record: Record, now: datetime) -> None:
-        """Give a thing name back as `give_back`, if the record of the certificate that has it is still the one seen.
+        """Give a thing name back as `give_back` does, if the record of its present owner is still the one seen.
 
         So an attempt that claims the name meanwhile keeps it.
 
         Raises Overtaken when another decision was made or begun meanwhile, Unavailable.
         """
-        check = registry_writes.unchanged(self._table, back.by, record, now=now)
+        check = registry_writes.require_unchanged(self._table, back.by, record, now=now)
         writes: list[TransactWriteItemTypeDef] = [
             {"ConditionCheck": check},
             registry_writes.give_back(self._table, back),
         ]
         if not self._transact(writes):
             raise Overtaken("the certificate was decided on, or its name given back, meanwhile")
-        self._follow_no_more(back)
+        self._undo_hand_over(back)
 
-    def _follow_no_more(self, back: NameRollback) -> None:
+    def _undo_hand_over(self, back: NameRollback) -> None:
         if back.to:
-            self._update(registry_writes.follow_no_more(self._table, back.to.certificate_id, back.thing_name))
+            self._update(registry_writes.undo_hand_over(self._table, back.to.certificate_id, back.thing_name))
 
     def record(
         self,
@@ -212,35 +213,38 @@ class Registry(DueItems, VerdictItems):
         tried: str | None = None,
         taken_back: Sequence[Withdrawal] = (),
     ) -> None:
-        """Write down a decision; from now on it settles duplicates.
+        """Write a decision; from now on it answers repeated messages.
 
-        The `run` that has the certificate writes only while it has it, and gives it free in the same write. Of others:
-        what was merely found never replaces what was decided here, save a hold; nor an intent, save the one that was
-        `seen`: its run is dead or was overtaken. Nor does a hold replace what another run decided since the record was
-        `seen`: it may have been asked later, or answered sooner. `tried` is the thing name that the attempt used.
-        The marks of what it has `taken_back` are deleted in the same transaction.
+        With `run`, the decision is written only while that run holds the intent, and ends the intent. Without:
+
+        - a status that was found replaces no decision except a hold, and no intent except the one that was `seen`,
+          whose run is dead or was overtaken;
+        - a hold does not replace a decision made since the record was `seen`.
+
+        `tried` is the thing name that the attempt used. The marks of what it has `taken_back` are deleted in the same
+        transaction.
 
         Raises Unavailable.
         """
         ended = [withdrawal_marks.end(self._table, one) for one in taken_back]
-        # What is due follows from the decision, unless an operator's verdict stands: then that is in the index. Each
-        # write demands what it assumes. The third is for a verdict that was lifted between the first two.
+        # What is due follows from the decision, unless a verdict denies the device: then the check on that is due.
+        # Each write has the condition for its case. The third is for a verdict that was lifted between the first two.
         for denied in (False, True, False):
-            update = registry_writes.decided(self._table, decision, denied=denied, run=run, tried=tried)
+            update = registry_writes.record_decision(self._table, decision, denied=denied, run=run, tried=tried)
             if run:
-                pass  # having the certificate is the condition
+                pass  # the run in the intent is the condition
             elif decision.outcome is Outcome.FOUND:
-                registry_writes.only_over_a_hold(update, seen.intent if seen else None)
+                registry_writes.require_hold(update, seen.intent if seen else None)
             elif decision.outcome is Outcome.HELD and seen is not None:
-                registry_writes.only_if_undecided_since(update, seen.decided_at)
+                registry_writes.require_undecided_since(update, seen.decided_at)
             elif seen is not None and seen.intent is not None:
-                registry_writes.only_over_intent(update, seen.intent)
+                registry_writes.require_intent(update, seen.intent)
             if self._write(update, ended):
                 return
 
     def record_found(self, found: Decision, seen: Record) -> bool:
-        """Write down a status that was found, over the record that was seen; whether that still is the record.
+        """Write a status that was found, over the record that was seen; False when the record has changed since.
 
         Raises Unavailable.
         """
-        return self._update(registry_writes.found(self._table, found, seen))
+        return self._update(registry_writes.record_found(self._table, found, seen))

@@ -1,8 +1,8 @@
-"""What is due with certificates, which the sweep finds by index: looks, checks on verdicts, ends of certificates.
+"""Writes and lists what is due with certificates: evaluations, checks on verdicts, retirements. The sweep reads it.
 
-An item is in the index `due` while it has (due, due_at): what is to be done, and from when on. Of a certificate's item
-that is one thing at a time, and whoever sets it says in the condition what it may replace; the end of a certificate
-that another one followed is due in an item of its own (retirement#…).
+An item is in the index `due` while it has (due, due_at): what is to be done, and from when on. A certificate's item has
+one of them at a time, and a write that sets it has a condition on what it replaces. The retirement of a replaced
+certificate is due in a separate item (retirement#…).
 """
 
 from datetime import datetime
@@ -10,8 +10,8 @@ from datetime import datetime
 from jitr.aws.calls import calling
 from jitr.record import Record
 from jitr.store import registry_writes
-from jitr.store.dynamodb import key, setting, values
-from jitr.store.index_pages import Position, page
+from jitr.store.dynamodb import key, set_attributes, values
+from jitr.store.index_pages import Position, query_page
 from jitr.store.registry_items import SCHEMA, certificate_key, milliseconds, retirement_key
 from jitr.store.registry_table import RegistryTable
 from jitr.store.registry_writes import Due
@@ -20,9 +20,9 @@ DUE_INDEX = "due"
 
 
 class DueItems(RegistryTable):
-    """What is due, found, written down, put off and taken out again."""
+    """The items with something due: listed, scheduled, postponed and cleared."""
 
-    def due(self, what: Due, by: datetime, *, most: int) -> list[str]:
+    def list_due(self, what: Due, by: datetime, *, most: int) -> list[str]:
         """The certificate ids with which something is due, the longest overdue first, at most `most`.
 
         Raises Unavailable.
@@ -30,51 +30,53 @@ class DueItems(RegistryTable):
         ids: list[str] = []
         after: Position | None = None
         while len(ids) < most:
-            some, after = self.due_after(after, what, by, most=most - len(ids))
+            some, after = self.list_due_after(after, what, by, most=most - len(ids))
             ids += some
             if after is None:
                 break
         return ids
 
-    def due_after(
+    def list_due_after(
         self, after: Position | None, what: Due, by: datetime, *, most: int
     ) -> tuple[list[str], Position | None]:
-        """A part of what is due, from a position on: the certificate ids, and where the list goes on, if it does.
+        """A page of what is due, after a position: the certificate ids, and the position of the next page, if any.
 
         Raises Unavailable.
         """
         wanted = values(due=what.value, by=milliseconds(by))
-        return page(self._client, self._table, DUE_INDEX, "due = :due AND due_at <= :by", wanted, after, most=most)
+        return query_page(
+            self._client, self._table, DUE_INDEX, "due = :due AND due_at <= :by", wanted, after, most=most
+        )
 
     def note_sweep(self, certificate_id: str, swept_at: datetime, *, look_again: datetime | None = None) -> None:
-        """Write down that the sweep sent this certificate to the queue, and when what was due is due again.
+        """Write down that the sweep sent this certificate to the queue, and when it is due again.
 
         Raises Unavailable.
         """
         due = {"due_at": milliseconds(look_again)} if look_again else {}
         at = certificate_key(certificate_id)
-        self._update(setting(self._table, at, swept_at=milliseconds(swept_at), **due, schema=SCHEMA))
+        self._update(set_attributes(self._table, at, swept_at=milliseconds(swept_at), **due, schema=SCHEMA))
 
-    def no_look_due(self, certificate_id: str, record: Record) -> None:
-        """Take a certificate out of the index, if the look, the decision and the verdict are still those seen.
-
-        Raises Unavailable.
-        """
-        if record.due_at is not None:
-            self._update(registry_writes.no_look_due(self._table, certificate_id, record, due_at=record.due_at))
-
-    def no_release_due(self, certificate_id: str, record: Record) -> None:
-        """Take a certificate out of the index, if the release order that is due is still the one seen.
+    def clear_evaluation(self, certificate_id: str, record: Record) -> None:
+        """Remove a certificate from the index, if what is due, the decision and the verdict are still those seen.
 
         Raises Unavailable.
         """
         if record.due_at is not None:
-            self._update(registry_writes.no_release_due(self._table, certificate_id, due_at=record.due_at))
+            self._update(registry_writes.clear_evaluation(self._table, certificate_id, record, due_at=record.due_at))
 
-    def leave_unfinished(self, certificate_id: str, at: datetime) -> None:
-        """Have the sweep look at a certificate on which an attempt began and recorded nothing, unless more is due.
+    def clear_release(self, certificate_id: str, record: Record) -> None:
+        """Remove a certificate from the index, if the release order that is due is still the one seen.
 
-        Without this, the daily pass finds it (resend.py).
+        Raises Unavailable.
+        """
+        if record.due_at is not None:
+            self._update(registry_writes.clear_release(self._table, certificate_id, due_at=record.due_at))
+
+    def schedule_unfinished(self, certificate_id: str, at: datetime) -> None:
+        """Have the sweep evaluate a certificate whose attempt recorded no decision, unless something is due already.
+
+        If this write is lost, the daily pass finds the certificate (resend.py).
 
         Raises Unavailable.
         """
@@ -88,8 +90,8 @@ class DueItems(RegistryTable):
             }
         )
 
-    def leave_look(self, certificate_id: str, at: datetime) -> None:
-        """Have the sweep look at a certificate that was decided, unless something is due with it already.
+    def schedule_evaluation(self, certificate_id: str, at: datetime) -> None:
+        """Have the sweep evaluate a certificate that was decided, unless something is due with it already.
 
         Raises Unavailable.
         """
@@ -105,15 +107,15 @@ class DueItems(RegistryTable):
         )
 
     def postpone_retirement(self, certificate_id: str, until: datetime) -> None:
-        """Let a certificate's end be due later.
+        """Postpone the retirement of a certificate.
 
         Raises Unavailable.
         """
-        self._update(registry_writes.retirement(self._table, certificate_id, at=until))
+        self._update(registry_writes.schedule_retirement(self._table, certificate_id, at=until))
         self._end_first_versions_retirement(certificate_id)
 
     def end_retirement(self, certificate_id: str, by: datetime) -> None:
-        """Nothing is left to be done about a certificate's end, unless it has become due anew after that time.
+        """Remove the retirement of a certificate, unless it has become due again after that time.
 
         Raises Unavailable.
         """
@@ -129,7 +131,7 @@ class DueItems(RegistryTable):
             self._end_first_versions_retirement(certificate_id)
 
     def _end_first_versions_retirement(self, certificate_id: str) -> None:
-        """Take out of the index that a certificate's end is due, where version 1 has it: in the certificate's item."""
+        """Remove a retirement that version 1 wrote into the certificate's item."""
         self._update(
             {
                 "TableName": self._table,

@@ -1,9 +1,8 @@
-"""Registry items: decisions, owners and verdicts as DynamoDB attributes, and back.
+"""Converts decisions, owners and verdicts to DynamoDB attributes, and back.
 
 Every item carries a schema version. Version N reads what N-1 wrote and the reverse, so that neither a deployment nor a
-rollback loses anything: attributes that are not known are ignored, and a decision with an outcome or status that this
-version does not know is no decision, so the certificate is looked at again. Times are epoch milliseconds. Nothing here
-is secret.
+rollback loses anything: unknown attributes are ignored, and a decision with an unknown outcome or status counts as no
+decision, so the certificate is evaluated again. Times are epoch milliseconds. Nothing here is secret.
 """
 
 from collections.abc import Mapping
@@ -18,8 +17,8 @@ from jitr.record import Record
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT
 from jitr.verdicts import OperatorAction, OperatorVerdict
 
-# 2: a certificate's end is due in an item of its own; decisions name the one before.
-# 3: decisions say what their reason rests on, and whether the brake holds; brakes; release orders; the outcomes' index.
+# 2: a retirement is due in a separate item; decisions name the one before.
+# 3: decisions say what their reason rests on, and whether the brake holds; brakes; release orders; index `outcomes`.
 SCHEMA = 3
 
 
@@ -48,7 +47,7 @@ def moment(value: Any) -> datetime:
 
 
 def from_decision(decision: Decision) -> dict[str, Any]:
-    """A decision as strings, numbers and lists; what is None is left out."""
+    """A decision as strings, numbers and lists; None is left out."""
     fields = {
         "certificate_id": decision.certificate_id,
         "outcome": decision.outcome.value,
@@ -83,7 +82,7 @@ def from_decision(decision: Decision) -> dict[str, Any]:
 
 
 def to_decision(fields: Mapping[str, Any]) -> Decision | None:
-    """Read `from_decision` back; None for a decision that this version has no words for."""
+    """Read `from_decision` back; None for a decision that this version cannot read."""
     known = {name: value for name, value in fields.items() if name in Decision.__dataclass_fields__}
     try:
         known |= {
@@ -145,7 +144,7 @@ def from_verdict(verdict: OperatorVerdict) -> dict[str, Any]:
 
 
 def to_record(fields: Mapping[str, Any]) -> Record:
-    """What is known of one certificate, from its item's attributes."""
+    """The record of one certificate, from its item's attributes."""
     said, intent, verdict = (fields.get(name) for name in ("decision", "intent", "verdict"))
     decision = to_decision(said) if said else None
     begun = to_decision(intent) if intent else None
@@ -168,7 +167,7 @@ def to_record(fields: Mapping[str, Any]) -> Record:
 
 
 def _to_verdict(fields: Mapping[str, Any]) -> OperatorVerdict:
-    """A word that this version does not know stands against activation: an operator is never overruled."""
+    """A verdict with an action that this version does not know denies activation: no operator is overruled."""
     words = {word.value: word for word in OperatorAction}
     return OperatorVerdict(
         action=words.get(fields.get("word", ""), OperatorAction.DENIED),

@@ -1,7 +1,7 @@
-"""The registry table as its items are read, and the three ways in which one is written; registry.py has what they mean.
+"""Reads items of the registry table, and makes conditional writes; registry.py lists the items.
 
-An update or a transaction whose condition does not hold is an answer, not an error: somebody else has written
-meanwhile, and each caller says what that means.
+A write whose condition does not hold is a result, not an error: the item was changed meanwhile, and the caller decides
+what that means.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from jitr.aws.calls import PASSING, batch_get, calling
 from jitr.errors import Unavailable
 from jitr.owners import Owner
 from jitr.record import Record, Standing
-from jitr.store.dynamodb import key, plain
+from jitr.store.dynamodb import deserialize, key
 from jitr.store.registry_items import certificate_key, thing_key, to_owner, to_record
 
 if TYPE_CHECKING:
@@ -27,18 +27,18 @@ class RegistryTable:
         self._table = table
 
     def recall(self, certificate_ids: Iterable[str]) -> dict[str, Record]:
-        """What is known of each certificate, in one BatchGetItem of distinct keys, read consistently.
+        """The record of each certificate, read consistently; one BatchGetItem for each hundred.
 
-        An id without an item has an empty record. At most 100 ids (BatchGetItem).
+        An id without an item has an empty record.
 
         Raises Unavailable.
         """
-        return self.recall_beside(certificate_ids, None)[0]
+        return self.recall_with_item(certificate_ids, None)[0]
 
-    def recall_beside(
+    def recall_with_item(
         self, certificate_ids: Iterable[str], beside: str | None
     ) -> tuple[dict[str, Record], dict[str, Any]]:
-        """The same, and the attributes of another item that is read along, by its id; none when there is no such item.
+        """As `recall`, and the attributes of one more item, whose id is `beside`; empty when there is no such item.
 
         Raises Unavailable.
         """
@@ -47,7 +47,7 @@ class RegistryTable:
         keys = [key(certificate_key(certificate_id)) for certificate_id in ids]
         other: dict[str, Any] = {}
         for item in batch_get(self._client, self._table, keys + ([key(beside)] if beside else [])):
-            fields = plain(item)
+            fields = deserialize(item)
             if fields["id"] == beside:
                 other = fields
             else:
@@ -55,31 +55,31 @@ class RegistryTable:
         return records, other
 
     def owner(self, thing_name: str) -> Owner | None:
-        """Who owns a thing name.
+        """The owner of a thing name; None if it is free.
 
         Raises Unavailable.
         """
         with calling("GetItem"):
             answer = self._client.get_item(TableName=self._table, Key=key(thing_key(thing_name)), ConsistentRead=True)
-        return to_owner(plain(answer["Item"])) if "Item" in answer else None
+        return to_owner(deserialize(answer["Item"])) if "Item" in answer else None
 
     def owners(self, thing_names: Iterable[str]) -> dict[str, Owner]:
-        """Who owns each of these thing names; a name that is free is left out. At most 100 of them (BatchGetItem).
+        """The owner of each of these thing names; free names are left out.
 
         Raises Unavailable.
         """
         items = batch_get(self._client, self._table, [key(thing_key(name)) for name in sorted(set(thing_names))])
-        return {fields["id"].removeprefix("thing#"): to_owner(fields) for fields in map(plain, items)}
+        return {fields["id"].removeprefix("thing#"): to_owner(fields) for fields in map(deserialize, items)}
 
-    def standing(self, thing_name: str, twin_id: str | None) -> Standing:
-        """Who owns a thing name, and what is known of the certificate's twin, in one BatchGetItem.
+    def recall_standing(self, thing_name: str, twin_id: str | None) -> Standing:
+        """The owner of a thing name, and the record of the certificate's twin, in one BatchGetItem.
 
         Raises Unavailable.
         """
         keys = [key(thing_key(thing_name))]
         if twin_id:
             keys.append(key(certificate_key(twin_id)))
-        found = {item["id"]["S"]: plain(item) for item in batch_get(self._client, self._table, keys)}
+        found = {item["id"]["S"]: deserialize(item) for item in batch_get(self._client, self._table, keys)}
         owner = found.get(thing_key(thing_name))
         twin = found.get(certificate_key(twin_id), {}) if twin_id else {}
         return Standing(owner=to_owner(owner) if owner else None, twin=to_record(twin))

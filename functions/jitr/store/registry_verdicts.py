@@ -1,7 +1,8 @@
-"""What operators write into the registry: verdicts, and what is to be forgotten or adopted; jitrctl's alone.
+"""Writes what operators order: verdicts, forgotten decisions and records, adopted names. Only jitrctl calls it.
 
-Each write demands the verdict that the operator saw. A colleague who was faster is named (VerdictConflict), and nothing
-is changed. A verdict puts its certificate into the index: an attempt may be made again, or the denial is checked.
+Each write is conditional on the verdict that the operator saw. If another operator was faster, nothing changes, and
+VerdictConflict has the other verdict. A verdict puts its certificate into the index `due`: it is evaluated again, or
+the sweep checks that it is not ACTIVE.
 """
 
 from dataclasses import replace
@@ -11,7 +12,7 @@ from jitr.aws.calls import calling
 from jitr.owners import Owner
 from jitr.record import Record
 from jitr.store import registry_writes
-from jitr.store.dynamodb import key, plain, values
+from jitr.store.dynamodb import deserialize, key, values
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT
 from jitr.store.registry_items import SCHEMA, certificate_key, from_verdict, moment, to_record
 from jitr.store.registry_table import RegistryTable
@@ -22,7 +23,7 @@ _FORGET = f"REMOVE #decision, intent, swept_at, replaced_by, {LISTED_AS}, {LISTE
 
 
 class VerdictItems(RegistryTable):
-    """Verdicts, each over the one that was seen."""
+    """The operators' verdicts; each replaces the one that its operator saw."""
 
     def give_verdict(
         self,
@@ -32,12 +33,12 @@ class VerdictItems(RegistryTable):
         seen: OperatorVerdict | None,
         forget_decision: bool = False,
     ) -> Record:
-        """Write down an operator's word over the verdict that the operator saw, None if there was none.
+        """Write a verdict over the one that the operator saw, None if there was none.
 
-        The version is counted here. Returned is the record as it stood before, but with the verdict that was written.
-        With `forget_decision` the certificate will be judged as if it were new.
+        The verdict's version is set here. Returns the record as it was before, with the verdict that was written.
+        With `forget_decision` the certificate will be evaluated as if it were new.
 
-        Raises VerdictConflict when another one stands than the one seen; Unavailable.
+        Raises VerdictConflict when the verdict is not the one seen, Unavailable.
         """
         given = replace(verdict, version=seen.number + 1 if seen else 1)
         due = Due.LOOK if verdict.action.allows_activation else Due.DENIED
@@ -47,7 +48,7 @@ class VerdictItems(RegistryTable):
             "UpdateExpression": "SET verdict = :verdict, #schema = :schema, due = :due, due_at = :due_at",
             "ExpressionAttributeNames": {"#schema": "schema"},
             "ExpressionAttributeValues": values(
-                # Due since ever: the operator's clock may be ahead, and the sweep would wait until its own is there.
+                # due_at 0, due at once: the operator's clock may be ahead of the sweep's.
                 verdict=from_verdict(given),
                 schema=SCHEMA,
                 due=due.value,
@@ -58,22 +59,22 @@ class VerdictItems(RegistryTable):
         if forget_decision:
             update["UpdateExpression"] += f" {_FORGET}"
             update["ExpressionAttributeNames"]["#decision"] = "decision"
-        registry_writes.only_with_verdict(update, seen)
+        registry_writes.require_verdict(update, seen)
         try:
             with calling("UpdateItem"):
                 answer = self._client.update_item(**update)
         except self._client.exceptions.ConditionalCheckFailedException as error:
             record = self.recall([certificate_id])[certificate_id]
             if record.verdict and _is_same(record.verdict, given):
-                return record  # botocore tried again, since the first answer was lost
+                return record  # botocore retried, since the first answer was lost
             raise VerdictConflict(certificate_id, record.verdict) from error
-        before = plain(answer.get("Attributes", {}))
-        if before.get("due") == Due.RETIRE.value:  # version 1 has both in one place
-            self._update(registry_writes.retirement(self._table, certificate_id, at=moment(before["due_at"])))
+        before = deserialize(answer.get("Attributes", {}))
+        if before.get("due") == Due.RETIRE.value:  # version 1 has retirements in this item
+            self._update(registry_writes.schedule_retirement(self._table, certificate_id, at=moment(before["due_at"])))
         return replace(to_record(before), verdict=given)
 
     def forget_decision(self, certificate_id: str, *, seen: OperatorVerdict) -> None:
-        """Drop what is known of a certificate but for the operator's verdict, which must be the one seen.
+        """Delete the decision and intent of a certificate, but not the operator's verdict, which must be the one seen.
 
         Raises VerdictConflict, Unavailable.
         """
@@ -83,19 +84,19 @@ class VerdictItems(RegistryTable):
             "UpdateExpression": _FORGET,
             "ExpressionAttributeNames": {"#decision": "decision"},
         }
-        registry_writes.only_with_verdict(update, seen)
+        registry_writes.require_verdict(update, seen)
         if not self._update(update):
             raise VerdictConflict(certificate_id, self.recall([certificate_id])[certificate_id].verdict)
 
     def forget(self, certificate_id: str, *, seen: OperatorVerdict | None) -> None:
-        """Drop all that is known of a certificate, if this verdict stands; should it come again, it is new.
+        """Delete the record of a certificate, if its verdict is the one seen; if it comes again, it is new.
 
-        Dropped already is dropped.
+        A record that is deleted already is no error.
 
         Raises VerdictConflict, Unavailable.
         """
         delete: dict[str, Any] = {"TableName": self._table, "Key": key(certificate_key(certificate_id))}
-        registry_writes.only_with_verdict(delete, seen)
+        registry_writes.require_verdict(delete, seen)
         try:
             with calling("DeleteItem"):
                 self._client.delete_item(**delete)
@@ -105,7 +106,7 @@ class VerdictItems(RegistryTable):
                 raise VerdictConflict(certificate_id, record.verdict) from error
 
     def adopt(self, thing_name: str, owner: Owner) -> bool:
-        """Make a certificate the owner of a thing name that nobody owns; whether it is now.
+        """Make a certificate the owner of a free thing name; True if it is the owner now.
 
         Raises Unavailable.
         """
@@ -113,5 +114,5 @@ class VerdictItems(RegistryTable):
 
 
 def _is_same(stored: OperatorVerdict, given: OperatorVerdict) -> bool:
-    """Whether what is stored is what was given; times are stored in milliseconds."""
+    """Whether the stored verdict is the given one; times are stored in milliseconds."""
     return from_verdict(stored) == from_verdict(given)

@@ -1,10 +1,9 @@
-"""The conditional writes of a claim, as data: what must still be true for a decision to be carried out.
+"""Builds the registry's conditional writes, as data: each has the conditions under which its decision still holds.
 
-`begin` is the lock on the certificate: the record is still the one that the decision was made on, no operator's verdict
-stands against it, and no other run is about to do something else. `own` is the lock on the thing name. A claim makes
-both in one transaction, with a look at all else that it rests on: the certificate's twin is as it was (`unchanged`),
-and so are the enrollment entries (enrollment_table.py). In a rotation the old certificate's end is written down in the
-same breath.
+`begin` locks the certificate: the record is still the one that the decision was made on, no operator's verdict denies
+the activation, and no other run has begun. `own` locks the thing name. A claim makes both in one transaction, with
+checks on all else that it rests on: the certificate's twin is unchanged (`require_unchanged`), and so are the
+enrollment entries (enrollment_table.py). In a rotation the retirement of the old certificate is in the transaction too.
 """
 
 from dataclasses import replace
@@ -16,7 +15,7 @@ from jitr.decisions import Decision, Outcome
 from jitr.iot_models import Status
 from jitr.owners import NameRollback, Owner
 from jitr.record import Record
-from jitr.store.dynamodb import key, setting, values
+from jitr.store.dynamodb import key, set_attributes, values
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT, listing
 from jitr.store.registry_items import (
     SCHEMA,
@@ -32,10 +31,10 @@ from jitr.verdicts import OperatorAction, OperatorVerdict
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import ConditionCheckTypeDef, TransactWriteItemTypeDef, UpdateTypeDef
 
-# An intent that is older than this is a dead function's: it outlives the longest invocation (60 s).
+# An intent that is older than this belongs to a dead function: the longest invocation takes 60 s.
 STALE_INTENT = timedelta(seconds=90)
 
-# No operator's verdict stands against activation; what such a verdict is, verdicts.Word says.
+# No operator's verdict denies the activation; which verdicts do: verdicts.OperatorAction.
 NOT_DENIED = "(attribute_not_exists(verdict) OR verdict.allows = :true)"
 _DENIED = "(attribute_exists(verdict) AND NOT verdict.allows = :true)"
 _FREE = "attribute_not_exists(certificate_id) OR certificate_id = :certificate_id"
@@ -44,20 +43,20 @@ _FREE = "attribute_not_exists(certificate_id) OR certificate_id = :certificate_i
 class Due(StrEnum):
     """What is to be done with a certificate, the index's partition key."""
 
-    LOOK = "look"  # held: judge it again
-    RELEASE = "release"  # a release order on a rejection of ours: judge it again
+    LOOK = "look"  # held: evaluate it again
+    RELEASE = "release"  # a release order on a rejection by jitr: evaluate it again
     RETIRE = "retire"  # replaced: deactivate it
-    DENIED = "denied"  # an operator's verdict stands against it: see that it is not ACTIVE
+    DENIED = "denied"  # an operator's verdict denies it: check that it is not ACTIVE
     WITHDRAW = "withdraw"  # an attempt may have left something behind: take it back (withdrawal_marks.py)
 
 
 def begin(
     table: str, intent: Decision, record: Record, *, run: str, whatever_the_verdict: bool = False
 ) -> "UpdateTypeDef":
-    """Write the intent, if the record is still the one seen and no other run is on its way to doing something.
+    """Write the intent, if the record is still the one seen and no other run has begun.
 
-    `run` names one attempt, not its message: SQS may hand a message out twice at once. An intent that another attempt
-    left is taken over only if it is the one seen: it tells what that one claimed, and this one goes on from there.
+    `run` names one attempt, not its message: SQS may deliver a message twice at once. An intent that another attempt
+    left is replaced only if it is the one seen: it says what that attempt claimed, and this one goes on from there.
     """
     update: UpdateTypeDef = {
         "TableName": table,
@@ -66,18 +65,18 @@ def begin(
         "ExpressionAttributeNames": {"#schema": "schema"},
         "ExpressionAttributeValues": values(intent=from_decision(intent) | {"run": run}, schema=SCHEMA),
     }
-    _demand(
+    _require(
         update,
         "(attribute_not_exists(intent) OR intent.run = :run"
         " OR (intent.decided_at = :begun AND (intent.run = :nobody OR intent.decided_at < :stale)))",
         run=run,
-        nobody="",  # whose attempt ended, and said so
+        nobody="",  # the attempt has ended (Registry.hand_back_intent)
         begun=milliseconds(record.begun_at) if record.begun_at else 0,
         stale=milliseconds(intent.decided_at - STALE_INTENT),
     )
-    demand_as_seen(update, record)
+    require_as_seen(update, record)
     if not whatever_the_verdict:
-        _demand(update, NOT_DENIED, true=True)
+        _require(update, NOT_DENIED, true=True)
     return update
 
 
@@ -86,41 +85,41 @@ def is_being_decided(record: Record, now: datetime) -> bool:
     return record.intent is not None and record.begun_by is not None and now - record.intent.decided_at <= STALE_INTENT
 
 
-def unchanged(table: str, certificate_id: str, record: Record, *, now: datetime) -> "ConditionCheckTypeDef":
-    """See that a certificate's record is still the one seen, and that no run is on its way to changing it."""
+def require_unchanged(table: str, certificate_id: str, record: Record, *, now: datetime) -> "ConditionCheckTypeDef":
+    """Check that a certificate's record is still the one seen, and that no run has begun on it."""
     check: ConditionCheckTypeDef = {"TableName": table, "Key": key(certificate_key(certificate_id))}  # type: ignore[typeddict-item]  # built step by step
-    _demand(
+    _require(
         check,
         "(attribute_not_exists(intent) OR intent.decided_at < :stale)",
         stale=milliseconds(now - STALE_INTENT),
     )
-    demand_as_seen(check, record)
+    require_as_seen(check, record)
     return check
 
 
-def demand_as_seen(write: Any, record: Record) -> None:
-    """Add the condition that the decision and the verdict are those that were seen."""
+def require_as_seen(write: Any, record: Record) -> None:
+    """Add the condition that the decision and the verdict are still those that were seen."""
     decided = "attribute_not_exists(#decision)"
     fields, names = {}, {"#decision": "decision"}
     if record.decided_at:
         decided, fields["seen"] = "#decision.decided_at = :seen", milliseconds(record.decided_at)
-    _demand(write, decided, **fields)
+    _require(write, decided, **fields)
     write["ExpressionAttributeNames"] = write.get("ExpressionAttributeNames", {}) | names
-    only_with_verdict(write, record.verdict)
+    require_verdict(write, record.verdict)
 
 
 def try_name(update: Any, thing_name: str, record: Record) -> None:
-    """Write down the thing name that an attempt uses, where the last one is still the one seen.
+    """Add the thing name that an attempt uses to a write, if the last one is still the one seen.
 
-    Until a run that has the certificate records a decision, the attempt is open: what it attached may still be.
+    Until a run that holds the intent records a decision, the attempt is open: what it attached may still be attached.
     """
     update["UpdateExpression"] += ", tried_name = :tried, tried_is_open = :true"
     condition = "tried_name = :tried_before" if record.tried_name else "attribute_not_exists(tried_name)"
     before = {"tried_before": record.tried_name} if record.tried_name else {}
-    _demand(update, f"({condition} OR tried_name = :tried)", tried=thing_name, true=True, **before)
+    _require(update, f"({condition} OR tried_name = :tried)", tried=thing_name, true=True, **before)
 
 
-def tried(table: str, certificate_id: str, thing_name: str, record: Record) -> dict[str, Any]:
+def note_tried(table: str, certificate_id: str, thing_name: str, record: Record) -> dict[str, Any]:
     """Write down the thing name that an attempt uses, if the record and its intent are still those seen."""
     update: dict[str, Any] = {
         "TableName": table,
@@ -131,33 +130,33 @@ def tried(table: str, certificate_id: str, thing_name: str, record: Record) -> d
     }
     try_name(update, thing_name, record)
     begun = "intent.decided_at = :begun" if record.begun_at else "attribute_not_exists(intent)"
-    _demand(update, begun, **({"begun": milliseconds(record.begun_at)} if record.begun_at else {}))
-    demand_as_seen(update, record)
+    _require(update, begun, **({"begun": milliseconds(record.begun_at)} if record.begun_at else {}))
+    require_as_seen(update, record)
     return update
 
 
-def only_with_verdict(write: Any, verdict: OperatorVerdict | None) -> None:
-    """Let a write happen only while this operator's verdict stands; None: while there is none.
+def require_verdict(write: Any, verdict: OperatorVerdict | None) -> None:
+    """Add the condition that this is still the operator's verdict; for None, that there is none.
 
-    The time tells it from one of the same version that was given after all was forgotten, and alone identifies one
-    that an earlier version of jitrctl gave.
+    The version begins anew when a record was forgotten, so the time is compared too. A verdict that an earlier version
+    of jitrctl wrote has no version, and is identified by its time alone.
     """
     if verdict is None:
-        _demand(write, "attribute_not_exists(verdict)")
+        _require(write, "attribute_not_exists(verdict)")
         return
     version, given = "attribute_not_exists(verdict.#version)", {}
     if verdict.version:
         version, given = "verdict.#version = :version", {"version": verdict.version}
-    _demand(write, f"verdict.#at = :heard AND {version}", heard=milliseconds(verdict.at), **given)
+    _require(write, f"verdict.#at = :heard AND {version}", heard=milliseconds(verdict.at), **given)
     names = write.get("ExpressionAttributeNames", {})
     write["ExpressionAttributeNames"] = names | {"#at": "at", "#version": "version"}
 
 
 def own(table: str, intent: Decision, owner: Owner, *, share: bool, earlier: Owner | None) -> "UpdateTypeDef":
-    """Make the intent's certificate the owner of its thing name, or see to it that there is one.
+    """Make the intent's certificate the owner of its thing name.
 
-    The name is free, its own already, or still that of the `earlier` owner's same registration. With `share` the first
-    certificate stays the owner, under whose CA the others are.
+    Condition: the name is free, it owns it already, or the owner is still the `earlier` one in the same registration.
+    With `share` an owner stays, if it is under the same CA.
     """
     assert intent.thing_name is not None  # noqa: S101 -- only activations are claimed
     thing = intent.thing_name
@@ -194,22 +193,22 @@ def _own(
 
 
 def hand_over(table: str, certificate_id: str, *, by: Decision, retire_at: datetime) -> "list[UpdateTypeDef]":
-    """Write down which decision let another certificate follow this one, and when this one ends."""
+    """Write which certificate replaced this one, and when this one is to be retired."""
     former = {"replaced_by": by.certificate_id, "former_thing_name": by.thing_name}
     return [
-        setting(table, certificate_key(certificate_id), **former, schema=SCHEMA),
-        retirement(table, certificate_id, at=retire_at),
+        set_attributes(table, certificate_key(certificate_id), **former, schema=SCHEMA),
+        schedule_retirement(table, certificate_id, at=retire_at),
     ]
 
 
-def retirement(table: str, certificate_id: str, *, at: datetime) -> "UpdateTypeDef":
-    """Let a certificate's end be due; an item of its own, since a verdict or a look may be due with the certificate."""
+def schedule_retirement(table: str, certificate_id: str, *, at: datetime) -> "UpdateTypeDef":
+    """Schedule a retirement, in a separate item, since something else may be due with the certificate's item."""
     due = {"due": Due.RETIRE.value, "due_at": milliseconds(at)}
-    return setting(table, retirement_key(certificate_id), **due, schema=SCHEMA)
+    return set_attributes(table, retirement_key(certificate_id), **due, schema=SCHEMA)
 
 
 def give_back(table: str, back: NameRollback) -> "TransactWriteItemTypeDef":
-    """Let a thing name be what it was before the certificate that has it claimed it."""
+    """Give a thing name back to its previous owner, or make it free, if the certificate that claimed it owns it."""
     if back.to:
         return {"Update": _own(table, back.thing_name, back.to, "certificate_id = :by", by=back.by)}
     return {
@@ -222,8 +221,8 @@ def give_back(table: str, back: NameRollback) -> "TransactWriteItemTypeDef":
     }
 
 
-def follow_no_more(table: str, certificate_id: str, thing_name: str) -> "UpdateTypeDef":
-    """Take back from a certificate that another one followed it, since it has the name again."""
+def undo_hand_over(table: str, certificate_id: str, thing_name: str) -> "UpdateTypeDef":
+    """Undo `hand_over`: the certificate owns its name again, so it is not replaced any more."""
     return {
         "TableName": table,
         "Key": key(certificate_key(certificate_id)),
@@ -234,20 +233,17 @@ def follow_no_more(table: str, certificate_id: str, thing_name: str) -> "UpdateT
 
 
 def own_if_free(table: str, thing_name: str, owner: Owner) -> "UpdateTypeDef":
-    """Make a certificate the owner of a thing name that nobody owns, or that it owns."""
+    """Make a certificate the owner of a thing name that is free, or that it owns already."""
     return _own(table, thing_name, owner, _FREE)
 
 
-def decided(
+def record_decision(
     table: str, decision: Decision, *, denied: bool, run: str | None = None, tried: str | None = None
 ) -> dict[str, Any]:
-    """Write down a decision, and what is to be done next: with `denied` only while an operator's verdict stands against
-    the activation, else only while none does.
+    """Write a decision, and what is due next. Condition: an operator's verdict denies the activation just if `denied`.
 
-    `tried` is the thing name that was used for it, kept for the next attempt unless this one ends in ACTIVE.
-
-    A `run` that has the certificate writes it only while it has it, and gives it free in the same write: what it took
-    back, and why, are one.
+    `tried` is the thing name that was used for it, kept for the next attempt unless this one ends in ACTIVE. With
+    `run`, the decision is written only while that run holds the intent, and ends the intent in the same write.
     """
     sets, removes = ["#decision = :decision", "#schema = :schema"], []
     more: dict[str, Any] = {}
@@ -256,7 +252,7 @@ def decided(
         sets += ["due = :due", "due_at = :due_at"]
         more = values(due=(Due.DENIED if denied else Due.LOOK).value, due_at=milliseconds(next_evaluation))
     elif decision.outcome in (Outcome.REJECTED, Outcome.REPLACED) or decision.release is not None:
-        # Others leave what is due: with version 1 it can be the certificate's end. The sweep clears old looks.
+        # Other decisions keep what is due: in items of version 1 it can be the retirement. The sweep clears old ones.
         removes += ["due", "due_at"]
     if listed := listing(decision):
         sets += [f"{LISTED_AS} = :listed_as", f"{LISTED_AT} = :listed_at"]
@@ -264,7 +260,7 @@ def decided(
     else:
         removes += [LISTED_AS, LISTED_AT]
     if run or (decision.status is not Status.PENDING_ACTIVATION and decision.outcome is not Outcome.HELD):
-        # The hold of a run that does not have it ends no intent: another run's call may be under way.
+        # A hold by a run that does not hold the intent keeps it: another run may be in the middle of a call.
         removes.append("intent")
     if run:
         removes.append("tried_is_open")
@@ -280,54 +276,54 @@ def decided(
         "ExpressionAttributeNames": {"#schema": "schema", "#decision": "decision"},
         "ExpressionAttributeValues": values(decision=from_decision(decision), schema=SCHEMA) | more,
     }
-    _demand(update, _DENIED if denied else NOT_DENIED, true=True)
+    _require(update, _DENIED if denied else NOT_DENIED, true=True)
     if run:
-        _demand(update, "intent.run = :run", run=run)
+        _require(update, "intent.run = :run", run=run)
     return update
 
 
-def found(table: str, decision: Decision, record: Record) -> dict[str, Any]:
-    """Write down a status that was found, over the record that was seen and no intent but the one in it."""
-    update = decided(table, decision, denied=record.is_denied)
-    _demand(
+def record_found(table: str, decision: Decision, record: Record) -> dict[str, Any]:
+    """Write a status that was found, if the record and its intent are still those seen."""
+    update = record_decision(table, decision, denied=record.is_denied)
+    _require(
         update,
         "(attribute_not_exists(intent) OR intent.decided_at = :begun)",
         begun=milliseconds(record.begun_at) if record.begun_at else 0,
     )
-    demand_as_seen(update, record)
+    require_as_seen(update, record)
     return update
 
 
-def no_release_due(table: str, certificate_id: str, *, due_at: datetime) -> dict[str, Any]:
-    """Take a certificate out of the index while the release that is due is the one seen: another order has its time."""
+def clear_release(table: str, certificate_id: str, *, due_at: datetime) -> dict[str, Any]:
+    """Remove a certificate from the index, if the release that is due is the one seen: a later one has another time."""
     update: dict[str, Any] = {
         "TableName": table,
         "Key": key(certificate_key(certificate_id)),
         "UpdateExpression": "REMOVE due, due_at",
     }
-    _demand(update, "due = :release AND due_at = :due_at", release=Due.RELEASE.value, due_at=milliseconds(due_at))
+    _require(update, "due = :release AND due_at = :due_at", release=Due.RELEASE.value, due_at=milliseconds(due_at))
     return update
 
 
-def no_look_due(table: str, certificate_id: str, record: Record, *, due_at: datetime) -> dict[str, Any]:
-    """Take a certificate out of the index while the look that is due, the decision and the verdict are those seen."""
+def clear_evaluation(table: str, certificate_id: str, record: Record, *, due_at: datetime) -> dict[str, Any]:
+    """Remove a certificate from the index, if the due evaluation, the decision and the verdict are those seen."""
     update: dict[str, Any] = {
         "TableName": table,
         "Key": key(certificate_key(certificate_id)),
         "UpdateExpression": "REMOVE due, due_at",
     }
-    _demand(update, "due = :look AND due_at = :due_at", look=Due.LOOK.value, due_at=milliseconds(due_at))
-    demand_as_seen(update, record)
+    _require(update, "due = :look AND due_at = :due_at", look=Due.LOOK.value, due_at=milliseconds(due_at))
+    require_as_seen(update, record)
     return update
 
 
-def only_over_a_hold(update: dict[str, Any], seen: Decision | None) -> None:
-    """Let a write happen only where nothing was decided here but a hold, and no intent stands but the one seen."""
-    _demand(
+def require_hold(update: dict[str, Any], seen: Decision | None) -> None:
+    """Add the condition that nothing was decided except a hold, and that there is no intent except the one seen."""
+    _require(
         update,
         "(attribute_not_exists(#decision) OR #decision.outcome IN (:held, :found)) "
         "AND (attribute_not_exists(intent) OR intent.decided_at = :seen) "
-        # While an operator releases it, what is found is on its way out.
+        # While a release order is carried out, the status that was found is about to change.
         "AND (attribute_not_exists(verdict) OR NOT verdict.#word = :released)",
         held=Outcome.HELD.value,
         found=Outcome.FOUND.value,
@@ -337,25 +333,25 @@ def only_over_a_hold(update: dict[str, Any], seen: Decision | None) -> None:
     update["ExpressionAttributeNames"]["#word"] = "word"
 
 
-def only_over_intent(update: dict[str, Any], seen: Decision) -> None:
-    """Let a write happen only where no intent stands but the one that was seen."""
-    _demand(
+def require_intent(update: dict[str, Any], seen: Decision) -> None:
+    """Add the condition that there is no intent except the one that was seen."""
+    _require(
         update,
         "(attribute_not_exists(intent) OR intent.decided_at = :seen)",
         seen=milliseconds(seen.decided_at),
     )
 
 
-def only_if_undecided_since(update: dict[str, Any], seen: datetime | None) -> None:
-    """Let a write happen only where the decision is still the one that was made at the time seen."""
+def require_undecided_since(update: dict[str, Any], seen: datetime | None) -> None:
+    """Add the condition that no decision was made since the one of this time; for None, that there is none."""
     condition = "attribute_not_exists(#decision)"
     if seen is None:
-        _demand(update, condition)
+        _require(update, condition)
     else:
-        _demand(update, f"({condition} OR #decision.decided_at = :before)", before=milliseconds(seen))
+        _require(update, f"({condition} OR #decision.decided_at = :before)", before=milliseconds(seen))
 
 
-def _demand(write: Any, condition: str, **more: Any) -> None:
+def _require(write: Any, condition: str, **more: Any) -> None:
     """Add a condition to a write."""
     earlier = write.get("ConditionExpression")
     write["ConditionExpression"] = f"{earlier} AND {condition}" if earlier else condition

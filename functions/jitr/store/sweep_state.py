@@ -1,9 +1,9 @@
-"""The sweep's own notes in the registry table: who sweeps, how far it got, what it counted, under which rules.
+"""Keeps the state of the sweep in the registry table: which sweep runs, how far it got, what it counted.
 
-lease#sweep               one sweep at a time: who, and until when
-sweep#<caCertificateId>   the full pass over a CA's list, and its counts
-sweep#account             where the look back goes on; the full pass over the account's list, and its counts
-sweep#rules               the rules under which held devices were last looked at, and how far the walk over them got
+lease#sweep               one sweep at a time: which one, and until when
+sweep#<caCertificateId>   the daily count of a CA's list: position and counts
+sweep#account             where the look back goes on; the full pass over the account's list: position and counts
+sweep#rules               the rules under which held devices were last evaluated, and how far the walk over them got
 sweep#enrollment          the version of the enrollment list with which held devices were last compared
 sweep#crls                the versions of the CRLs with which held devices were last compared
 """
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitr.aws.calls import calling
 from jitr.frozen import value
-from jitr.store.dynamodb import key, plain, setting, values
+from jitr.store.dynamodb import deserialize, key, set_attributes, values
 from jitr.store.index_pages import Position
 from jitr.store.registry_items import SCHEMA, milliseconds, moment
 
@@ -31,20 +31,20 @@ _CRLS = "sweep#crls"
 
 @value
 class Pass:
-    """A pass over every certificate of a list, a CA's or the account's: going on from `marker` unless finished."""
+    """A pass over every certificate of a list, a CA's or the account's; it goes on from `marker` unless finished."""
 
     began_at: datetime | None = None
     finished_at: datetime | None = None
     marker: str | None = None
-    # Status → certificates; of the account's list `counted_of` a CA that a record names.
+    # Status → number of certificates; in the account's list `count_key` → number.
     counts: Mapping[str, int] = field(default_factory=dict)
-    owes: bool = False  # certificates were found that could not be sent, since the queue was behind
-    lists: bool = False  # it saw to it that every record is in the outcomes' index (outcome_index.py)
+    owes: bool = False  # it found certificates that it did not send, since the queue was behind
+    lists: bool = False  # it put every record into the index `outcomes` (outcome_index.py)
 
 
 @value
 class Walk:
-    """A walk over all held devices, however many sweeps it takes: under one version of the rules, or of the list."""
+    """A walk over all held devices, across sweeps, for one version of the rules, the enrollment list or the CRLs."""
 
     version: str
     began_at: datetime
@@ -53,14 +53,14 @@ class Walk:
 
 
 class SweepState:
-    """The notes of one fleet's sweep in one account and Region."""
+    """The state of one fleet's sweep in one account and Region."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
         self._table = table
 
     def take_lease(self, who: str, now: datetime, *, seconds: float) -> bool:
-        """Be the one that sweeps, for so long; False while somebody else is.
+        """Take the lease for so many seconds; False while another sweep has it.
 
         Raises Unavailable.
         """
@@ -84,7 +84,7 @@ class SweepState:
         return True
 
     def give_back_lease(self, who: str) -> None:
-        """Let the next sweep begin at once.
+        """Give the lease back, so that the next sweep can begin at once.
 
         Raises Unavailable.
         """
@@ -100,20 +100,20 @@ class SweepState:
             return
 
     def look_back_marker(self, listed: str) -> str | None:
-        """Where an interrupted look back goes on, the list's marker."""
-        return self._read(_of(listed)).get("look_back_marker")
+        """The list's marker at which an interrupted look back goes on; None: it begins anew."""
+        return self._read(_pass_key(listed)).get("look_back_marker")
 
     def keep_look_back_marker(self, listed: str, marker: str | None) -> None:
-        self._write(_of(listed), {"look_back_marker": marker})
+        self._write(_pass_key(listed), {"look_back_marker": marker})
 
     def full_pass(self, listed: str) -> Pass:
-        """The full pass that is going on, or the last finished one; over the list of a CA, or of the ACCOUNT."""
-        item = self._read(_of(listed))
+        """The full pass that is under way, else the last finished one; over the list of a CA, or of the ACCOUNT."""
+        item = self._read(_pass_key(listed))
         return _to_pass(item.get("full_pass") or item.get("last_pass") or {})
 
     def last_pass(self, listed: str) -> Pass:
-        """The last finished full pass, with its counts; empty when there was none yet."""
-        return _to_pass(self._read(_of(listed)).get("last_pass") or {})
+        """The last finished full pass, with its counts; empty before the first."""
+        return _to_pass(self._read(_pass_key(listed)).get("last_pass") or {})
 
     def keep_pass(self, listed: str, going: Pass) -> None:
         fields = {
@@ -125,9 +125,9 @@ class SweepState:
             "lists": going.lists,
         }
         if going.finished_at:
-            self._write(_of(listed), {"full_pass": None, "last_pass": fields})
+            self._write(_pass_key(listed), {"full_pass": None, "last_pass": fields})
         else:
-            self._write(_of(listed), {"full_pass": fields})
+            self._write(_pass_key(listed), {"full_pass": fields})
 
     def rules_digest(self) -> str | None:
         return self._read(_RULES).get("digest")
@@ -136,23 +136,23 @@ class SweepState:
         self._write(_RULES, {"digest": digest})
 
     def rules_walk(self) -> Walk | None:
-        """The last walk over held devices because the rules had changed, finished or not."""
+        """The last walk over held devices for changed rules, finished or not."""
         return _to_walk(self._read(_RULES))
 
     def keep_rules_walk(self, walk: Walk) -> None:
-        """Keep how far it got; once it is finished, the rules are those under which they were looked at."""
+        """Keep how far a walk got; a finished one sets the rules under which held devices were last evaluated."""
         done = {"digest": walk.version} if walk.is_finished else {}
         self._write(_RULES, _from_walk(walk) | done)
 
-    def walk(self) -> Walk | None:
-        """The last walk over held devices because the enrollment list had changed, finished or not."""
+    def enrollment_walk(self) -> Walk | None:
+        """The last walk over held devices for a changed enrollment list, finished or not."""
         return _to_walk(self._read(_ENROLLMENT))
 
-    def keep_walk(self, walk: Walk) -> None:
+    def keep_enrollment_walk(self, walk: Walk) -> None:
         self._write(_ENROLLMENT, _from_walk(walk))
 
     def crl_walk(self) -> Walk | None:
-        """The last walk over held devices because a CRL had changed, finished or not."""
+        """The last walk over held devices for a changed CRL, finished or not."""
         return _to_walk(self._read(_CRLS))
 
     def keep_crl_walk(self, walk: Walk) -> None:
@@ -161,11 +161,11 @@ class SweepState:
     def _read(self, of: str) -> dict[str, Any]:
         with calling("GetItem"):
             answer = self._client.get_item(TableName=self._table, Key=key(of), ConsistentRead=True)
-        return plain(answer.get("Item", {}))
+        return deserialize(answer.get("Item", {}))
 
     def _write(self, of: str, fields: dict[str, Any]) -> None:
         with calling("UpdateItem"):
-            self._client.update_item(**setting(self._table, of, **fields, schema=SCHEMA))
+            self._client.update_item(**set_attributes(self._table, of, **fields, schema=SCHEMA))
 
 
 def _to_pass(fields: Mapping[str, Any]) -> Pass:
@@ -199,10 +199,10 @@ def _to_walk(fields: Mapping[str, Any]) -> Walk | None:
     )
 
 
-def counted_of(ca_certificate_id: str, status: str) -> str:
-    """The key of a count of the account's list: certificates in a status whose records name the CA."""
+def count_key(ca_certificate_id: str, status: str) -> str:
+    """The key, in the account's counts, of the certificates in a status whose records name the CA."""
     return f"{ca_certificate_id} {status}"
 
 
-def _of(listed: str) -> str:
+def _pass_key(listed: str) -> str:
     return f"sweep#{listed}"

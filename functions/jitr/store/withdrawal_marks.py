@@ -1,11 +1,11 @@
-"""Marks of what attempts to activate a certificate may have left behind: items of the registry's table.
+"""Writes and reads marks of what attempts to activate a certificate may have left behind, in the registry table.
 
-    withdrawal#<certificateId>#<thingName>   the policy; due = "withdraw", and when the sweep looks at it
+    withdrawal#<certificateId>#<thingName>   the policy; due = "withdraw", and when the sweep repairs it
 
-A mark says that jitr attached the certificate to this thing, or made the thing, and takes that back: the run that wrote
-the mark, or else the sweep (withdrawal_repair.py). It is written in one transaction with the intent under which a run
-takes something back, and deleted in one with the record of the decision when that run has left nothing. A mark is for
-one certificate and one thing name, so runs that use different names never change each other's marks.
+A mark says that jitr may have attached the certificate to this thing, or made the thing, and is to take that back: the
+run that wrote the mark does, or else the sweep (withdrawal_repair.py). It is written in one transaction with the intent
+of the run that takes something back, and deleted in one transaction with its decision. A mark is for one certificate
+and one thing name, so runs that use different names never change each other's marks.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitr.aws.calls import batch_get, calling
 from jitr.frozen import value
-from jitr.store.dynamodb import key, plain, setting, values
+from jitr.store.dynamodb import deserialize, key, set_attributes, values
 from jitr.store.registry_items import SCHEMA, milliseconds, moment, withdrawal_key
 from jitr.store.registry_writes import STALE_INTENT, Due
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 @value
 class Withdrawal:
-    """One mark."""
+    """One mark: what an attempt with this thing name may have left behind."""
 
     certificate_id: str
     thing_name: str
-    policy: str | None  # that an attempt may have attached as well
+    policy: str | None  # the policy that an attempt may have attached
     due_at: datetime
 
     @property
@@ -38,7 +38,7 @@ class Withdrawal:
 
 
 def marks(certificate_id: str, thing_names: Iterable[str], policy: str | None, now: datetime) -> tuple[Withdrawal, ...]:
-    """A mark for each of these thing names, due once the run that writes them now is known to be dead."""
+    """A mark for each of these thing names, due when the run that writes them must have ended."""
     return tuple(
         Withdrawal(certificate_id=certificate_id, thing_name=name, policy=policy, due_at=now + STALE_INTENT)
         for name in sorted(thing_names)
@@ -46,10 +46,10 @@ def marks(certificate_id: str, thing_names: Iterable[str], policy: str | None, n
 
 
 def note(table: str, withdrawal: Withdrawal) -> "TransactWriteItemTypeDef":
-    """Write the mark; one that stands is due when this one says."""
+    """Write the mark; an existing one gets the new time."""
     policy = {"policy": withdrawal.policy} if withdrawal.policy else {}
     due = {"due": Due.WITHDRAW.value, "due_at": milliseconds(withdrawal.due_at)}
-    return {"Update": setting(table, withdrawal.key, **due, **policy, schema=SCHEMA)}
+    return {"Update": set_attributes(table, withdrawal.key, **due, **policy, schema=SCHEMA)}
 
 
 def end(table: str, withdrawal: Withdrawal) -> "TransactWriteItemTypeDef":
@@ -65,17 +65,17 @@ class Withdrawals:
         self._table = table
 
     def read(self, ids: Iterable[str]) -> list[Withdrawal]:
-        """The marks with these ids, each `<certificateId>#<thingName>`, in this order. At most 100 (BatchGetItem).
+        """The marks with these ids, each `<certificateId>#<thingName>`, in this order.
 
         Raises Unavailable.
         """
         keys = [withdrawal_key(*one.split("#", 1)) for one in ids]
-        items = (plain(item) for item in batch_get(self._client, self._table, [key(one) for one in keys]))
+        items = (deserialize(item) for item in batch_get(self._client, self._table, [key(one) for one in keys]))
         found = {fields["id"]: _withdrawal(fields) for fields in items if "due_at" in fields}
         return [found[one] for one in keys if one in found]
 
     def postpone(self, withdrawal: Withdrawal, until: datetime) -> None:
-        """Let the mark be due later, if it still stands.
+        """Postpone the mark, if it has not changed since it was read.
 
         Raises Unavailable.
         """
@@ -89,7 +89,7 @@ class Withdrawals:
         self._unless_changed("UpdateItem", update)
 
     def end(self, withdrawal: Withdrawal) -> None:
-        """Delete the mark, unless it was written again since it was read.
+        """Delete the mark, if it has not changed since it was read.
 
         Raises Unavailable.
         """

@@ -1,11 +1,11 @@
-"""The sweep's part in the brakes on CAs' rules.
+"""Ends, announces and reports the brakes of CAs, once per sweep.
 
-    ended        the CA's rules are others than those it was engaged under, or its brake was switched off
-    announced    the function that engaged it ended before it could
-    reported     RulesRefuseMany, 1 or 0 for each CA, so that the alarm lasts as long as the brake
+    end         the CA's rules are others than those it was engaged under, or its brake was switched off
+    announce    the function that engaged it ended before it could announce it
+    report      RulesRefuseMany, 1 or 0 for each CA, so that the alarm lasts as long as the brake
 
-What a brake held is judged again when it ends: other rules are a reason to look at every held device anyway
-(runner.py), and so is an acceptance.
+The devices that a brake held are evaluated again when it ends: changed rules and acceptances both start a walk over all
+held devices (due_evaluations.py).
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from jitr.rules import CaRules, Rules
 from jitr.store.brakes import Brakes
 from jitr.telemetry import RULES_REFUSE_MANY, Announcer
 
-# Longer than a function lives that is about to announce it.
+# Longer than the function that engaged a brake can take until it announces it.
 _ANNOUNCED_WITHIN = timedelta(minutes=2)
 
 
@@ -28,13 +28,13 @@ def read_brakes(brakes: Brakes, rules: Rules) -> dict[str, Brake]:
     return brakes.read(ca.certificate_id for ca in rules.cas)
 
 
-def judged_under(rules: Rules, known: Mapping[str, Brake]) -> str:
-    """Names what held devices are judged under: the rules, and which rejections operators have accepted."""
+def rules_version(rules: Rules, known: Mapping[str, Brake]) -> str:
+    """Names what held devices are evaluated under: the rules, and the number of acceptances by operators."""
     acceptances = sum(brake.acceptances for brake in known.values())
     return f"{rules.digest}+{acceptances}" if acceptances else rules.digest
 
 
-def look_after(brakes: Brakes, announcer: Announcer, ca: CaRules, brake: Brake, now: datetime) -> None:
+def maintain_brake(brakes: Brakes, announcer: Announcer, ca: CaRules, brake: Brake, now: datetime) -> None:
     """End, announce and report one CA's brake.
 
     Raises Unavailable.

@@ -1,12 +1,12 @@
-"""How much one sweep may send to the queue, and when each message is to be there."""
+"""Limits how many messages one sweep sends to the queue, and spreads their arrival by delays."""
 
 from dataclasses import dataclass
 from typing import Self
 
 _LONGEST_DELAY = 900  # SQS: DelaySeconds
-# Of the calls that are allowed until the next sweep, what release orders and held devices may take together: nearly
-# all, since `register` gives them only what new devices leave (schedule.TERMS). With all of them, the last would still
-# be in the queue at the next sweep, which would take it for behind and send nothing.
+# The share of the calls until the next sweep that release orders and held devices may take together: nearly all, since
+# `register` gives them only what new devices leave (schedule.TERMS). With all calls, the last message would still be in
+# the queue at the next sweep, which would find the queue behind and send nothing.
 PART_OF_LOOKS = 0.9
 
 
@@ -16,12 +16,12 @@ class Allowance:
 
     per_second: float
     left: int
-    window: float  # seconds; less than `pending_after`, or the queue would look as if it were behind
+    window: float  # seconds; less than `pending_after`, otherwise the queue would count as behind
     _taken: int = 0
 
     @classmethod
     def of(cls, per_second: float, *, every: float, pending_after: float) -> Self:
-        """So many messages per second for sweeps that come `every` so many seconds; at least one."""
+        """The messages of `every` seconds at this rate; at least one message."""
         return cls(
             per_second=per_second,
             left=max(1, int(per_second * every)),

@@ -1,10 +1,10 @@
-"""The day's count of a CA's certificates by status, as AWS lists them, and what that list alone tells.
+"""Counts a CA's certificates by status once a day, as AWS lists them by CA.
 
-A REVOKED, or an INACTIVE that jitr did not set, of which nothing is recorded, is recorded as found here: only the list
-says that it is of the fleet's CA. It then stays out when it is deleted and comes back. Everything else about single
-certificates is for the pass over the account's list: full_pass.py.
+It also records, as found, certificates without a record that are REVOKED, or INACTIVE though jitr did not set that:
+only this list says that they are of the fleet's CA. So they stay out when they are deleted and registered again. All
+else about single certificates is done by the pass over the account's list (full_pass.py).
 
-AWS may list none that are in SNI_ONLY mode; what the records know of the CA is counted by that pass, too.
+AWS may not list certificates of a CA in SNI_ONLY mode; full_pass.py counts those by the CA in their records.
 """
 
 from collections import Counter
@@ -19,7 +19,6 @@ from jitr.observed_status import is_unrecorded_status, observe
 from jitr.rules import CaRules
 from jitr.store.registry import Registry
 from jitr.store.sweep_state import Pass, SweepState
-from jitr.sweep.full_pass import recall_page
 from jitr.telemetry import Announcer
 
 _COUNTED_EVERY = timedelta(days=1)
@@ -46,7 +45,7 @@ class DailyCount:
         self._clock = clock
 
     def go_on(self, ca: CaRules, now: datetime, *, time_is_left: Callable[[], bool]) -> bool:
-        """Go on with the day's count, or begin it when the last one is a day old; whether it is finished.
+        """Go on with the daily count, or begin it when the last one is a day old; True when it is finished.
 
         Raises Unavailable, StaleMarker when the count has to begin anew.
         """
@@ -78,11 +77,11 @@ class DailyCount:
         return True
 
     def _record_unknown(self, ca: CaRules, page: Page) -> None:
-        """Record those of a page that somebody else revoked or deactivated, and of which nothing is known yet.
+        """Record the certificates of a page that were revoked or deactivated, not by jitr, and have no record yet.
 
-        Where the record changed since it was read, the next count looks again.
+        If a record changed since it was read, the next count decides.
         """
-        records = recall_page(self._registry, page)
+        records = self._registry.recall(one.certificate_id for one in page.certificates)
         for one in page.certificates:
             record = records[one.certificate_id]
             if record.is_known:

@@ -1,14 +1,14 @@
-"""Which devices the sweep has judged again, found by the index of what is due.
+"""Sends devices to the queue that are to be evaluated again; it finds them by the index `due`.
 
     released    rejections that an operator takes back by a release order
-    due         held and approved devices whose time has come, and what an attempt left unfinished
-    all held    once the rules have changed, or an operator has accepted what a brake holds
-    entries     held devices whose enrollment entries say something else than when they were held
-    CRLs        devices that are held for want of a CRL, once something else is published
+    due         held and approved devices that are due, and unfinished attempts
+    all held    when the rules have changed, or an operator has accepted the rejections that a brake holds
+    entries     held devices whose enrollment entries have changed since they were held
+    CRLs        devices that are held because no CRL was in force, when another one is published
 
-The last three are walks over everything that is held. A walk keeps its place in the index (journal.Walk), and the next
-sweep goes on from there, so it reaches the last device however many there are. What is sent, or decided meanwhile,
-comes later in the index, and is passed over there.
+The last three are walks over all held devices. A walk keeps its position in the index (sweep_state.Walk), and the next
+sweep goes on from there, so it reaches the last device however many there are. A device that is sent or decided
+meanwhile moves to a later position; the walk skips it there.
 """
 
 import json
@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from jitr.aws.calls import MOST_KEYS, batches
 from jitr.aws.crl_bucket import Crls
 from jitr.aws.iot import AwsIot
 from jitr.aws.queues import EventToSend
@@ -28,21 +29,21 @@ from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.registry import Registry
 from jitr.store.registry_writes import Due
 from jitr.store.sweep_state import SweepState, Walk
-from jitr.sweep.brake_end import judged_under, read_brakes
+from jitr.sweep.brake_end import read_brakes, rules_version
 from jitr.sweep.resend import SENT_RECENTLY, is_unfinished, was_sent_recently
 
 # What one sweep takes of what is due; the next one takes the rest.
 _MOST_DUE = 10_000
 _MOST_RELEASED = 10_000
-_PAGE = 100  # BatchGetItem's most
-_FAR = timedelta(days=2)  # further than any next look
+_PAGE = MOST_KEYS
+_FAR = timedelta(days=2)  # later than any next evaluation
 
-# Sends these, and notes when what was due with them is due again, if a time is given; False when not all may be sent.
+# Sends these, and sets when they are due again, if a time is given; False when not all may be sent.
 Send = Callable[[list[EventToSend], datetime | None], bool]
 
 
 class DueEvaluations:
-    """Finds what is to be judged again in one account and Region."""
+    """Finds and sends the devices that are to be evaluated again, in one account and Region."""
 
     def __init__(
         self,
@@ -65,42 +66,46 @@ class DueEvaluations:
         self._journal = journal
 
     def send_released(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send) -> bool:
-        """Send the certificates on which a release order stands; whether all were seen and sent.
+        """Send the certificates with a release order; True when all were seen and sent.
 
         Raises Unavailable, NotPermitted.
         """
-        ordered = self._registry.due(Due.RELEASE, now, most=_MOST_RELEASED)
-        for start in range(0, len(ordered), _PAGE):
-            records = self._registry.recall(ordered[start : start + _PAGE])
+        ordered = self._registry.list_due(Due.RELEASE, now, most=_MOST_RELEASED)
+        left = len(ordered)
+        for ids in batches(ordered, _PAGE):
+            left -= len(ids)
+            records = self._registry.recall(ids)
             again = []
             for certificate_id, record in records.items():
                 if not record.is_release_ordered:
-                    self._registry.no_release_due(certificate_id, record)  # it was carried out, or is void
+                    self._registry.clear_release(certificate_id, record)  # it was carried out, or no longer applies
                 elif not was_sent_recently(record, now):
-                    again.append(_waiting(record))
-            if not send(again, now + SENT_RECENTLY) or (start + _PAGE < len(ordered) and not time_is_left()):
+                    again.append(_to_message(record))
+            if not send(again, now + SENT_RECENTLY) or (left and not time_is_left()):
                 return False
         return len(ordered) < _MOST_RELEASED
 
     def send_due(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send) -> bool:
-        """Send the devices whose look is due; whether all were seen and sent.
+        """Send the devices whose evaluation is due; True when all were seen and sent.
 
         Raises Unavailable, NotPermitted.
         """
-        due = self._registry.due(Due.LOOK, now, most=_MOST_DUE)
-        for start in range(0, len(due), _PAGE):
-            if not self._send_page(due[start : start + _PAGE], now, time_is_left=time_is_left, send=send):
+        due = self._registry.list_due(Due.LOOK, now, most=_MOST_DUE)
+        left = len(due)
+        for ids in batches(due, _PAGE):
+            left -= len(ids)
+            if not self._send_page(ids, now, time_is_left=time_is_left, send=send):
                 return False
-            if start + _PAGE < len(due) and not time_is_left():
+            if left and not time_is_left():
                 return False
         return True
 
     def send_where_rules_changed(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send) -> bool:
-        """Send all that are held, if what they are judged under has changed since they were; whether that is done.
+        """Send all held devices, if the rules or acceptances have changed since the last walk; True when that is done.
 
         Raises Unavailable, NotPermitted.
         """
-        under = judged_under(self._rules, read_brakes(self._brakes, self._rules))
+        under = rules_version(self._rules, read_brakes(self._brakes, self._rules))
         if self._journal.rules_digest() == under:
             return True
         walk = self._journal.rules_walk()
@@ -115,33 +120,33 @@ class DueEvaluations:
         return walked.is_finished
 
     def send_where_entries_changed(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send) -> bool:
-        """Send held devices whose enrollment entries have changed since they were held; whether that is done.
+        """Send held devices whose enrollment entries have changed since they were held; True when that is done.
 
         Raises Unavailable, NotPermitted.
         """
-        version, walk = self._enrollment.version(), self._journal.walk()
+        version, walk = self._enrollment.version(), self._journal.enrollment_walk()
         if version is None or (walk and walk.version == version and walk.is_finished):
             return True
         if walk is None or walk.version != version:
             walk = Walk(version=version, began_at=now)
-            self._journal.keep_walk(walk)
+            self._journal.keep_enrollment_walk(walk)
         began_at = walk.began_at
 
         def send_page(ids: Sequence[str]) -> bool:
             records = self._registry.recall(ids)
-            changed = self._enrollment.changed_since(records)
-            # What was sent for another cause since the walk began is judged by the list as it is.
+            changed = self._enrollment.find_changed(records)
+            # A device that was sent for another cause since the walk began is evaluated with the present list.
             return send(
-                [_waiting(records[one]) for one in sorted(changed) if not _was_sent_after(records[one], began_at)],
+                [_to_message(records[one]) for one in sorted(changed) if not _was_sent_after(records[one], began_at)],
                 now + SENT_RECENTLY,
             )
 
         walked = self._walk(walk, now, send_page, time_is_left)
-        self._journal.keep_walk(walked)
+        self._journal.keep_enrollment_walk(walked)
         return walked.is_finished
 
     def send_where_crls_changed(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send) -> bool:
-        """Send devices that were held for want of a CRL, and for whose CA another one is published; whether it is done.
+        """Send devices that are held because no CRL was in force, if another one is published; True when that is done.
 
         Raises Unavailable, NotPermitted.
         """
@@ -159,7 +164,7 @@ class DueEvaluations:
 
         def send_page(ids: Sequence[str]) -> bool:
             waiting = [
-                _waiting(record)
+                _to_message(record)
                 for record in self._registry.recall(ids).values()
                 if _awaits_crl(record, published) and not _was_sent_after(record, began_at)
             ]
@@ -172,10 +177,10 @@ class DueEvaluations:
     def _walk(
         self, walk: Walk, now: datetime, send_page: Callable[[Sequence[str]], bool], time_is_left: Callable[[], bool]
     ) -> Walk:
-        """Go on with a walk over what is held, until its end, or until not all can be sent; where it is then."""
+        """Go on with a walk over held devices, until its end, or until not all can be sent; returns its new state."""
         after = walk.after
         while True:
-            ids, further = self._registry.due_after(after, Due.LOOK, now + _FAR, most=_PAGE)
+            ids, further = self._registry.list_due_after(after, Due.LOOK, now + _FAR, most=_PAGE)
             if ids and not send_page(ids):
                 return replace(walk, after=after)  # this page again
             if further is None:
@@ -185,43 +190,43 @@ class DueEvaluations:
                 return replace(walk, after=after)
 
     def _send_page(self, ids: Sequence[str], now: datetime, *, time_is_left: Callable[[], bool], send: Send) -> bool:
-        again, all_seen = self._due_again(self._registry.recall(ids), now, time_is_left)
+        again, all_seen = self._select_due(self._registry.recall(ids), now, time_is_left)
         return send(again, now + SENT_RECENTLY) and all_seen
 
-    def _due_again(
+    def _select_due(
         self, records: Mapping[str, Record], now: datetime, time_is_left: Callable[[], bool]
     ) -> tuple[list[EventToSend], bool]:
-        """Those of these records that are to be sent, and whether there was time for all; what is settled is not due.
+        """Select the records that are to be sent; False when there was no time for all. Clears those that are settled.
 
         A record without a decision (released, approved before its device came, written by a later version) names no
         registration: it costs one DescribeCertificate.
         """
         again = []
-        accepted = self._brakes.accepted_since(records)
+        accepted = self._brakes.find_accepted(records)
         for certificate_id, recalled in records.items():
             record = replace(recalled, brake_changed=certificate_id in accepted)
             waits = record.is_held or record.is_approved_since
             if record.decision is not None and not waits and not is_unfinished(record):
-                self._registry.no_look_due(certificate_id, recalled)  # it was decided since
+                self._registry.clear_evaluation(certificate_id, recalled)  # it was decided since
             elif self._is_sent(record, now) or (
                 record.is_waiting(now, rules_digest=self._rules_digest) and not record.was_sent_since_decided
             ):
                 continue
             elif waits:
-                again.append(_waiting(record))
+                again.append(_to_message(record))
             elif not time_is_left():
                 return again, False
-            elif registered := self._registered(certificate_id, record):
+            elif registered := self._describe_waiting(certificate_id, record):
                 again.append(registered)
             else:
-                self._registry.no_look_due(certificate_id, recalled)  # its first event takes it up, should it come
+                self._registry.clear_evaluation(certificate_id, recalled)  # if the device comes, its event starts anew
         return again, True
 
     def _is_sent(self, record: Record, now: datetime) -> bool:
-        """Whether it was sent within the hour, and there is no cause to look again so soon.
+        """Whether it was sent within the last hour, and nothing has changed that asks for another evaluation.
 
-        What was decided since it was sent, and now comes under other rules or an acceptance, is not let wait: a walk
-        comes but once.
+        A device that was decided after it was sent, and for which the rules or acceptances have changed since, is sent
+        at once: a walk visits it only once.
         """
         if not was_sent_recently(record, now):
             return False
@@ -229,8 +234,8 @@ class DueEvaluations:
             return True
         return record.decision.rules_digest == self._rules_digest and not record.brake_changed
 
-    def _registered(self, certificate_id: str, record: Record) -> EventToSend | None:
-        """The message about a certificate that waits here, or on which an attempt is unfinished; None if it is neither.
+    def _describe_waiting(self, certificate_id: str, record: Record) -> EventToSend | None:
+        """Describe a certificate; returns its message if it is pending or has an unfinished attempt, else None.
 
         Raises Unavailable.
         """
@@ -248,7 +253,7 @@ class DueEvaluations:
 
 
 def _awaits_crl(record: Record, published: Mapping[str, str]) -> bool:
-    """Whether the device was held for want of a CRL, and something else is published now."""
+    """Whether the device was held because no CRL was in force, and another one is published now."""
     decision = record.decision
     if decision is None or not record.is_held or decision.reason not in CRL_AWAITED:
         return False
@@ -260,8 +265,8 @@ def _was_sent_after(record: Record, moment: datetime) -> bool:
     return record.swept_at is not None and record.swept_at >= moment
 
 
-def _waiting(record: Record) -> EventToSend:
-    """The message about a certificate that was decided on, and waits."""
+def _to_message(record: Record) -> EventToSend:
+    """The message about a held certificate."""
     assert record.decision is not None  # noqa: S101 -- it waits
     return EventToSend(
         certificate_id=record.decision.certificate_id,

@@ -1,19 +1,18 @@
-"""The day's pass over every certificate of the account: what waits, what others took away, what contradicts a verdict.
+"""Passes over every certificate of the account once a day; sends, records, reports and counts.
 
-ListCertificates, a call for each 250, does not say whose a certificate is; the record does, of those that jitr knows.
-So nothing here rests on AWS listing certificates by CA.
+ListCertificates, one call per 250 certificates, does not say which CA a certificate is of; the records of jitr do. So
+nothing here depends on AWS listing certificates by CA.
 
-    passed over     what waits without a decision and is older than the look back's horizon, and what an attempt left
-                    unfinished, is sent to the queue (resend.py). A page whose certificates cannot all be sent is
-                    taken up again by the next sweep; while the queue is behind nothing is sent, and the pass is
-                    repeated an hour later
-    taken away      a REVOKED, or an INACTIVE that jitr did not set, is recorded as found, so that the certificate stays
-                    out when it is deleted and comes back: of those that jitr knows. Others may be other fleets'; of
-                    those that AWS lists by CA, daily_count.py records them. One write for each, once
-    contradictions  an ACTIVE certificate against which a verdict or an entry stands is reported and left alone. A claim
-                    sees what stands against it, so it was ACTIVE before the word came, or was made so by hand; entries
-                    decide on who comes in, operators on those who are inside
-    counts          by status and by the CA that the record names, for CAs of which AWS does not list everything
+    send      pending certificates without a decision that are older than the look back's horizon, and unfinished
+              attempts, go to the queue (resend.py). A page whose certificates cannot all be sent is repeated by the
+              next sweep. While the queue is behind nothing is sent, and the pass is repeated an hour later
+    record    a certificate with a record that is REVOKED, or INACTIVE though jitr did not set that, is recorded as
+              found, so that it stays out when it is deleted and registered again. One without a record may be another
+              fleet's; daily_count.py records those that AWS lists by CA. One write for each, once
+    report    an ACTIVE certificate that a verdict or an entry denies is reported and left as it is. A claim checks
+              both, so it was ACTIVE before the denial, or was activated by hand; an entry only decides who is
+              admitted, and operators decide on ACTIVE certificates
+    count     by status and by the CA that the record names, for CAs whose certificates AWS does not all list
 """
 
 from collections import Counter
@@ -36,11 +35,10 @@ from jitr.store.outcome_index import listing
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.store.registry_writes import Due
-from jitr.store.sweep_state import ACCOUNT, Pass, SweepState, counted_of
+from jitr.store.sweep_state import ACCOUNT, Pass, SweepState, count_key
 from jitr.sweep.resend import is_passed_over, was_sent_recently
 from jitr.telemetry import DISAGREEMENTS, Announcer
 
-MOST_RECALLED = 100  # BatchGetItem's most
 _PASSED_EVERY = timedelta(days=1)
 _OWED_EVERY = timedelta(hours=1)  # while certificates were found that could not be sent
 _MOST_DENIED = 10_000
@@ -52,8 +50,8 @@ Send = Callable[[list[EventToSend]], bool]
 
 
 @dataclass(slots=True, kw_only=True)
-class Passed:
-    """What one sweep did for the pass."""
+class PassResult:
+    """The result of one sweep's part of the pass."""
 
     disagreements: int = 0
     is_finished: bool = True
@@ -85,10 +83,10 @@ class FullPass:
         self._announcer = announcer
         self._clock = clock
 
-    def go_on(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send | None) -> Passed:
-        """Go on with the day's pass, or begin it when the last one is a day old.
+    def go_on(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send | None) -> PassResult:
+        """Go on with the daily pass, or begin it when the last one is a day old.
 
-        Without `send`, which is while the queue is behind, nothing is sent.
+        Without `send`, as while the queue is behind, nothing is sent.
 
         Raises Unavailable, StaleMarker when the pass has to begin anew.
         """
@@ -98,8 +96,8 @@ class FullPass:
             self._journal.keep_pass(ACCOUNT, Pass(began_at=now, lists=True))
             raise
 
-    def _go_on(self, now: datetime, time_is_left: Callable[[], bool], send: Send | None) -> Passed:
-        passed = Passed()
+    def _go_on(self, now: datetime, time_is_left: Callable[[], bool], send: Send | None) -> PassResult:
+        passed = PassResult()
         going = self._journal.full_pass(ACCOUNT)
         again_after = _OWED_EVERY if going.owes else _PASSED_EVERY
         if going.finished_at and going.lists and now - going.finished_at < again_after:
@@ -109,23 +107,23 @@ class FullPass:
             return passed
         if going.finished_at or going.began_at is None:
             going = Pass(began_at=now, lists=True)
-        denied = frozenset(self._registry.due(Due.DENIED, now, most=_MOST_DENIED))
+        denied = frozenset(self._registry.list_due(Due.DENIED, now, most=_MOST_DENIED))
         has_list = self._enrollment.version() is not None
         counts = Counter(going.counts)
         for page in self._iot.certificates(going.marker):
-            records = recall_page(self._registry, page)
-            taken_away = self._taken_away(page, records)
-            passed_over = self._passed_over(page, records, taken_away, now)
+            records = self._registry.recall(one.certificate_id for one in page.certificates)
+            taken_away = self._find_taken_away(page, records)
+            passed_over = self._select_passed_over(page, records, taken_away, now)
             if passed_over and send is None:
                 going = replace(going, owes=True)
             elif send and not send(passed_over):
-                # From this page on at the next sweep, which passes over what was sent.
+                # The next sweep repeats this page, and skips what was sent.
                 self._journal.keep_pass(ACCOUNT, replace(going, counts=dict(counts)))
                 passed.is_finished = False
                 return passed
             self._record(taken_away, records)
-            self._list(records)
-            counts.update(self._counted(page, records))
+            self._list_outcomes(records)
+            counts.update(self._count_keys(page, records))
             active = [one for one in page.certificates if one.status is Status.ACTIVE]
             passed.disagreements += self._report(active, records, denied, has_list=has_list)
             going = replace(going, marker=page.next_marker)
@@ -145,14 +143,14 @@ class FullPass:
         )
         return passed
 
-    def _counted(self, page: Page, records: Mapping[str, Record]) -> Iterator[str]:
+    def _count_keys(self, page: Page, records: Mapping[str, Record]) -> Iterator[str]:
         for one in page.certificates:
             ca = self._rules.ca(records[one.certificate_id].ca_certificate_id or "")
             if ca:
-                yield counted_of(ca.certificate_id, one.status.value)
+                yield count_key(ca.certificate_id, one.status.value)
 
-    def _taken_away(self, page: Page, records: Mapping[str, Record]) -> dict[str, Decision]:
-        """What is to be recorded of those of a page that jitr knows, and that somebody else revoked or deactivated."""
+    def _find_taken_away(self, page: Page, records: Mapping[str, Record]) -> dict[str, Decision]:
+        """The decisions to record on certificates with a record that were revoked or deactivated, not by jitr."""
         taken_away = {}
         for one in page.certificates:
             record = records[one.certificate_id]
@@ -171,28 +169,28 @@ class FullPass:
         return taken_away
 
     def _record(self, taken_away: Mapping[str, Decision], records: Mapping[str, Record]) -> None:
-        """Record what was found, where no attempt has begun; those with an intent are `register`'s.
+        """Record what was found, if no attempt has begun; `register` goes on with those that have an intent.
 
-        Where the record changed since it was read, the next pass looks again.
+        If a record changed since it was read, the next pass decides.
         """
         for certificate_id, found in taken_away.items():
             record = records[certificate_id]
             if record.begun_at is None and self._registry.record_found(found, record):
                 self._announcer.report_outcome(found.outcome, certificate_id, found)
 
-    def _list(self, records: Mapping[str, Record]) -> None:
-        """Put what is not in the outcomes' index, as its record says, there: an earlier version recorded it."""
+    def _list_outcomes(self, records: Mapping[str, Record]) -> None:
+        """Correct the index `outcomes` where it differs from a record, as with records of earlier versions."""
         for record in records.values():
             if record.decision and record.listed != listing(record.decision):
                 self._outcomes.list_decision(record.decision)
 
-    def _passed_over(
+    def _select_passed_over(
         self, page: Page, records: Mapping[str, Record], taken_away: Mapping[str, Decision], now: datetime
     ) -> list[EventToSend]:
         def is_left(one: ListedCertificate) -> bool:
             record = records[one.certificate_id]
             if one.certificate_id in taken_away and record.begun_at is not None:
-                return not was_sent_recently(record, now)  # a name that it claimed has to be given back, too
+                return not was_sent_recently(record, now)  # `register` gives back a name that it claimed
             return is_passed_over(one, record, now, horizon=self._horizon)
 
         return [
@@ -213,21 +211,21 @@ class FullPass:
         *,
         has_list: bool,
     ) -> int:
-        """Report those of these ACTIVE certificates against which something stands; how many."""
-        against = [(one.certificate_id, "an operator's verdict") for one in active if one.certificate_id in denied]
-        against += [(one, "an enrollment entry") for one in self._denied_by_entry(active, records)] if has_list else []
-        for certificate_id, word in against:
+        """Report those of these ACTIVE certificates that a verdict or an entry denies; returns their number."""
+        denials = [(one.certificate_id, "an operator's verdict") for one in active if one.certificate_id in denied]
+        denials += [(one, "an enrollment entry") for one in self._find_denied(active, records)] if has_list else []
+        for certificate_id, denial in denials:
             decision = records[certificate_id].decision
             self._announcer.warn(
-                f"a certificate is ACTIVE against {word}",
+                f"a certificate is ACTIVE against {denial}",
                 DISAGREEMENTS,
                 certificate_id=certificate_id,
                 ca=decision.ca if decision else None,
             )
-        return len(against)
+        return len(denials)
 
-    def _denied_by_entry(self, active: Sequence[ListedCertificate], records: Mapping[str, Record]) -> Iterator[str]:
-        """The ids of those certificates that an entry denies: their own, their twin's, or their thing name's."""
+    def _find_denied(self, active: Sequence[ListedCertificate], records: Mapping[str, Record]) -> Iterator[str]:
+        """The ids of the certificates that an entry denies: for the certificate, its twin, or its thing name."""
         decisions = {one.certificate_id: records[one.certificate_id].decision for one in active}
         subjects = {
             certificate_id: subjects_of(
@@ -243,20 +241,8 @@ class FullPass:
 
 
 def _was_decided_just_now(record: Record, now: datetime) -> bool:
-    """Whether the list may be older than the record: what a release order made ACTIVE since was listed INACTIVE.
+    """Whether the list may be older than the record: a certificate that was just released may be listed as INACTIVE.
 
-    The next pass looks again.
+    The next pass decides.
     """
     return record.decided_at is not None and now - record.decided_at < _LISTED_LATE
-
-
-def recall_page(registry: Registry, page: Page) -> dict[str, Record]:
-    """The records of a page's certificates.
-
-    Raises Unavailable.
-    """
-    ids = [one.certificate_id for one in page.certificates]
-    records: dict[str, Record] = {}
-    for start in range(0, len(ids), MOST_RECALLED):
-        records |= registry.recall(ids[start : start + MOST_RECALLED])
-    return records

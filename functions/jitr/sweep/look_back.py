@@ -1,8 +1,8 @@
-"""The sweep's look back: PENDING_ACTIVATION certificates, newest first down to the horizon, of which nobody decided.
+"""Sends PENDING_ACTIVATION certificates without a decision to the queue: the sweep's look back, down to the horizon.
 
-It goes through all certificates of the account, a call for each 250 that were registered since the horizon
-(ListCertificates): nothing rests on AWS saying whose a certificate is, and it may list none by CA that is in SNI_ONLY
-mode. A pending certificate of another CA is sent once: `register` holds it as CA_UNKNOWN, and it is decided then.
+It lists all certificates of the account, newest first, one call per 250 that were registered since the horizon
+(ListCertificates). It does not list by CA, since AWS may list none of a CA in SNI_ONLY mode. A pending certificate of
+another CA is sent once: `register` holds it as CA_UNKNOWN, which is a decision.
 """
 
 from collections import Counter
@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from jitr.aws.calls import batches
 from jitr.aws.iot import AwsIot
 from jitr.aws.queues import EventToSend
 from jitr.errors import StaleMarker
@@ -18,14 +19,14 @@ from jitr.record import Record
 from jitr.rules import Rules
 from jitr.store.registry import Registry
 from jitr.store.sweep_state import ACCOUNT, SweepState
-from jitr.sweep.full_pass import MOST_RECALLED, Send
+from jitr.sweep.full_pass import Send
 from jitr.sweep.resend import is_undecided, was_sent_recently
 from jitr.telemetry import NO_CA, WAITING, Announcer
 
 
 @dataclass(slots=True, kw_only=True)
-class LookedBack:
-    """What one sweep looked back on."""
+class LookBackResult:
+    """The result of one sweep's look back."""
 
     looked_at: int = 0  # certificates listed, registered since the horizon
     all_sent: bool = True
@@ -46,10 +47,10 @@ class LookBack:
         self._journal = journal
         self._announcer = announcer
 
-    def go_back(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send) -> LookedBack:
+    def go_back(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send) -> LookBackResult:
         """Look back from now, or from where the last sweep stopped.
 
-        Raises Unavailable, StaleMarker when the next one has to begin anew.
+        Raises Unavailable, StaleMarker when the next look back has to begin anew.
         """
         marker = self._journal.look_back_marker(ACCOUNT)
         try:
@@ -60,8 +61,8 @@ class LookBack:
 
     def _go_back_from(
         self, marker: str | None, now: datetime, time_is_left: Callable[[], bool], send: Send
-    ) -> LookedBack:
-        back = LookedBack()
+    ) -> LookBackResult:
+        back = LookBackResult()
         waiting_in_all = Counter({NO_CA: 0, **{ca.name: 0 for ca in self._rules.cas}})
         for page in self._iot.certificates(marker):
             recent = [one for one in page.certificates if one.created_at >= now - self._horizon]
@@ -80,7 +81,7 @@ class LookBack:
                 return back
         if marker:
             self._journal.keep_look_back_marker(ACCOUNT, None)
-        else:  # a later part of the list would be told as the whole; when not all can be sent, it is at least so many
+        else:  # a resumed look back saw a part of the list; one that could not send all reports a lower bound
             for name, number in waiting_in_all.items():
                 self._announcer.count(WAITING, number, ca=name)
         return back
@@ -88,9 +89,10 @@ class LookBack:
     def _send_forgotten(
         self, waiting: Sequence[ListedCertificate], in_all: Counter[str], now: datetime, send: Send
     ) -> bool:
-        """Send those of a page that are forgotten, and count all by the CA of their records; whether all were sent."""
-        for start in range(0, len(waiting), MOST_RECALLED):
-            some = waiting[start : start + MOST_RECALLED]
+        """Send the forgotten certificates of a page, and count all waiting ones by CA; True when all were sent."""
+        left = len(waiting)
+        for some in batches(waiting):
+            left -= len(some)
             records = self._registry.recall(one.certificate_id for one in some)
             in_all.update(self._ca_of(records[one.certificate_id]) for one in some)
             forgotten = [
@@ -103,12 +105,12 @@ class LookBack:
                 if _is_forgotten(one, records[one.certificate_id], now)
             ]
             if not send(forgotten):
-                in_all[NO_CA] += len(waiting) - start - len(some)
+                in_all[NO_CA] += left
                 return False
         return True
 
     def _ca_of(self, record: Record) -> str:
-        """The name of the CA that a record gives; of a certificate without a record nothing tells it."""
+        """The name of the CA in a record; NO_CA without a record, since the list does not say."""
         ca = self._rules.ca(record.ca_certificate_id or "")
         return ca.name if ca else NO_CA
 

@@ -1,10 +1,10 @@
-"""Which certificates the sweep sends to the queue again, as far as the registry's records say it; pure.
+"""Decides from a record whether the sweep sends its certificate to the queue again; pure.
 
-    undecided    PENDING_ACTIVATION, and no decision of its registration
-    unfinished   an attempt set the status and ended before it recorded its decision
-    overdue      held or approved, and passed over by the index for a day
+    undecided    PENDING_ACTIVATION, and no decision on its registration
+    unfinished   an attempt began and recorded no decision; it may have set the status
+    overdue      held or approved, and due for more than a day
 
-The look back sends what is undecided down to the horizon; the daily pass sends all three, of any age.
+The look back sends undecided certificates down to the horizon; the daily pass sends all three, of any age.
 """
 
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ from jitr.record import Record
 
 # A certificate that was sent and still has no decision is sent again after this long, not at every sweep.
 SENT_RECENTLY = timedelta(hours=1)
-# Longer than the index takes, should one sweep not send everything that is due.
+# Longer than the sweeps take to send everything in the index `due`.
 _OVERDUE = timedelta(days=1)
 
 
@@ -24,12 +24,12 @@ def was_sent_recently(record: Record, now: datetime) -> bool:
 
 
 def is_undecided(record: Record, registered_at: datetime) -> bool:
-    """Whether nothing was decided on the registration of that time."""
+    """Whether there is no decision on the registration of that time."""
     return record.decision is None or not record.decision.is_for(registered_at)
 
 
 def is_unfinished(record: Record, registered_at: datetime | None = None) -> bool:
-    """Whether an attempt began on this registration (on any, if none is given) and recorded no decision since."""
+    """Whether an attempt began on this registration (on any, if none is given) and recorded no decision."""
     begun, decided_at = record.intent, record.decided_at
     if begun is None or (registered_at and not begun.is_for(registered_at)):
         return False
@@ -37,9 +37,9 @@ def is_unfinished(record: Record, registered_at: datetime | None = None) -> bool
 
 
 def is_passed_over(listed: ListedCertificate, record: Record, now: datetime, *, horizon: timedelta) -> bool:
-    """Whether neither an event nor another part of the sweep takes this certificate up: the daily pass sends it.
+    """Whether the daily pass is to send this certificate: no event and no other part of the sweep will.
 
-    What is undecided and younger than the horizon is the look back's.
+    The look back sends those that are undecided and younger than the horizon.
     """
     if was_sent_recently(record, now):
         return False

@@ -1,7 +1,8 @@
-"""The end of a certificate that another one followed: INACTIVE and detached, once the overlap is over.
+"""Retires replaced certificates: sets them INACTIVE and detaches them, once the overlap is over.
 
-Only while the one that followed it is ACTIVE and has its thing and a policy, so that no device is left without any; and
-never against an operator. A follower that lacks one of both is announced as `Device Broken`.
+Only while the replacing certificate is ACTIVE and has its thing and a policy, so that no device is left without a
+working certificate; and never against an operator's verdict. A replacing certificate that lacks the thing or the policy
+is announced as `Device Broken`.
 """
 
 import uuid
@@ -10,20 +11,24 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from jitr.admission.issuers import with_recorded_ca
+from jitr.aws.calls import SECONDS_OF_A_HANGING_CALL
 from jitr.aws.iot import AwsIot
 from jitr.decisions import Decision, Outcome
 from jitr.errors import CertificateUnknown, Overtaken, Rejected
 from jitr.iot_models import DeviceRegistration, Status
-from jitr.provisioning import SetStatus, plan_retirement
+from jitr.provisioning import IotStep, SetStatus, plan_retirement
 from jitr.record import Record
 from jitr.rules import CaRules, Rules
 from jitr.store.registry import Registry
+from jitr.store.registry_writes import STALE_INTENT
 from jitr.telemetry import Announcer
 
 _RETIRE_LATER = timedelta(hours=1)
 _WHILE_BROKEN = timedelta(days=1)
 # As in attempt.py: an observation older than this is made again before the status is set.
 _FRESH = timedelta(seconds=5)
+# For so long after an intent a status may be set; then UpdateCertificate ends before the intent is stale.
+_INTENT_HOLDS = STALE_INTENT - timedelta(seconds=SECONDS_OF_A_HANGING_CALL)
 
 
 class CertificateRetirement:
@@ -82,7 +87,6 @@ class CertificateRetirement:
             # What somebody else deactivated stays known as such.
             outcome=Outcome.FOUND if _was_deactivated_by_hand(decision, device) else Outcome.REPLACED,
             status=Status.INACTIVE if device.status is Status.ACTIVE else device.status,
-            # Not when the sweep began: an intent that is minutes old counts as a dead function's.
             decided_at=self._clock(),
             thing_name=thing_name,
             replaced_by=owner.certificate_id,
@@ -90,15 +94,9 @@ class CertificateRetirement:
             after=record.decided_at,
             verdict_seen=record.verdict_number,
         )
+        steps = plan_retirement(thing_name, ca.policy if ca else None, device)
         try:
-            # As for every change of a status, written down first: an operator's word is neither missed nor undone.
-            self._registry.intend(replaced, record, run=self._run)
-            for step in plan_retirement(thing_name, ca.policy if ca else None, device):
-                if isinstance(step, SetStatus):
-                    # The turn comes first: a wait for it must not lie between the observation and the call.
-                    self._iot.take_turn(step)
-                    self._refuse_stale(observed_at, device, follower)
-                self._iot.apply(step)
+            replaced = self._carry_out(steps, replaced, record, observed_at, device, follower)
         except (Rejected, Overtaken, CertificateUnknown) as refusal:
             self._announcer.log_failure(
                 "certificate cannot be retired", certificate_id=certificate_id, why=str(refusal)
@@ -110,6 +108,34 @@ class CertificateRetirement:
         self._registry.end_retirement(certificate_id, now)
         self._announcer.report_outcome(replaced.outcome, certificate_id, replaced)
         return True
+
+    def _carry_out(
+        self,
+        steps: tuple[IotStep, ...],
+        replaced: Decision,
+        record: Record,
+        observed_at: datetime,
+        *devices: DeviceRegistration,
+    ) -> Decision:
+        """Write the intent and run the steps; return the decision, dated when it was written.
+
+        Raises Rejected, Overtaken, CertificateUnknown, Unavailable.
+        """
+        # All turns are waited for before the intent is written: at a low rate they take minutes, and an intent that is
+        # older than STALE_INTENT counts as a dead function's.
+        for step in steps:
+            if isinstance(step, SetStatus):
+                observed_at = self._refuse_changed(observed_at, *devices)
+                self._iot.take_turn(step)
+        intent = replace(replaced, decided_at=self._clock())
+        # As for every change of a status, the intent comes first: no operator's verdict is missed or undone.
+        self._registry.intend(intent, record, run=self._run)
+        for step in steps:
+            if isinstance(step, SetStatus):
+                self._refuse_changed(observed_at, *devices)
+                self._refuse_stale(intent)
+            self._iot.apply(step)
+        return intent
 
     def _announce(self, replaced: Decision, earlier: Decision | None) -> None:
         """Announce the end, unless `register` has when it recorded it."""
@@ -128,17 +154,28 @@ class CertificateRetirement:
             self._announcer.announce_broken(follower, lacks=lacks, ca=name, thing_name=thing_name, at=now)
         return bool(lacks)
 
-    def _refuse_stale(self, observed_at: datetime, *devices: DeviceRegistration) -> None:
-        """Observe both certificates again when that was long ago: an operator or the console may have acted meanwhile.
+    def _refuse_changed(self, observed_at: datetime, *devices: DeviceRegistration) -> datetime:
+        """Observe the certificates again if the observation is old, and return when they were observed.
+
+        So what an operator or the console did meanwhile is not overwritten.
 
         Raises Overtaken, CertificateUnknown, Unavailable.
         """
         if self._clock() - observed_at <= _FRESH:
-            return
+            return observed_at
         for device in devices:
             again = self._iot.describe(device.certificate_id)
             if again.status is not device.status or again.created_at != device.created_at:
                 raise Overtaken(f"certificate {device.certificate_id[:16]} became {again.status} meanwhile")
+        return self._clock()
+
+    def _refuse_stale(self, intent: Decision) -> None:
+        """Refuse to act on an intent that another attempt may soon take for a dead function's.
+
+        Raises Overtaken.
+        """
+        if self._clock() - intent.decided_at > _INTENT_HOLDS:
+            raise Overtaken("the turns came too late for the intent")
 
     def _unrecorded(self, device: DeviceRegistration, ca: CaRules | None) -> Decision:
         """What would have been found of a certificate of which nothing was ever recorded."""

@@ -1,7 +1,8 @@
-"""Withdrawals that no run finished, as the sweep finds them by their marks (withdrawal_marks.py).
+"""Finishes withdrawals that no run finished; the sweep finds them by their marks (withdrawal_marks.py).
 
     the certificate is          then
-    being decided on            later: the run that has it may still do it
+    being decided on, or to be  later: the run that has it may still do it
+    after a release order
     undecided, PENDING or not   `register` goes on: it is sent to the queue, and nothing is detached
     PENDING_ACTIVATION          what it is not attached to is deleted
     INACTIVE, REVOKED           it is detached, and what is left is deleted; its policy only if it was never ACTIVE
@@ -10,9 +11,9 @@
                                 and it owns that thing. If it owns another one or none, and lacks one of both, nothing
                                 is changed: `Device Broken` is announced
 
-A name that it claimed and never was ACTIVE with goes back to whom it belonged. Deleted is a thing that jitr made for
-this very certificate and nobody has changed since, that no certificate owns and nothing is attached to. A certificate
-without a mark costs no call.
+A thing name that the certificate claimed, and was never ACTIVE with, goes back to its previous owner. A thing is
+deleted only if jitr made it for this certificate, it was not changed since, no certificate owns its name, and no
+principal is attached to it. A certificate without a mark costs no call.
 """
 
 from collections.abc import Callable
@@ -24,9 +25,16 @@ from jitr.aws.queues import EventToSend
 from jitr.errors import CertificateUnknown, JitrError, Overtaken, Rejected
 from jitr.iot_models import DeviceRegistration, Status
 from jitr.owners import NameRollback
-from jitr.provisioning import OWNER_ATTRIBUTE, AttachPolicy, AttachThingPrincipal, DetachThingPrincipal, plan_withdrawal
+from jitr.provisioning import (
+    OWNER_ATTRIBUTE,
+    AttachPolicy,
+    AttachThingPrincipal,
+    DetachThingPrincipal,
+    IotStep,
+    plan_withdrawal,
+)
 from jitr.record import Record
-from jitr.registration.name_rollback import Restitution
+from jitr.registration.name_rollback import NameRollbacks
 from jitr.rules import CaRules, Rules
 from jitr.store.registry import Registry
 from jitr.store.registry_writes import STALE_INTENT, is_being_decided
@@ -57,12 +65,15 @@ class WithdrawalRepair:
         self._iot = iot
         self._registry = registry
         self._withdrawals = withdrawals
-        self._restitution = Restitution(iot=iot, registry=registry)
+        self._rollbacks = NameRollbacks(iot=iot, registry=registry)
         self._announcer = announcer
         self._clock = clock
 
     def repair(self, mark: Withdrawal, record: Record, now: datetime) -> EventToSend | None:
         """Finish one withdrawal, as far as that can be done now; what is to be sent to the queue for it.
+
+        `record` may be older than the wait for the first call's turn: it is read again after that call, and before the
+        certificate is detached.
 
         Raises Unavailable.
         """
@@ -71,6 +82,7 @@ class WithdrawalRepair:
             return None
         try:
             device = self._described(mark.certificate_id, record)
+            record = self._recall(mark.certificate_id)
             if device and device.status is not Status.ACTIVE and _is_undone(record, device):
                 self._withdrawals.postpone(mark, now + SENT_RECENTLY)
                 return None if was_sent_recently(record, now) else _message(device)
@@ -110,13 +122,27 @@ class WithdrawalRepair:
         owner = self._registry.owner(mark.thing_name)
         if owner and owner.certificate_id == mark.certificate_id and record.was_active:
             return False  # it was ACTIVE with it, and may be again: that is for who deactivated it
+        steps: tuple[IotStep, ...] = ()
         if mark.policy and not record.was_active and mark.policy in self._iot.policies_of(device):
-            for step in plan_withdrawal(mark.policy, [mark.thing_name] if attached else [], device):
-                self._iot.apply(step)
-            return True
-        if attached:
-            self._iot.apply(DetachThingPrincipal(thing_name=mark.thing_name, certificate_arn=device.arn))
-        return attached
+            steps = plan_withdrawal(mark.policy, [mark.thing_name] if attached else [], device)
+        elif attached:
+            steps = (DetachThingPrincipal(thing_name=mark.thing_name, certificate_arn=device.arn),)
+        if steps and self._recall(mark.certificate_id) != record:
+            raise Overtaken("the certificate was decided on meanwhile")
+        for step in steps:
+            self._iot.apply(step)
+        return bool(steps)
+
+    def _recall(self, certificate_id: str) -> Record:
+        """Read the record as it is now.
+
+        Raises Overtaken while an attempt is on its way to a decision, or a release order lets one begin; Unavailable.
+        """
+        record = self._registry.recall([certificate_id])[certificate_id]
+        is_release_due = record.is_release_ordered and not record.is_held
+        if is_release_due or is_being_decided(record, self._clock()):
+            raise Overtaken("another attempt may attach what is to be detached")
+        return record
 
     def _make_whole(self, mark: Withdrawal, record: Record, device: DeviceRegistration, now: datetime) -> None:
         """See that an ACTIVE certificate has its thing and a policy."""
@@ -175,7 +201,9 @@ class WithdrawalRepair:
         if owner and owner.certificate_id == mark.certificate_id and not is_its_own:
             # Its claim was forgotten, by a release: nobody else gives the name back.
             back = NameRollback(
-                thing_name=mark.thing_name, by=mark.certificate_id, to=self._restitution.rightful(owner.previous_owners)
+                thing_name=mark.thing_name,
+                by=mark.certificate_id,
+                to=self._rollbacks.find_rightful_owner(owner.previous_owners),
             )
             self._registry.give_back_if_unchanged(back, record, now)
         self._delete_orphan(mark)

@@ -15,7 +15,7 @@ from cryptography.x509 import (
 
 _Read = TypeVar("_Read")
 
-# What cryptography raises for damage, found by fuzzing (tests/unit/test_damage.py). All other exceptions are errors of
+# What cryptography raises for damage, found by fuzzing (tests/unit/test_fuzz.py). All other exceptions are errors of
 # jitr or of the machine (MemoryError, RecursionError, AttributeError …), and say nothing about a certificate.
 _RAISED = (
     ValueError,

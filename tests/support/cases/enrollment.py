@@ -152,3 +152,8 @@ def listed_instead_of_approved() -> Application:
 def approved_instead_of_listed() -> Application:
     """The CA admits listed devices only, and an operator approved this one."""
     return replace(listed(), enrollment=replace(listed().enrollment, approved=True))
+
+
+def of_device(device: str, rule: EntryRule = EntryRule.ALLOW, **fields: Any) -> Entry:
+    """An entry about one certificate, by its id."""
+    return Entry(subject=Subject(SubjectKind.CERTIFICATE, device), rule=rule, **fields)

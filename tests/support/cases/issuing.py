@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PSS, PKCS1v15
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from jitr.admission.applicant import Applicant
 from jitr.admission.enrollment import Enrollment, Entry
 from jitr.admission.identity import Identity
 from jitr.admission.procedure import Examination, examine
@@ -185,9 +186,8 @@ class Application:
 
     def examine(self) -> Examination:
         return examine(
-            self.device,
+            Applicant.of(self.device, self.rules),
             self.ca,
-            self.rules,
             revocations=self.revocations,
             enrollment=self.enrollment,
             now=self.now,

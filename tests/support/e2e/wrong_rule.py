@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jitrctl.mqtt.client import ConnectRefusal
-from tests.e2e.conftest import awaited
+from tests.support.e2e.waiting import wait_until
 from tests.support.local.deployed import Deployed
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Devices:
             return False
 
         try:
-            awaited(all_are, f"{len(names)} devices {status}", seconds=PATIENCE)
+            wait_until(all_are, f"{len(names)} devices {status}", seconds=PATIENCE)
         except AssertionError as error:
             raise AssertionError(f"{error}; {self._told(status, names)}") from None
 

@@ -3,7 +3,8 @@
 from datetime import timedelta
 
 from simulation import Leaf
-from tests.support.survival.scenarios import Scenario, World, _activated, _deliver, _first_connect
+from tests.support.survival.scenario_world import World
+from tests.support.survival.scenarios import Scenario, _activated, _deliver, _first_connect
 
 _LATENCY = 0.05  # seconds; without it a thread would make all of its calls before the other goes on
 

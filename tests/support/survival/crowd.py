@@ -5,11 +5,12 @@ from typing import Any
 from jitr.brake import Acceptance, Brake
 from jitr.store.brake_items import brake_key, to_brake
 from jitr.store.brakes import Brakes
-from jitr.store.dynamodb import plain
+from jitr.store.dynamodb import deserialize
 from jitr.store.outcomes import Outcomes
 from jitr.verdicts import OperatorVerdict
 from simulation import Call, Died, Leaf, Moment
-from tests.support.survival.scenarios import World, authority, order_release
+from tests.support.survival.scenario_world import World, authority
+from tests.support.survival.scenarios import order_release
 
 WRONG: dict[str, Any] = {"common_name": "senzor-[0-9]+"}
 MENDED: dict[str, Any] = {"common_name": "sensor-[0-9]+"}
@@ -44,7 +45,7 @@ class Crowd(World):
     @property
     def brake(self) -> Brake:
         item = self.deployment.registry.items.get((brake_key(authority().certificate_id),))
-        return to_brake(plain(item)) if item else Brake()
+        return to_brake(deserialize(item)) if item else Brake()
 
     def announced(self) -> list[Any]:
         return [event for event in self.account.events.put if event.detail_type == "Rules Refuse Many"]

@@ -6,7 +6,7 @@ Time passes only where somebody sleeps: turns are not paced here, so that states
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import cache
@@ -24,16 +24,15 @@ from jitr.store.registry import Registry
 from jitr.verdicts import OperatorAction, OperatorVerdict
 from jitrctl.device.operations import OperatingError, Operator, OrderContext
 from simulation import Authority, Call, Deployment, Died, Leaf, Moment
-from simulation.clock import START, Clock
+from simulation.clock import START
 from simulation.deployment import ca_rules, rules
 from simulation.lambda_ import EventSourceMapping
 from simulation.queue import SqsMessage
-from simulation.threads import Tasks
 from tests.support.survival.brake_promises import announced_ids
 from tests.support.survival.invariants import Watch
+from tests.support.survival.one_thread import Act, OneThread, _Bound
 from tests.support.survival.warm import WarmAws
 
-Act = Callable[[], None]
 DAY = 86_400.0
 HOME, HOSTILE = "home", "hostile"
 HOOK = "name-giver"
@@ -48,59 +47,6 @@ def authority(name: str) -> Authority:
 def issued(ca: str, common_name: str, begins: float, ends: float, number: int) -> Leaf:  # noqa: ARG001 -- of several
     start, end = START + timedelta(days=begins), START + timedelta(days=ends)
     return authority(ca).issue(common_name, not_before=start, not_after=end)
-
-
-class _Bound:
-    """A queue before one mapping, whose poller has received its messages already."""
-
-    def __init__(self, queue: Any, messages: list[SqsMessage]) -> None:
-        self._queue = queue
-        self._messages = messages
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._queue, name)
-
-    def receive(self, _most: int) -> list[SqsMessage]:
-        received, self._messages = self._messages, []
-        return received
-
-
-class OneThread(Tasks):
-    """The one thread of an environment as an act of its own: the explorer says when either of both goes on."""
-
-    def __init__(self, clock: Clock) -> None:
-        super().__init__(clock)
-        self._action: Act | None = None
-        self._error: BaseException | None = None
-        self._has_ended = False
-        self._is_over = False  # there is nothing to start any more
-
-    def start(self, action: Act) -> None:
-        assert self._action is None, "a batch of two messages has one thread beside its handler's"
-        self._action = action
-
-    def join(self) -> None:
-        while self._action and not self._has_ended:
-            self._clock.park()
-        if self._error:
-            raise self._error
-
-    def kill(self) -> None:
-        self._is_over = True
-
-    def run(self) -> None:
-        """The act."""
-        while self._action is None and not self._is_over:
-            self._clock.park()
-        if self._action is None:
-            return
-        try:
-            self._action()
-        except BaseException as error:
-            self._error = error
-            raise
-        finally:
-            self._has_ended = True
 
 
 class ExploredWorld:
@@ -428,3 +374,6 @@ class ExploredWorld:
                 sorted(self.watch.engagements),
             )
         )
+
+
+Prepared = tuple[ExploredWorld, Mapping[str, Act]]

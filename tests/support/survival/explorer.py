@@ -17,7 +17,6 @@ again (`ExploredWorld.state`).
     .venv/bin/python -m tests.support.survival.explorer PAIR first         up to what breaks a promise
 """
 
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -26,17 +25,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
 from simulation import Call, DeadlinePassed, Died, Fault, Moment
-from tests.support.survival.explored_world import Act, ExploredWorld
+from tests.support.survival.explored_world import ExploredWorld
 from tests.support.survival.footprints import footprint
+from tests.support.survival.one_thread import Act
+from tests.support.survival.schedules import END, LETTERS, Cut, Schedule, parse
 
 if TYPE_CHECKING:
     from simulation.clock import Task
 
-LETTERS = "ABC"
 # Longer than this no process stands still between two statements: what waits for its turn looks again
 # (test_retirement.py), and `register` is at its deadline by then. One that was paused for longer dies.
 FROZEN = 60.0
-END = 999  # more calls than any act makes
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +56,6 @@ class Pair:
         if self.unnamed:
             world.aws.undocumented.hide_sni_only_cas()
         return Player(world, acts, schedule, self.fault, process=self.process)
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """An act pauses, or dies, before its call of that number."""
-
-    who: int
-    calls: int  # that it has made by then, in all
-    dies: bool = False
-
-    def __str__(self) -> str:
-        return f"{LETTERS[self.who]}{'' if self.calls == END else self.calls}{'!' if self.dies else ''}"
-
-
-Schedule = tuple[Cut, ...]
-
-
-def parse(text: str) -> Schedule:
-    found = [re.fullmatch(r"([ABC])(\d*)(!?)", one) for one in text.split()]
-    return tuple(Cut(LETTERS.index(one[1]), int(one[2] or END), bool(one[3])) for one in found if one)
 
 
 @dataclass(frozen=True, slots=True)

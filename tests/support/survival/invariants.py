@@ -8,12 +8,10 @@ rules that were deployed), by the state of the model, and by what the certificat
 where the promise is about the registry: who has claimed a name, and which verdict stands.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
 from jitr.provisioning import OWNER_ATTRIBUTE
 from jitr.rules import OnReject, OnReplacement
@@ -21,7 +19,7 @@ from simulation import Call, Moment
 from simulation.iot.certificates import DeviceCertificate
 from simulation.iot.things import EXCLUSIVE, SimulatedThing
 from tests.support.survival.brake_promises import announced_once, ended_by_an_operator, few_rejected, held_come_up
-from tests.support.survival.seen import CONSOLE, CONSOLE_WINDOW, OPERATOR, SWEEP, Seen, common_name
+from tests.support.survival.seen import CONSOLE, CONSOLE_WINDOW, OPERATOR, SWEEP, Seen, common_name, decision_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,15 +267,9 @@ def _decided(watch: Watch, _call: Call | None) -> Iterator[str]:
                 yield f"{name} waits, and is neither decided, nor due, nor queued"
             left = any(rules.on_reject is OnReject.LEAVE for rules in watch.rules_of(certificate))
             if decision and "due" not in item and certificate_id not in waiting and not left:
-                yield f"{name} waits, and nothing is due: {_text(decision)}"
+                yield f"{name} waits, and nothing is due: {decision_text(decision)}"
         elif certificate.status == "ACTIVE" and certificate.number not in watch.by_hand and recorded != "ACTIVE":
-            yield f"{name} is ACTIVE, and recorded as {_text(decision)}"
-
-
-def _text(decision: dict[str, Any]) -> str:
-    return (
-        " ".join(str(decision[name]["S"]) for name in ("outcome", "status", "reason") if name in decision) or "nothing"
-    )
+            yield f"{name} is ACTIVE, and recorded as {decision_text(decision)}"
 
 
 def _somebody_has_it(watch: Watch, _call: Call | None) -> Iterator[str]:
@@ -303,17 +295,7 @@ def _is_kept_out(watch: Watch, certificate: DeviceCertificate) -> bool:
     denied = verdict is not None and not verdict.allows
     by_console = certificate.certificate_id in watch.taken_away or certificate.number in watch.by_hand
     had_its_time = certificate.number in watch.retired
-    return denied or by_console or had_its_time or _may_be_refused(watch, certificate)
-
-
-def _may_be_refused(watch: Watch, certificate: DeviceCertificate) -> bool:
-    """Whether any rules that were deployed let a certificate be refused for good, or wait for an operator now."""
-    rules = watch.rules_of(certificate)
-    name = common_name(certificate.leaf.pem)
-    narrow = any(one.common_name and not re.fullmatch(one.common_name, name) for one in rules)
-    by_hook = watch.hook_refuses and any(one.asks_hook for one in rules)
-    rejects = any(one.on_replacement is OnReplacement.REJECT for one in rules)
-    return not rules or narrow or by_hook or rejects or watch.waits_for_approval(certificate)
+    return denied or by_console or had_its_time or watch.may_be_refused(certificate)
 
 
 def _is_in_the_way(watch: Watch, name: str, certificate: DeviceCertificate) -> bool:

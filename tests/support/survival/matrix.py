@@ -10,7 +10,8 @@ from enum import Enum
 from simulation import Call, Died, Fault, Moment
 from tests.support.survival.batch_scenarios import BATCH_SCENARIOS
 from tests.support.survival.name_scenarios import NAME_SCENARIOS
-from tests.support.survival.scenarios import SCENARIOS, Scenario, World
+from tests.support.survival.scenario_world import World
+from tests.support.survival.scenarios import SCENARIOS, Scenario
 
 ALL = (*SCENARIOS, *NAME_SCENARIOS, *BATCH_SCENARIOS)
 

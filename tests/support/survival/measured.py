@@ -11,7 +11,7 @@ from simulation import Undocumented
 from simulation.measured import read
 from tests.support.survival.matrix import Company, Strike
 from tests.support.survival.scenarios import Scenario
-from tests.survival.test_matrix import test_every_call_can_be_struck_and_all_ends_well as strike_every_call
+from tests.support.survival.striking import strike_everywhere
 
 FOLDER = Path(__file__).parents[3] / "docs" / "measured"
 
@@ -36,15 +36,10 @@ def play(path: Path, combinations: list[tuple[Scenario, Strike, Company]]) -> in
     Raises NotMeasured; AssertionError when something does not hold, with the file's name.
     """
     played = 0
-
-    def count(_: str, number: object) -> None:
-        nonlocal played
-        played += int(str(number))
-
     with switched(read(path)):
         for scenario, strike, company in combinations:
             try:
-                strike_every_call(scenario, strike, company, count)
+                played += strike_everywhere(scenario, strike, company)
             except AssertionError as error:
                 raise AssertionError(f"under {path.name}: {error}") from error
     return played

@@ -17,7 +17,9 @@ from collections.abc import Sequence
 from tests.support.survival.mutating import Change, Mend, Mutant, explored, survivors
 
 REGISTRY = "tests/edge/test_registry.py::"
+REGISTRY_CLAIMS = "tests/edge/test_registry_claims.py::"
 REGISTER = "tests/edge/test_register.py::"
+REGISTER_RUNS = "tests/edge/test_register_runs.py::"
 RESTITUTION = "tests/edge/test_restitution.py::"
 REPLACEMENT = "tests/unit/test_replacement.py::"
 PROMISES = "tests/survival/test_promises.py::"
@@ -30,17 +32,17 @@ MUTANTS = (
         (
             Change(
                 "store/registry_writes.py",
-                "    demand_as_seen(update, record)\n    if not whatever",
+                "    require_as_seen(update, record)\n    if not whatever",
                 "    if not whatever",
             ),
         ),
-        (REGISTRY + "test_what_rests_on_another_record_is_overtaken_and_writes_nothing",),
+        (REGISTRY_CLAIMS + "test_what_rests_on_another_record_is_overtaken_and_writes_nothing",),
     ),
     Mutant(
         "a claim is made against an operator's verdict",
         (Change("store/registry_writes.py", "    if not whatever_the_verdict:", "    if False:"),),
         # That the verdict is the one that was seen is another condition: this one is about a verdict that was seen.
-        (REGISTRY + "test_a_claim_against_a_verdict_that_was_seen_is_refused",),
+        (REGISTRY_CLAIMS + "test_a_claim_against_a_verdict_that_was_seen_is_refused",),
     ),
     Mutant(
         "a claim is made beside another run's",
@@ -57,8 +59,8 @@ MUTANTS = (
             ),
         ),
         (
-            REGISTRY + "test_another_runs_intent_stands_against_a_claim_until_its_function_must_be_dead",
-            REGISTRY + "test_another_runs_claim_stands_against_a_rejection_until_its_function_must_be_dead",
+            REGISTRY_CLAIMS + "test_another_runs_intent_stands_against_a_claim_until_its_function_must_be_dead",
+            REGISTRY_CLAIMS + "test_another_runs_claim_stands_against_a_rejection_until_its_function_must_be_dead",
         ),
     ),
     Mutant(
@@ -70,7 +72,7 @@ MUTANTS = (
                 "(:begun = :begun AND (intent.run = :nobody",
             ),
         ),
-        (REGISTRY + "test_an_intent_that_another_run_left_since_is_not_taken_over_unseen",),
+        (REGISTRY_CLAIMS + "test_an_intent_that_another_run_left_since_is_not_taken_over_unseen",),
     ),
     Mutant(
         "a name is claimed from whoever has it",
@@ -82,8 +84,8 @@ MUTANTS = (
             ),
         ),
         (
-            REGISTRY + "test_a_name_that_went_from_one_that_is_gone_to_another_is_not_taken_over",
-            REGISTRY + "test_a_name_whose_owner_was_registered_again_is_not_taken_over",
+            REGISTRY_CLAIMS + "test_a_name_that_went_from_one_that_is_gone_to_another_is_not_taken_over",
+            REGISTRY_CLAIMS + "test_a_name_whose_owner_was_registered_again_is_not_taken_over",
         ),
     ),
     Mutant(
@@ -101,7 +103,7 @@ MUTANTS = (
             ),
         ),
         (
-            REGISTRY + "test_a_claim_waits_for_what_another_run_is_about_to_do_with_the_twin",
+            REGISTRY_CLAIMS + "test_a_claim_waits_for_what_another_run_is_about_to_do_with_the_twin",
             "tests/edge/test_twins.py::test_a_verdict_on_the_twin_that_comes_while_we_work_stops_the_claim",
         ),
     ),
@@ -111,7 +113,7 @@ MUTANTS = (
         (
             Change(
                 "store/registry_writes.py",
-                '        _demand(update, "intent.run = :run", run=run)\n    return update',
+                '        _require(update, "intent.run = :run", run=run)\n    return update',
                 "        pass\n    return update",
             ),
         ),
@@ -134,11 +136,11 @@ MUTANTS = (
             Change(
                 "registration/procedure.py",
                 "            if not decision.repeats(record.decision):\n",
-                "            self._registry.record(decision, record, run=attempt.run if attempt.has_begun else None)\n"
+                "            self._registry.record(decision, record, run=steps.run if steps.has_begun else None)\n"
                 "            if not decision.repeats(record.decision):\n",
             ),
         ),
-        (REGISTER + "test_a_crash_after_active_is_made_good_by_the_next_delivery",),
+        (REGISTER_RUNS + "test_a_crash_after_active_is_made_good_by_the_next_delivery",),
     ),
     Mutant(
         "a status that is found over a decision is not recorded",
@@ -184,8 +186,8 @@ MUTANTS = (
         (
             Change(
                 "admission/rotation.py",
-                "    if not expected and owner.ends_at - now >",
-                "    if expected and owner.ends_at - now >",
+                "    if not admitted.identity.may_follow and owner.ends_at - now >",
+                "    if admitted.identity.may_follow and owner.ends_at - now >",
             ),
         ),
         (
@@ -209,13 +211,13 @@ MUTANTS = (
         (
             Change(
                 "registration/name_rollback.py",
-                "        if back := self.of(intent):",
-                "        if (back := self.of(intent)) and not back:",
+                "        if back := self.find(intent):",
+                "        if (back := self.find(intent)) and not back:",
             ),
         ),
         (
             RESTITUTION + "test_what_somebody_else_took_away_after_the_claim_has_no_name",
-            REGISTER + "test_a_device_that_claimed_and_is_then_refused_for_good_gives_its_name_up",
+            REGISTER_RUNS + "test_a_device_that_claimed_and_is_then_refused_for_good_gives_its_name_up",
         ),
     ),
     Mutant(
@@ -232,7 +234,7 @@ MUTANTS = (
                 """            "ConditionExpression": "attribute_exists(id) OR certificate_id = :by",""",
             ),
         ),
-        (REGISTRY + "test_a_name_is_given_up_by_its_owner_alone",),
+        (REGISTRY_CLAIMS + "test_a_name_is_given_up_by_its_owner_alone",),
     ),
 )
 
@@ -244,13 +246,13 @@ _LOCK_OPENED = Change(
             self._registry._update(
                 {
                     "TableName": self._registry._table,
-                    "Key": {"id": {"S": f"certificate#{case.device.certificate_id}"}},
+                    "Key": {"id": {"S": f"certificate#{attempt.device.certificate_id}"}},
                     "UpdateExpression": "REMOVE intent",
                     "ConditionExpression": "intent.run = :run",
-                    "ExpressionAttributeValues": {":run": {"S": case.attempt.run}},
+                    "ExpressionAttributeValues": {":run": {"S": steps.run}},
                 }
             )
-            case.attempt.has_begun = False
+            steps.has_begun = False
 """,
 )
 MENDS = (
@@ -261,7 +263,7 @@ MENDS = (
         (
             Change(
                 "registration/activation.py",
-                "        rightful = self._restitution.rightful(owner.previous_owners)\n",
+                "        rightful = self._rollbacks.find_rightful_owner(owner.previous_owners)\n",
                 "        rightful = None\n",
             ),
             Change("registration/activation.py", "is_ours=owner is not None", "is_ours=standing.owner is not None"),
@@ -274,9 +276,9 @@ MENDS = (
         (
             Change(
                 "registration/activation.py",
-                "                difference = case.create_thing(step, self._iot)\n",
-                "                if difference := case.create_thing(step, self._iot):\n"
-                "                    case.apply(difference, self._iot)\n"
+                "                difference = steps.create_thing(step)\n",
+                "                if difference := steps.create_thing(step):\n"
+                "                    steps.apply(difference)\n"
                 "                    difference = None\n",
             ),
         ),
@@ -288,9 +290,9 @@ MENDS = (
         (
             Change(
                 "registration/rule_brake.py",
-                "            brake = self._state(case, rules)\n",
+                "            brake = self._count(attempt, steps, rules)\n",
                 "            brake = self._brakes.read([rules.certificate_id])[rules.certificate_id]\n"
-                "            self._state(case, rules)\n",
+                "            self._count(attempt, steps, rules)\n",
             ),
         ),
         "brake-two-refusals",

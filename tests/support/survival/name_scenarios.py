@@ -4,7 +4,8 @@ from typing import Any
 
 from jitr.decisions import Outcome
 from simulation import Call, Fault, Moment
-from tests.support.survival.scenarios import DAY, HOOK_ARN, Scenario, World
+from tests.support.survival.scenario_world import DAY, World
+from tests.support.survival.scenarios import HOOK_ARN, Scenario
 
 _UNTIL_SWEPT = 600.0
 

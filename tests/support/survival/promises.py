@@ -8,7 +8,7 @@ from jitr.aws.iot import AwsIot
 from jitr.aws.rate_limit import Unpaced
 from jitr.owners import Owner
 from jitr.record import Record
-from jitr.store.dynamodb import plain
+from jitr.store.dynamodb import deserialize
 from jitr.store.registry import Registry
 from jitr.store.registry_items import to_owner, to_record
 from jitrctl.device.operations import Operator
@@ -133,12 +133,14 @@ class Promises:
         client = self.account.client("dynamodb", caller="admin")
         key = {"id": {"S": f"certificate#{leaf.certificate_id}"}}
         item = client.get_item(TableName=self.deployment.settings.registry_table, Key=key).get("Item", {})
-        return to_record(plain(item))
+        return to_record(deserialize(item))
 
     def owner(self) -> Owner:
         client = self.account.client("dynamodb", caller="admin")
         key = {"id": {"S": f"thing#{NAME}"}}
-        return to_owner(plain(client.get_item(TableName=self.deployment.settings.registry_table, Key=key)["Item"]))
+        return to_owner(
+            deserialize(client.get_item(TableName=self.deployment.settings.registry_table, Key=key)["Item"])
+        )
 
     def pass_days(self, days: int, *leaves: Leaf) -> None:
         """Let days pass, with a sweep and a CONNECT of each of these on every one of them."""

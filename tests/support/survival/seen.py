@@ -1,5 +1,6 @@
 """What a test did in one account, and what it saw there: what the promises are judged by (invariants.py)."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from jitr.errors import Basis
-from jitr.rules import CaRules, EnrollmentRule, Rules
+from jitr.rules import CaRules, EnrollmentRule, OnReplacement, Rules
 from simulation import Call, Deployment, SimulatedAccount
 from simulation.iot.certificates import DeviceCertificate
 from simulation.iot.things import SimulatedThing
@@ -68,6 +69,13 @@ class Change:
     certificate: DeviceCertificate
     before: str | None
     call: Call | None
+
+
+def decision_text(decision: dict[str, Any]) -> str:
+    """The outcome, status and reason of a stored decision."""
+    return (
+        " ".join(str(decision[name]["S"]) for name in ("outcome", "status", "reason") if name in decision) or "nothing"
+    )
 
 
 @cache
@@ -150,6 +158,15 @@ class Seen:
         verdict = self.verdicts.get(certificate.certificate_id)
         approved = verdict is not None and verdict.allows
         return rules is not None and rules.enrollment is EnrollmentRule.APPROVE and not approved
+
+    def may_be_refused(self, certificate: DeviceCertificate) -> bool:
+        """Whether any rules that were deployed let a certificate be refused for good, or wait for an operator now."""
+        rules = self.rules_of(certificate)
+        name = common_name(certificate.leaf.pem)
+        narrow = any(one.common_name and not re.fullmatch(one.common_name, name) for one in rules)
+        by_hook = self.hook_refuses and any(one.asks_hook for one in rules)
+        rejects = any(one.on_replacement is OnReplacement.REJECT for one in rules)
+        return not rules or narrow or by_hook or rejects or self.waits_for_approval(certificate)
 
     def active_on(self, thing: SimulatedThing) -> list[DeviceCertificate]:
         certificates = (self.certificates.get(arn.rpartition("/")[2]) for arn in thing.principals)

@@ -10,7 +10,7 @@ from jitr.aws.queues import REASON_ATTRIBUTE
 from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitr.record import Record
-from jitr.store.dynamodb import plain
+from jitr.store.dynamodb import deserialize
 from jitr.store.registry_items import certificate_key, to_record
 from jitr.store.registry_writes import Due
 from jitr.sweep.resend import is_undecided, is_unfinished
@@ -41,7 +41,7 @@ def _forgotten(account: SimulatedAccount, deployment: Deployment) -> Iterator[st
     for certificate in account.iot.certificates.by_id.values():
         if certificate.certificate_id in queued:
             continue
-        item = plain(deployment.registry.items.get((certificate_key(certificate.certificate_id),), {}))
+        item = deserialize(deployment.registry.items.get((certificate_key(certificate.certificate_id),), {}))
         record = to_record(item) if item else Record()
         if why := _why_lost(certificate, record, item.get("due"), is_listed=certificate.ca_certificate_id in listed):
             yield f"{certificate.certificate_id[:8]}, {certificate.status}: {why}"

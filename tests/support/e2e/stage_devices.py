@@ -1,0 +1,39 @@
+"""Connects devices to a deployed stage, and starts its `register` anew."""
+
+import time
+from collections.abc import Callable
+
+from jitrctl.localaws.issuing import DeviceFiles
+from jitrctl.localaws.stage import LocalStage
+from jitrctl.mqtt.client import Connection, ConnectRefusal
+from tests.support.e2e.waiting import PATIENCE
+
+# Issues a device certificate: `new_device("sensor-0100", days=365)`.
+NewDevice = Callable[..., DeviceFiles]
+
+
+def restart_register(stage: LocalStage) -> None:
+    """Have `register` start anew at its next event, with nothing kept of CAs and CRLs for the rest of a minute."""
+    stage.account.client("lambda").update_function_configuration(
+        FunctionName=stage.names.register_function, Description=f"started anew at {time.time()}"
+    )
+
+
+def connect(stage: LocalStage, files: DeviceFiles, name: str, *, patience: float = PATIENCE) -> Connection:
+    """Connect until the stage lets the device in, for at most `patience` seconds.
+
+    Raises NotAcceptedError when it was not let in, and MqttError.
+    """
+    connection, _ = stage.device(files, name).connect_until_accepted(stage.endpoint, patience=patience)
+    return connection
+
+
+def expect_refusal(stage: LocalStage, files: DeviceFiles, name: str) -> ConnectRefusal:
+    """Connect once, and see the device refused."""
+    answer = stage.device(files, name).connect(stage.endpoint)
+    assert isinstance(answer, ConnectRefusal)
+    return answer
+
+
+def certificate_arn(stage: LocalStage, certificate_id: str) -> str:
+    return f"arn:aws:iot:{stage.account.region}:{stage.account.id}:cert/{certificate_id}"

@@ -1,0 +1,151 @@
+"""The items of tests/edge/versions as the functions of today read them: records, verdicts, owners and brakes."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from jitr.brake import Acceptance, Brake, Counters, Engagement, Tally, day_of, slot_of
+from jitr.decisions import Decision, Outcome
+from jitr.errors import Reason
+from jitr.iot_models import Status
+from jitr.owners import Owner
+from jitr.record import Record
+from jitr.store.registry_writes import Due
+from jitr.store.sweep_state import Pass
+from jitr.verdicts import OperatorAction, OperatorVerdict
+from tests.support.examples import ANN
+
+ID, OTHER_ID, CA_ID = "ab" * 32, "cd" * 32, "ef" * 32
+THEN = datetime(2026, 11, 1, 12, 0, 0, 285_000, tzinfo=UTC)
+SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
+ACTIVATED = Decision(
+    certificate_id=ID,
+    outcome=Outcome.ACTIVATED,
+    status=Status.ACTIVE,
+    registered_at=THEN - SECOND,
+    decided_at=THEN,
+    rules_digest="0123456789abcdef",
+    ca_certificate_id=CA_ID,
+    ca="factory",
+    thing_name="sensor-0001",
+    would_reject=(Reason.EXPIRES_TOO_SOON,),
+    serial="0a1b",
+    issuer="CN=Acme factory CA,O=Acme",
+    subject="CN=sensor-0001,OU=Mark-2,O=Acme",
+    replaces=OTHER_ID,
+)
+REJECTED = replace(
+    ACTIVATED,
+    outcome=Outcome.REJECTED,
+    status=Status.INACTIVE,
+    thing_name=None,
+    would_reject=(),
+    replaces=None,
+    reason=Reason.EXPIRED,
+    detail="not valid after 2026-10-31T12:00:00Z, now 2026-11-01T12:00:00Z",
+)
+HELD = replace(
+    REJECTED,
+    outcome=Outcome.HELD,
+    status=Status.PENDING_ACTIVATION,
+    reason=Reason.CA_INACTIVE,
+    detail="CA factory is INACTIVE in this account; activate it",
+    attempts=3,
+)
+REPLACED = replace(
+    ACTIVATED,
+    outcome=Outcome.REPLACED,
+    status=Status.INACTIVE,
+    decided_at=THEN + 7 * DAY,
+    would_reject=(),
+    replaces=None,
+    replaced_by=OTHER_ID,
+)
+FOUND = Decision(
+    certificate_id=ID,
+    outcome=Outcome.FOUND,
+    status=Status.REVOKED,
+    registered_at=THEN - SECOND,
+    decided_at=THEN,
+    rules_digest="0123456789abcdef",
+)
+VERDICT = OperatorVerdict(action=OperatorAction.DEACTIVATED, by=ANN, at=THEN + DAY, note="stolen")
+OWNER = Owner(
+    certificate_id=ID,
+    ca_certificate_id=CA_ID,
+    serial="0a1b",
+    issued_at=datetime(2026, 10, 31, 12, tzinfo=UTC),
+    ends_at=datetime(2027, 11, 1, 12, tzinfo=UTC),
+    registered_at=THEN - SECOND,
+)
+FULL_PASS = Pass(began_at=THEN, finished_at=THEN + 60 * SECOND, counts={"ACTIVE": 100_000, "PENDING_ACTIVATION": 12})
+RECORDS_OF_1: dict[str, Record] = {
+    "decision-activated": Record(decision=ACTIVATED),
+    "decision-rejected": Record(decision=REJECTED),
+    "decision-held": Record(decision=HELD),
+    "decision-replaced": Record(decision=REPLACED),
+    "decision-found": Record(decision=FOUND),
+    "intent": Record(intent=replace(ACTIVATED, replaces=None), swept_at=THEN - SECOND),
+    "verdict": Record(decision=HELD, verdict=VERDICT),
+    "handed-over": Record(decision=replace(ACTIVATED, replaces=None), replaced_by=OTHER_ID),
+}
+# A certificate's end is due in an item of its own, and a decision names the one before it.
+HELD_AGAIN = replace(HELD, after=THEN - DAY)
+RECORDS: dict[int, dict[str, Record]] = {
+    1: RECORDS_OF_1,
+    2: RECORDS_OF_1
+    | {
+        "decision-held": Record(decision=HELD_AGAIN),
+        "verdict": Record(decision=HELD_AGAIN, verdict=replace(VERDICT, version=1)),
+        "handed-over": replace(RECORDS_OF_1["handed-over"], former_thing_name="sensor-0001"),
+    },
+}
+# The brake holds what its CA's rules would reject.
+BRAKED = replace(HELD_AGAIN, reason=Reason.COMMON_NAME_REFUSED, detail="no sensor", brake=1)
+# An operator takes a rejection back, and the certificate waits INACTIVE for a curable reason.
+ORDER = OperatorVerdict(
+    action=OperatorAction.RELEASED,
+    by=ANN,
+    at=THEN + DAY,
+    note="wrong pattern",
+    version=1,
+    of_registration=REJECTED.registered_at,
+    of_status=Status.INACTIVE,
+    of_rejection=REJECTED.decided_at,
+)
+RELEASED = replace(HELD_AGAIN, status=Status.INACTIVE, verdict_seen=1, release=1, after=REJECTED.decided_at)
+RECORDS[3] = RECORDS[2] | {
+    "decision-braked": Record(decision=BRAKED),
+    "decision-released": Record(decision=RELEASED),
+    "release-order": Record(decision=REJECTED, verdict=ORDER),
+}
+BRAKE = Brake(
+    counters={
+        "0123456789abcdef": Counters(
+            slots={slot_of(THEN): Tally(refused=21, others=2)}, days={day_of(THEN): Tally(refused=21, others=2)}
+        )
+    },
+    engaged=Engagement(
+        rules="0123456789abcdef",
+        at=THEN,
+        refused=21,
+        decisions=23,
+        usual_share=1.5,
+        reason="COMMON_NAME_REFUSED",
+        example="no sensor",
+        announced=True,
+    ),
+    accepted=Acceptance(rules="fedcba9876543210", by=ANN, at=THEN - DAY, note="not ours"),
+    acceptances=1,
+)
+DUE = {
+    1: {"decision-held": Due.LOOK, "handed-over": Due.RETIRE, "verdict": Due.DENIED},
+    2: {"decision-held": Due.LOOK, "retirement": Due.RETIRE, "verdict": Due.DENIED},
+    3: {
+        "decision-held": Due.LOOK,
+        "decision-braked": Due.LOOK,
+        "decision-released": Due.LOOK,
+        "release-order": Due.RELEASE,
+        "retirement": Due.RETIRE,
+        "verdict": Due.DENIED,
+    },
+}
