@@ -18,11 +18,13 @@ from jitrctl.doctor.runner import check_links, is_healthy
 from jitrctl.doctor.subject import find_subject
 from jitrctl.errors import Unusable
 from jitrctl.run.scope import Scope, over_unproven_stages
+from jitrctl.session.fleet_option import with_fleet_option
 from jitrctl.terminal import grouped, out, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jitr_fleet.model import Fleet
     from jitrctl.doctor.runner import LinkResult
     from jitrctl.run.parallel import Done
     from jitrctl.session.stage import Stage
@@ -89,7 +91,7 @@ def doctor(
     scope.report(
         results,
         show=show_results,
-        fields=_document,
+        fields=lambda steps: _document(steps, scope.fleet),
         ok=all(is_healthy(done.value) for done in results.done),
         file=str(subject.file) if subject.file else None,
     )
@@ -131,7 +133,7 @@ def _sentences(done: Sequence[Done[tuple[LinkResult, ...]]]) -> list[tuple[str, 
     for one in done:
         last = one.value[-1]
         if last.finding.state is State.BROKEN:
-            text = f"{last.link} is broken: {last.finding.text}.\n  Cure: {last.finding.cure}."
+            text = f"{last.link} is broken: {last.finding.text}.\n  Cure: {_cure(one.stage, last)}."
         elif is_healthy(one.value):
             text = "every link is good."
         else:
@@ -139,7 +141,7 @@ def _sentences(done: Sequence[Done[tuple[LinkResult, ...]]]) -> list[tuple[str, 
             text = f"no link is broken as far as could be seen; not looked at: {names}."
         sentences.append((str(one.stage), text))
         sentences += [
-            (str(one.stage), f"beside that, {step.link}: {step.finding.cure}.")
+            (str(one.stage), f"beside that, {step.link}: {_cure(one.stage, step)}.")
             for step in one.value
             if step.finding.state is State.NOTE and step.finding.cure
         ]
@@ -150,12 +152,21 @@ def _broken(steps: Sequence[LinkResult]) -> str | None:
     return next((step.link for step in steps if step.finding.state is State.BROKEN), None)
 
 
-def _document(steps: tuple[LinkResult, ...]) -> dict[str, Any]:
+def _cure(stage: Stage, step: LinkResult) -> str:
+    return with_fleet_option(step.finding.cure, stage.fleet)
+
+
+def _document(steps: tuple[LinkResult, ...], fleet: Fleet) -> dict[str, Any]:
     return {
         "ok": is_healthy(steps),
         "broken": _broken(steps),
         "links": [
-            {"link": one.link, "state": one.finding.state, "text": one.finding.text, "cure": one.finding.cure or None}
+            {
+                "link": one.link,
+                "state": one.finding.state,
+                "text": one.finding.text,
+                "cure": with_fleet_option(one.finding.cure, fleet) or None,
+            }
             for one in steps
         ],
     }

@@ -13,6 +13,7 @@ from jitrctl.certificate_files import read_file
 from jitrctl.device.leftovers import present_owners
 from jitrctl.device.search import parse_device, search
 from jitrctl.errors import Refused
+from jitrctl.session.fleet_option import with_fleet_option
 from jitrctl.session.stage import choose
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def _present_certificate(scope: Scope, word: str) -> str:
     if len(present) != 1:
         owned = {owner.certificate_id for _, owner in present_owners(seen).values()}
         said = [f"`jitrctl doctor {one}`{', which has the name' if one in owned else ''}" for one in sorted(present)]
-        raise Refused(f"{word} has {len(present)} certificates, say which: {'; '.join(said)}")
+        asks = f"{word} has {len(present)} certificates, say which: {'; '.join(said)}"
+        raise Refused(with_fleet_option(asks, scope.fleet))
     return present.pop()
 
 

@@ -125,7 +125,7 @@ def test_a_device_that_is_active_there_is_taken_away_or_reported(fleet: Simulate
     said = fleet.say("fleet", "copy-denials", "--account", PROD, "--yes", code=1)
 
     assert fleet.status(PROD, stolen) == "REVOKED"
-    assert f"denied, and still ACTIVE: `jitrctl device revoke {named.certificate_id}`" in said
+    assert f"denied, and still ACTIVE: `jitrctl device revoke {named.certificate_id} --fleet {fleet.file}`" in said
 
 
 def test_nothing_is_copied_while_an_account_cannot_be_asked(

@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
 from jitr.errors import Reason
+from jitrctl.__main__ import main
 from simulation import Leaf
 from tests.support.cli.doctored import Doctored, doctored
 from tests.support.cli.simulated import DEV, PROD, REGION, RULES, Simulated
@@ -319,10 +322,24 @@ def test_what_an_active_device_lost_is_found_and_given_back(
     lost(made, described["certificateDescription"]["certificateArn"])
 
     shown = made.fleet.say("device", "show", SENSOR, "--account", DEV)
-    assert f"Cure: `jitrctl device reconcile {leaf.certificate_id} {HERE}`" in shown
+    assert f"Cure: `jitrctl device reconcile {leaf.certificate_id} {HERE} --fleet {made.fleet.file}`" in shown
     (printed,) = made.cure(leaf, SENSOR, device=leaf.certificate_id)
     assert LOST[lost] in " ".join(printed.split())
     assert "missing" not in made.fleet.say("device", "show", SENSOR, "--account", DEV)
+
+
+def test_a_cure_names_the_fleet_file_unless_it_is_the_one_of_the_folder(
+    made: Doctored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.read("ca", "pause", "--account", DEV)
+    leaf = made.file(made.fleet.issue(SENSOR))
+    assert f"Cure: `jitrctl ca resume {HERE} --fleet {made.fleet.file}`." in made.ask_doctor(leaf)[1]
+
+    monkeypatch.chdir(made.fleet.directory)
+    said = StringIO()
+    with redirect_stdout(said):
+        main(["doctor", leaf, "--account", DEV])
+    assert f"Cure: `jitrctl ca resume {HERE}`." in said.getvalue()
 
 
 def test_another_certificate_on_the_thing_is_named_whole(made: Doctored) -> None:
@@ -371,8 +388,8 @@ def test_of_several_certificates_each_is_named_to_choose_from(made: Doctored) ->
 
     code, printed = made.ask_doctor(SENSOR)
     assert code == 1
-    assert f"`jitrctl doctor {owner.certificate_id}`, which has the name" in printed
-    assert f"`jitrctl doctor {clone.certificate_id}`" in printed
+    assert f"`jitrctl doctor {owner.certificate_id} --fleet {made.fleet.file}`, which has the name" in printed
+    assert f"`jitrctl doctor {clone.certificate_id} --fleet" in printed
     assert "NOT_A_ROTATION" in made.ask_doctor(clone.certificate_id)[1]
 
 

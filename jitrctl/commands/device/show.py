@@ -15,6 +15,7 @@ from jitrctl.device.leftovers import LeftBehind, left_behind, present_owners
 from jitrctl.device.missing import list_missing, reconcile_command
 from jitrctl.device.search import DeviceView, StageCertificate, parse_device, search
 from jitrctl.run.scope import Scope, over_stages
+from jitrctl.session.fleet_option import with_fleet_option
 from jitrctl.terminal import at, out, short, table
 
 if TYPE_CHECKING:
@@ -202,7 +203,8 @@ def _missing(stage: Stage, view: DeviceView, certificate_id: str) -> list[str]:
     missing = view.missing.get(certificate_id, ())
     if not missing:
         return []
-    return [*(f"missing: {one}" for one in missing), f"  Cure: `{reconcile_command(stage, certificate_id)}`"]
+    command = reconcile_command(stage, certificate_id)
+    return [*(f"missing: {one}" for one in missing), with_fleet_option(f"  Cure: `{command}`", stage.fleet)]
 
 
 def _order(view: DeviceView, certificate_id: str) -> list[str]:

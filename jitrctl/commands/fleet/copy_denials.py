@@ -12,6 +12,7 @@ from jitrctl.device.denials import Copied, CopyPlan, Denials, copy, plan_copy, r
 from jitrctl.errors import Refused
 from jitrctl.run import completion
 from jitrctl.run.scope import Scope, Yes, over_stages
+from jitrctl.session.fleet_option import with_fleet_option
 from jitrctl.session.stage import choose
 from jitrctl.terminal import grouped, print_error
 
@@ -114,7 +115,7 @@ def _report(scope: Scope, plans: dict[Stage, CopyPlan], results: Results[Copied]
     left = [(str(done.stage), line) for done in results.done for line in remarks(plans[done.stage], done.value)]
     if not scope.as_json:
         for line in grouped(left):
-            print_error(line)
+            print_error(with_fleet_option(line, scope.fleet))
     by_plan = {id(done.value): plans[done.stage] for done in results.done}
     scope.report(
         results,

@@ -39,11 +39,8 @@ class Doctored:
     disabled_rules: set[str] = field(default_factory=set)
 
     def read(self, *words: str) -> tuple[int, str]:
-        """Run a command; its exit code and what it prints, line for line."""
-        said = StringIO()
-        with redirect_stdout(said), redirect_stderr(said):
-            code = main([*words, "--fleet", str(self.fleet.file)])
-        return code, said.getvalue()
+        """Run a command on the fleet; its exit code and what it prints, line for line."""
+        return _run([*words, "--fleet", str(self.fleet.file)])
 
     def ask_doctor(self, device: str, account: str = DEV) -> tuple[int, str]:
         return self.read("doctor", device, "--account", account)
@@ -60,7 +57,7 @@ class Doctored:
             if command[0] == "aws":
                 self._run_aws(command)
                 continue
-            code, said = self.read(*command[1:])
+            code, said = _run(command[1:])
             assert code == 0, f"{shlex.join(command)}\n{said}"
         return commands
 
@@ -108,6 +105,13 @@ class Doctored:
         self.fleet.aws.clock.advance(901)
         self.fleet.deployments[name].mapping().drain()
         return {"looked_at": 1, "sent": 1}
+
+
+def _run(words: list[str]) -> tuple[int, str]:
+    said = StringIO()
+    with redirect_stdout(said), redirect_stderr(said):
+        code = main(words)
+    return code, said.getvalue()
 
 
 def doctored(directory: Path, monkeypatch: pytest.MonkeyPatch, rules: str = RULES) -> Doctored:
