@@ -4,7 +4,8 @@ Each account has a registry and an enrollment list of its own. A new account sta
 stolen in another one would be let in there. So denials are copied before a stage admits its first device. What is
 copied says where it is from; what the stage has already, equal or stronger, stays, so a copy can be repeated.
 
-What the stage says otherwise, since an operator allowed it there, stays too, and is reported: the operator decides.
+What the stage says otherwise stays too, and is reported, for an operator to decide: what was allowed there, and a
+certificate that is ACTIVE there, which may have been deactivated elsewhere only since its device moved.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from jitr.admission.enrollment import EntryRule
+from jitr.iot_models import Status
 from jitr.record import Record
 from jitr.telemetry import VERDICT_DETAIL_TYPE
 from jitr.verdicts import OperatorVerdict, VerdictConflict
 from jitrctl.audit.events import publish_event, verdict_detail
 from jitrctl.clock import now
 from jitrctl.device import denied_but_active, enrollment
-from jitrctl.device.operations import OrderContext, OvertakenByColleague
 from jitrctl.device.registry_scan import scan_denied
 from jitrctl.terminal import at
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from jitr.admission.enrollment import Entry, Subject
-    from jitr.iot_models import Status
-    from jitrctl.device.operations import Operator
     from jitrctl.session.stage import Stage
 
 _BATCH = 100  # BatchGetItem's most
@@ -71,7 +70,7 @@ class CopyPlan:
     entries: tuple[DeniedEntry, ...] = ()
     certificates: tuple[DeniedCertificate, ...] = ()
     unchanged: int = 0  # denials that the stage has, too
-    allowed: tuple[str, ...] = ()  # what an operator allowed in the stage, and others deny: left as it is
+    allowed: tuple[str, ...] = ()  # what others deny, and is allowed or ACTIVE in the stage: left as it is
 
     def __bool__(self) -> bool:
         return bool(self.entries or self.certificates)
@@ -129,7 +128,9 @@ def plan_copy(stage: Stage, sources: Mapping[str, Denials]) -> CopyPlan:
             allowed.append(f"{subject.kind} {subject.name}, which {found.by} allows here; {_origin(entry)}")
     for certificate_id, one in sorted(wanted_verdicts.items()):
         record = records[certificate_id]
-        if record.verdict is None or _is_stronger(one, record.verdict):
+        if record.decision and record.decision.status is Status.ACTIVE and not record.is_denied:
+            allowed.append(f"certificate {certificate_id}, which is ACTIVE here; {_why(one)}")
+        elif record.verdict is None or _is_stronger(one, record.verdict):
             certificates.append(replace(one, seen=record))
         elif record.verdict.action.allows_activation:
             allowed.append(f"certificate {certificate_id}, {record.verdict.description} here; {_why(one)}")
@@ -140,10 +141,8 @@ def plan_copy(stage: Stage, sources: Mapping[str, Denials]) -> CopyPlan:
     )
 
 
-def copy(stage: Stage, plan: CopyPlan, operator: Operator) -> Copied:
+def copy(stage: Stage, plan: CopyPlan) -> Copied:
     """Write what a stage lacks, the entries first; each on condition that it is as the plan saw it.
-
-    A certificate that the stage knows is also set INACTIVE or REVOKED there, as by the order itself.
 
     Raises Refused, Unavailable, botocore's errors.
     """
@@ -160,12 +159,12 @@ def copy(stage: Stage, plan: CopyPlan, operator: Operator) -> Copied:
     for one in plan.certificates:
         given = OperatorVerdict(action=one.verdict.action, by=stage.caller, at=moment, note=_note(_why(one)))
         try:
-            status = _give(stage, one, given, operator)
-        except (OvertakenByColleague, VerdictConflict):
+            stage.registry.give_verdict(one.certificate_id, given, seen=one.seen.verdict)
+        except VerdictConflict:
             overtaken.append(f"certificate {one.certificate_id}")
             continue
         verdicts += 1
-        detail = verdict_detail(stage, one.certificate_id, given, status)
+        detail = verdict_detail(stage, one.certificate_id, given, None)
         if why := publish_event(stage, VERDICT_DETAIL_TYPE, detail, moment):
             stage.warnings.append(f"the verdict on {one.certificate_id} is copied, and not announced ({why})")
     denied = denied_but_active.select_known(stage, [one.entry.subject for one in plan.entries])
@@ -175,15 +174,6 @@ def copy(stage: Stage, plan: CopyPlan, operator: Operator) -> Copied:
         overtaken=tuple(overtaken),
         still_active=tuple(one for subject in denied for one in denied_but_active.list_still_active(stage, subject)),
     )
-
-
-def _give(stage: Stage, one: DeniedCertificate, given: OperatorVerdict, operator: Operator) -> Status | None:
-    """Give one verdict; the certificate's status, None where the stage does not know it."""
-    if one.seen.is_known:
-        order = OrderContext(by=given.by, note=given.note)
-        return operator.take_away(one.certificate_id, given.action, order, seen=one.seen)
-    stage.registry.give_verdict(one.certificate_id, given, seen=None)
-    return None
 
 
 def _merge_entries(sources: Mapping[str, Denials]) -> dict[Subject, DeniedEntry]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jitrctl.commands.device.order import open_operator
 from jitrctl.device.denials import Copied, CopyPlan, Denials, copy, plan_copy, read_denials
 from jitrctl.errors import Refused
 from jitrctl.run import completion
@@ -43,7 +42,7 @@ def copy_denials(
     """Copy denials to accounts that lack them: entries that deny, and devices denied, deactivated or revoked.
 
     For a new account, before its first CA is registered; `ca apply` does it then. What an account has already stays, so
-    it can be repeated; what an operator allowed there stays, too, and is reported. Refused while an account that may
+    it can be repeated; what is allowed or ACTIVE there stays, too, and is reported. Refused while an account that may
     have denials cannot be asked.
 
     Exit code 1 when an account still lacks one, or a denied device is ACTIVE there.
@@ -87,9 +86,7 @@ def plan_lines(stage: Stage, one: CopyPlan) -> list[str]:
 
 def carry_out_copies(scope: Scope, plans: dict[Stage, CopyPlan]) -> Results[Copied]:
     """Copy what each stage lacks."""
-    return scope.across(
-        lambda stage: copy(stage, plans[stage], open_operator(stage)), doing="copying denials", stages=list(plans)
-    )
+    return scope.across(lambda stage: copy(stage, plans[stage]), doing="copying denials", stages=list(plans))
 
 
 def remarks(plan: CopyPlan, done: Copied) -> list[str]:
