@@ -96,7 +96,7 @@ class Situations(Runbook):
                 newStatus="INACTIVE",
                 newAutoRegistrationStatus="DISABLE",
             )
-        yield self.run_command("jitrctl ca status --ca partner")
+        yield self.run_command("jitrctl ca status --ca partner", code=1)
         yield self.run_command("jitrctl ca resume")
 
     def connect_until_accepted(self, name: str, account: str, *, file: str | None = None) -> None:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jitrctl.ca.explaining_orders import (
+    DEACTIVATED,
+    DELETED,
+    NOT_AUTOMATIC,
+    StateChange,
+    find_order,
+    in_another_mode,
+)
 from jitrctl.ca.plan import plan
 from jitrctl.doctor.finding import LinkFinding, broken, good, note
 from jitrctl.status.stage_commands import aws_command, deploy_command
@@ -12,22 +19,6 @@ from jitrctl.status.stage_commands import aws_command, deploy_command
 if TYPE_CHECKING:
     from jitrctl.ca.plan import FoundCa
     from jitrctl.doctor.context import DeviceContext
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """The steps of orders that bring a state about, and those that end it, by a text that is in each."""
-
-    begins: tuple[str, ...]
-    ends: tuple[str, ...]
-
-
-_REGISTER = ("register it",)
-_DELETED = _Change(("delete it",), _REGISTER)
-_DEACTIVATED = _Change(("set it INACTIVE",), ("set it ACTIVE", *_REGISTER))
-_NOT_AUTOMATIC = _Change(
-    ("disable auto-registration", "without auto-registration"), ("enable auto-registration", "with auto-registration")
-)
 
 
 def check_registration(case: DeviceContext) -> LinkFinding:
@@ -39,7 +30,7 @@ def check_registration(case: DeviceContext) -> LinkFinding:
             cure = f"{'; '.join(planned.obstacles)}; then {_apply(case)}"
         else:
             cure = _apply(case) if planned.steps else f"the stack registers it: `{deploy_command(case.stage)}`"
-        return broken(f"CA {ca.name} is not registered in {case.stage}{_by_whom(case, _DELETED)}", cure)
+        return broken(f"CA {ca.name} is not registered in {case.stage}{_by_whom(case, DELETED)}", cure)
     return good(f"{ca.name} is registered, {ca.certificate_id}")
 
 
@@ -47,11 +38,8 @@ def check_mode(case: DeviceContext) -> LinkFinding:
     """The CA's mode is the fleet file's: devices must send other things in each, and a wrong mode has them held."""
     found, declared = _found(case).mode, case.issuing.mode
     if found is not declared:
-        registered = _Change(
-            (f"register it in mode {found}", "register it, with"), (f"register it in mode {declared}",)
-        )
         return broken(
-            f"it is registered in mode {found}, the fleet file says {declared}{_by_whom(case, registered)}",
+            f"it is registered in mode {found}, the fleet file says {declared}{_by_whom(case, in_another_mode(case.ca))}",
             f"correct the fleet file, or `jitrctl ca switch-mode --ca {case.issuing.ca.name} {case.options}`, which "
             "says first what that does to the devices",
         )
@@ -62,7 +50,7 @@ def check_status(case: DeviceContext) -> LinkFinding:
     """The CA is ACTIVE; AWS IoT registers no device of an INACTIVE one."""
     if not _found(case).active:
         return broken(
-            f"the CA is INACTIVE: no device of it can register{_by_whom(case, _DEACTIVATED)}",
+            f"the CA is INACTIVE: no device of it can register{_by_whom(case, DEACTIVATED)}",
             f"ask who deactivated it, and why; {_apply(case)} sets it ACTIVE",
         )
     return good("ACTIVE")
@@ -72,8 +60,7 @@ def check_auto_registration(case: DeviceContext) -> LinkFinding:
     """Auto-registration is on: AWS IoT registers a new device when it connects."""
     if not _found(case).registers_automatically:
         return broken(
-            "auto-registration is off: AWS IoT refuses new devices, and sends no event"
-            f"{_by_whom(case, _NOT_AUTOMATIC)}",
+            f"auto-registration is off: AWS IoT refuses new devices, and sends no event{_by_whom(case, NOT_AUTOMATIC)}",
             f"{_apply(case)} enables it",
         )
     return good("ENABLE")
@@ -110,18 +97,9 @@ def _apply(case: DeviceContext) -> str:
     return f"`jitrctl ca apply --ca {case.issuing.ca.name} {case.options}`"
 
 
-def _by_whom(case: DeviceContext, change: _Change) -> str:
-    """Which order brought a state about; empty when none of those that are kept did, or a later one ended it.
-
-    An order that was interrupted may have done any part of its steps.
-    """
-    for order in reversed(case.ca_orders):
-        steps = "; ".join(order.steps)
-        if any(one in steps for one in change.ends) and order.completed:
-            return ""
-        if any(one in steps for one in change.begins):
-            return f"; so ordered: {order}"
-    return ""
+def _by_whom(case: DeviceContext, change: StateChange) -> str:
+    order = find_order(case.ca_orders, change)
+    return f"; so ordered: {order}" if order else ""
 
 
 def _found(case: DeviceContext) -> FoundCa:

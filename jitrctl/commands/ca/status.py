@@ -11,6 +11,7 @@ from jitr.iot_models import Status
 from jitrctl import intake
 from jitrctl.audit import log
 from jitrctl.ca import registry
+from jitrctl.ca.explaining_orders import find_cause
 from jitrctl.ca.device_count import count_now, read_last_count
 from jitrctl.ca.plan import CaState, differences, proof_warning
 from jitrctl.run import completion
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jitrctl.audit.log import AuditEntry
-    from jitrctl.ca.device_count import DeviceCount
+    from jitrctl.ca.explaining_orders import find_cause
+from jitrctl.ca.device_count import DeviceCount
     from jitrctl.session.stage import Stage
 
 _NOW = "now"
@@ -67,7 +69,7 @@ def status(
         differing = [(f"{stage} {one['ca']}", text) for stage, one in found for text in one["differences"]]
         last = [(f"{stage} {one['ca']}", one["last_order"]) for stage, one in found]
         last += [(str(done.stage), done.value["braked"]) for done in results.done]
-        ordered = [(place, f"the last order was {given}") for place, given in last if given]
+        ordered = [(place, f"so ordered: {given}") for place, given in last if given]
         warned = [(f"{stage} {one['ca']}", one["warning"]) for stage, one in found if one["warning"]]
         for line in grouped((*paused, *differing, *ordered, *warned)):
             out.print(line, markup=False)
@@ -102,10 +104,10 @@ def _pause(stage: Stage) -> AuditEntry | None:
 
 
 def _last_order(stage: Stage, state: CaState) -> AuditEntry | None:
-    """The last order about a CA that differs from the fleet file: it may be the cause. None for other CAs."""
+    """The order that explains why a CA differs from the fleet file; None for other CAs, and when none does."""
     if not differences(state):
         return None
-    return log.read_last_if_readable(stage, state.declared.ca.certificate_id)
+    return find_cause(log.read_all_if_readable(stage, state.declared.ca.certificate_id), state)
 
 
 def _document(found: dict[str, Any]) -> dict[str, Any]:
