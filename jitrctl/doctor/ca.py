@@ -38,8 +38,9 @@ def check_mode(case: DeviceContext) -> LinkFinding:
     """The CA's mode is the fleet file's: devices must send other things in each, and a wrong mode has them held."""
     found, declared = _found(case).mode, case.issuing.mode
     if found is not declared:
+        by_whom = _by_whom(case, in_another_mode(case.ca))
         return broken(
-            f"it is registered in mode {found}, the fleet file says {declared}{_by_whom(case, in_another_mode(case.ca))}",
+            f"it is registered in mode {found}, the fleet file says {declared}{by_whom}",
             f"correct the fleet file, or `jitrctl ca switch-mode --ca {case.issuing.ca.name} {case.options}`, which "
             "says first what that does to the devices",
         )

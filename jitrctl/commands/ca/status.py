@@ -11,8 +11,8 @@ from jitr.iot_models import Status
 from jitrctl import intake
 from jitrctl.audit import log
 from jitrctl.ca import registry
-from jitrctl.ca.explaining_orders import find_cause
 from jitrctl.ca.device_count import count_now, read_last_count
+from jitrctl.ca.explaining_orders import find_cause
 from jitrctl.ca.plan import CaState, differences, proof_warning
 from jitrctl.run import completion
 from jitrctl.run.scope import Scope, over_stages
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jitrctl.audit.log import AuditEntry
-    from jitrctl.ca.explaining_orders import find_cause
-from jitrctl.ca.device_count import DeviceCount
+    from jitrctl.ca.device_count import DeviceCount
     from jitrctl.session.stage import Stage
 
 _NOW = "now"
