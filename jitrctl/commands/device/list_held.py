@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jitrctl.commands.ca.status import Cas
 from jitrctl.device.held import MOST, Held, list_held
 from jitrctl.errors import Unusable
 from jitrctl.run.scope import Scope, over_stages
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 @over_stages
 def list_(
     scope: Scope,
+    ca: Cas = None,
     reason: Annotated[
         str | None, typer.Option(metavar="REASON", help="Only this reason, such as NOT_LISTED: docs/rejections.md.")
     ] = None,
@@ -34,7 +36,11 @@ def list_(
         raise Unusable("say --held: all things are in `aws iot list-things`, one device is `jitrctl device show`")
 
     def read(stage: Stage) -> list[Held]:
-        return [one for one in list_held(stage) if reason is None or one.reason == reason.upper()]
+        return [
+            one
+            for one in list_held(stage)
+            if (reason is None or one.reason == reason.upper()) and (not ca or one.ca in ca)
+        ]
 
     results = scope.across(read, doing="reading held devices")
     scope.report(
@@ -44,9 +50,11 @@ def list_(
     )
     if scope.as_json:
         return
+    whom = f" of CA {' or '.join(ca)}" if ca else ""
+    whom += f" for {reason}" if reason else ""
     for done in results.done:
         if not done.value:
-            err.print(f"{done.stage}: no device is held{f' for {reason}' if reason else ''}.", markup=False)
+            err.print(f"{done.stage}: no device is held{whom}.", markup=False)
         if len(done.value) >= MOST:
             err.print(f"{done.stage}: only the first {MOST} were read.", markup=False)
 
