@@ -244,11 +244,11 @@ def test_of_many_devices_so_many_are_looked_at_and_all_with_count(
     fleet: Simulated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(early_rotation, "MOST", 1)
-    for name in ("sensor-0001", "sensor-0002"):
+    for name in ("sensor-0001", "sensor-0002", "sensor-0003"):
         assert fleet.knock(DEV, fleet.issue(name), name) == "accepted"
 
     assert "1 of 1 devices looked at (--count: all) on factory" in fleet.say("ca", "rotate", code=2)
-    assert "2 of 2 devices on factory" in fleet.say("ca", "rotate", "--count", code=2)
+    assert "3 of 3 devices on factory" in fleet.say("ca", "rotate", "--count", code=2)
 
 
 def test_a_successor_that_rejects_replacements_is_warned_of_for_every_device(fleet: Simulated) -> None:

@@ -149,13 +149,13 @@ def test_ca_apply_says_and_does_it_only_before_the_first_ca(fleet: Simulated, st
     assert plan.index("copy denials") < plan.index("factory: register it")
     assert f"deny thing {NAME}" in fleet.say("ca", "apply", "--account", PROD, code=2)
 
-    fleet.say("ca", "apply", "--account", PROD, "--yes")
+    fleet.say("ca", "apply", "--account", PROD, "--ca", "factory", "--yes")
     assert entry_rule(fleet, PROD) is EntryRule.DENY
     assert fleet.verdict(PROD, stolen)
 
     fleet.say("enrollment", "deny", OTHER, "--account", DEV, "--yes")
     fleet.aws.calls.clear()
-    fleet.say("ca", "apply", "--account", PROD, "--yes")
+    assert "factory-2: register it" in fleet.say("ca", "apply", "--account", PROD, "--yes")
     assert "Scan" not in fleet.aws.list_operations(caller="jitrctl")
 
 

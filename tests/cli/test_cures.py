@@ -183,6 +183,7 @@ def test_a_denying_entry_is_named_with_its_author_and_lifted(made: Doctored) -> 
     (printed,) = made.cure(leaf, SENSOR)
     assert ANN in printed
     assert "('stolen')" in printed
+    assert f"jitrctl enrollment allow {SENSOR} --lift-denials" in printed
 
 
 def test_devices_that_wrong_rules_rejected_come_in_after_the_deployment(made: Doctored) -> None:
@@ -350,7 +351,9 @@ def test_another_certificate_on_the_thing_is_named_whole(made: Doctored) -> None
 
     code, printed = made.ask_doctor(made.file(leaf))
     assert code == 0
-    assert f"attached to {SENSOR}, too: certificate {other.certificate_id}" in printed
+    assert f"attached to {SENSOR}, too: certificate {other.certificate_id}; it can act as the device" in printed
+    made.follow(printed)
+    assert made.fleet.status(DEV, other) == "INACTIVE"
 
 
 # How a device is named.
@@ -379,7 +382,8 @@ def test_of_a_rotated_device_the_present_certificate_is_looked_at(made: Doctored
     code, printed = made.ask_doctor(SENSOR)
     assert code == 0, printed
     assert f"id {new.certificate_id}" in printed
-    assert f"attached to {SENSOR}, too: certificate {old.certificate_id}" in printed
+    assert f"too: certificate {old.certificate_id}, which another followed: the sweep detaches it" in printed
+    assert not made.cures(printed)
 
 
 def test_of_several_certificates_each_is_named_to_choose_from(made: Doctored) -> None:
