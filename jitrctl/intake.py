@@ -9,6 +9,8 @@ from jitr_fleet.names import partition_of
 from jitrctl.errors import Refused
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from jitrctl.session.stage import Stage
 
 
@@ -19,6 +21,7 @@ class Mapping:
     uuid: str
     state: str  # Lambda's: Enabled, Disabled, and what is in between: Enabling, Disabling, Updating, Creating
     alias: str = ""  # of the function, when the mapping is of a published version
+    changed_at: datetime | None = None  # when it was last enabled, disabled or set otherwise
 
     @property
     def is_on(self) -> bool:
@@ -37,7 +40,12 @@ def find_mapping(stage: Stage) -> Mapping | None:
     for found in stage.lambda_.list_event_source_mappings(EventSourceArn=queue)["EventSourceMappings"]:
         function = f"{found['FunctionArn']}:".partition(":function:")[2]
         if function.startswith(f"{stage.names.register_function}:"):
-            return Mapping(uuid=found["UUID"], state=found["State"], alias=function.split(":")[1])
+            return Mapping(
+                uuid=found["UUID"],
+                state=found["State"],
+                alias=function.split(":")[1],
+                changed_at=found.get("LastModified"),
+            )
     return None
 
 

@@ -32,6 +32,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "runbook.md"
 BLOCK = re.compile(r"(?<=<!-- run: )([a-z-]+)( -->\n).*?(?=<!-- end of run -->)", re.DOTALL)
 # The notice that calls do not go to AWS, which an operator on AWS does not see.
 _ELSEWHERE = re.compile(r"^.*, not AWS$\n?", re.MULTILINE)
+# Whose fleet it is, which each command says where no option names the file.
+_FLEET = re.compile(r"^fleet acme, .*$\n?", re.MULTILINE)
 _PATIENCE = 60.0  # seconds
 _PROD_ID = "222222222222"
 # An account that does not run locally; the scenes only read what the hub has of it.
@@ -105,8 +107,8 @@ class Runbook(WrongRule):
         yield self.run_command("jitrctl dlq drop --all --queue undelivered --account dev --yes")
 
     def backlog(self) -> Iterator[str]:
-        self.fleet.run("ca", "pause", "--yes")
-        yield self.run_command("jitrctl fleet status --account dev")
+        yield self.run_command('jitrctl ca pause --account dev --note "CRL of factory is being corrected" --yes')
+        yield self.run_command("jitrctl fleet status --account dev", code=1)
         yield self.run_command("jitrctl ca resume --account dev")
 
     def not_permitted(self) -> Iterator[str]:
@@ -124,6 +126,7 @@ class Runbook(WrongRule):
                     if one["level"] == "ERROR" and one.get("certificate_id") == files
                 ]
             )
+            yield self.run_command("jitrctl fleet status --account dev", code=1)
             yield self.run_command("jitrctl doctor sensor-0002.pem --account dev", code=1)
 
     def contradictions(self) -> Iterator[str]:
@@ -319,7 +322,9 @@ class Runbook(WrongRule):
         )
         if done.returncode != code:
             raise RuntimeError(f"{line} ended with {done.returncode}: {done.stdout}")
-        said = "\n".join(part.rstrip() for part in _ELSEWHERE.sub("", done.stdout).strip("\n").splitlines())
+        said = "\n".join(
+            part.rstrip() for part in _FLEET.sub("", _ELSEWHERE.sub("", done.stdout)).strip("\n").splitlines()
+        )
         return f"$ {line}\n{said}\n"
 
 

@@ -4,7 +4,8 @@
     2  drafts    each key, by the tables of keys.py and the readers of values.py and names.py
     3  files     the certificates and policies that the file names: pem.py, policy.py
     4  checks    keys that have to agree: checks.py
-    5  model     the Fleet; then the quotas of AWS: ceilings.py
+    5  model     the Fleet
+    6  stages    the quotas of AWS, and whether devices can connect under their policies: ceilings.py, policy_proof.py
 
 The model is made only if there was no problem before.
 """
@@ -32,7 +33,8 @@ from jitr_fleet.pem import (
     pem_of,
     read_certificate,
 )
-from jitr_fleet.policy import check_policy
+from jitr_fleet.policy import PolicyFile, read_policies
+from jitr_fleet.policy_proof import prove_policies
 from jitr_fleet.problems import FleetError, KeyPosition, Problem, Report
 
 __all__ = ["FleetError", "Problem", "load"]
@@ -56,14 +58,14 @@ def load(path: Path, *, now: datetime | None = None, proven: bool = True) -> Fle
     root = KeyPosition(report)
     draft: Draft = table(DOCUMENT)(_parse_toml(path, text), root) or {}
     certificates = _read_files(draft, root, now=now or datetime.now(UTC), proven=proven)
-    variables = _read_policies(draft, root)
+    policies = read_policies(draft.get("ca", {}), root)
     check_agreement(draft, root, proven=proven)
-    if report.problems:
-        raise FleetError(report.problems)
-    fleet = _fleet(draft, path, certificates, variables)
+    report.refuse()
+    fleet = _fleet(draft, path, certificates, policies)
     check_ceilings(fleet, root)
-    if report.problems:
-        raise FleetError(report.problems)
+    for proof in prove_policies(fleet, policies):
+        report.problems += proof.problems
+    report.refuse()
     return fleet
 
 
@@ -125,20 +127,12 @@ def _read_files(draft: Draft, root: KeyPosition, *, now: datetime, proven: bool)
     return certificates
 
 
-def _read_policies(draft: Draft, root: KeyPosition) -> Mapping[str, tuple[str, ...]]:
-    """The certificate variables that each CA's policy names; the built-in policy names none."""
-    folder = root.report.file.parent
-    return {
-        name: check_policy(folder / ca["policy"], root.at("ca", name, "policy")) if ca.get("policy") else ()
-        for name, ca in draft.get("ca", {}).items()
-    }
-
-
-def _fleet(draft: Draft, path: Path, certificates: Certificates, variables: Mapping[str, tuple[str, ...]]) -> Fleet:
+def _fleet(draft: Draft, path: Path, certificates: Certificates, policies: tuple[PolicyFile, ...]) -> Fleet:
     folder = path.parent
+    variables = {ca: policy.variables() for policy in policies for ca in policy.cas}
     ids = {name: account["id"] for name, account in draft["account"].items()}
     cas = {
-        name: _ca(name, {**ca, "policy_variables": variables[name]}, folder, certificates, ids)
+        name: _ca(name, {**ca, "policy_variables": variables.get(name, ())}, folder, certificates, ids)
         for name, ca in draft["ca"].items()
     }
     return Fleet(

@@ -1,178 +1,220 @@
-"""Checks the statements of a device policy: no device may act for another one, or send registrations.
+"""What the statements of a device policy may not say: nothing that AWS IoT does not know, nothing beyond the device.
 
-Two things must not be allowed, because they reach beyond the device: publishing below `$aws/rules/`, where any payload
-goes straight into a topic rule (Basic Ingest), and so into the registrations; and connecting under a client id that is
-not the device's own. A Deny in another statement does not make such an Allow acceptable, since a later edit can remove
-it.
+Decides on the statements of one IoT policy document, without regard to where it is deployed. Two things may not be
+allowed, because they reach beyond the device: publishing below `$aws/rules/`, where any payload goes straight into a
+topic rule (Basic Ingest), and so into the registrations; and connecting under a client id that is not the device's own.
+A Deny elsewhere does not make up for such an Allow: it is one edit away from being forgotten.
 """
 
 import re
 from collections.abc import Iterator
 from typing import Any
 
-from jitr_fleet.problems import KeyPosition, show, suggest
+from jitr.frozen import value
+from jitr_fleet.authorization.actions import ACTIONS, RESOURCE_TYPES, is_known
+from jitr_fleet.authorization.json_lines import JsonPath
+from jitr_fleet.authorization.overlap import NAME_VARIABLES, Piece, find_overlap, is_overlapping, pieces
+from jitr_fleet.authorization.wildcards import matches
+from jitr_fleet.problems import guess_word, show, suggest
 
 _KEYS = ("Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition")
-# ARNs in any partition, Region and account; a star is one field of the ARN, and at the end any text.
-_RULES = "arn:*:iot:*:*:topic/$aws/rules/*"
+_ACTION_KEYS, _RESOURCE_KEYS = ("Action", "NotAction"), ("Resource", "NotResource")
+# ARNs in any partition, Region and account.
+_BEFORE_RULES, _RULES_PREFIX = "arn:*:iot:*:*:topic/", "$aws/rules/"
+_RULES = f"{_BEFORE_RULES}{_RULES_PREFIX}*"
 _CLIENTS = "arn:*:iot:*:*:client/*"
-# Represents every topic below it: no pattern contains it literally.
+# Stands for every topic there: no pattern names it letter by letter.
 _SOME_RULES_TOPIC = "arn:<partition>:iot:<region>:<account>:topic/$aws/rules/\0"
 _SOME_CLIENT = "arn:<partition>:iot:<region>:<account>:client/\0"
-
-_TOKEN = re.compile(r"\$\{(?P<variable>[^}]*)\}|(?P<character>.)", re.DOTALL)
-# Variables whose values are names of things or thing types: `[a-zA-Z0-9:_-]`. A device can choose the others.
-_NAME_VARIABLES = ("iot:Connection.Thing.ThingName", "iot:Connection.Thing.ThingTypeName")
 _IS_ATTACHED = "iot:Connection.Thing.IsAttached"
-
-# Kinds of tokens of a pattern; a repeating token matches any number of characters of its class.
-_ANYTHING, _ONE, _NAME_CHARACTERS, _FIELD = "*", "?", "name", "field"
-_CLASSES = {
-    _ANYTHING: re.compile(".", re.DOTALL),
-    _NAME_CHARACTERS: re.compile(r"[a-zA-Z0-9:_-]"),
-    _FIELD: re.compile("[^:]"),
-}
-_OWN_CLIENT = (
-    f'allow only client/${{iot:Connection.Thing.ThingName}}, with the condition "Bool": {{ "{_IS_ATTACHED}": "true" }}'
-)
-Token = tuple[str, str]  # one of the kinds, or "" with its character
+OWN_CLIENT = "client/${iot:Connection.Thing.ThingName}"
+ATTACHED = f'"Bool": {{ "{_IS_ATTACHED}": "true" }}'
+_ARN_PARTS = 6  # arn:partition:service:region:account:resource
+_ARN_START = "arn:<partition>:iot:<region>:<account>:"
+_WILD = re.compile(r"[*?]|\$\{")
 
 
-def check_statements(statements: list[Any], described: str, place: KeyPosition) -> None:
-    """Report what the statements of a policy must not allow; `described` is the name of the policy in messages."""
-    for number, statement in enumerate(statements, start=1):
-        sid = statement.get("Sid")
-        where = f"{described}, whose statement {number}{f' ({sid})' if isinstance(sid, str) else ''}"
-        flaws = list(_find_flaws_of_form(statement))
-        for flaw, cure in flaws or _find_excesses(statement):
-            place.problem(f"{where} {flaw}", cure)
+@value
+class Flaw:
+    """One thing that is wrong with a statement: where in it, what, and the cure."""
+
+    at: JsonPath
+    text: str  # continues a sentence that begins with the statement
+    cure: str
 
 
-def _find_flaws_of_form(statement: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def find_flaws(statement: dict[str, Any]) -> list[Flaw]:
+    """What a statement may not say; its form first, since what a malformed one permits is not known."""
+    flaws = list(_find_flaws_of_form(statement))
+    return flaws or [*_find_unknown_names(statement), *_find_excesses(statement)]
+
+
+def texts(statement: dict[str, Any], key: str) -> list[tuple[JsonPath, str]]:
+    """The texts under a key of a statement, each with its place in the statement; one may stand alone."""
+    found = statement.get(key, [])
+    return [((key,), found)] if isinstance(found, str) else [((key, at), one) for at, one in enumerate(found)]
+
+
+def covers_action(statement: dict[str, Any], action: str) -> bool:
+    """Whether a statement's Action (or NotAction) is about an action."""
+    if "NotAction" in statement:
+        return not any(matches(one.casefold(), action.casefold()) for _, one in texts(statement, "NotAction"))
+    return any(matches(one.casefold(), action.casefold()) for _, one in texts(statement, "Action"))
+
+
+def _find_flaws_of_form(statement: dict[str, Any]) -> Iterator[Flaw]:
     for key in statement.keys() - set(_KEYS):
-        yield f"has the key {show(key)}", suggest(key, _KEYS)
+        yield Flaw(at=(key,), text=f"has the key {show(key)}", cure=suggest(key, _KEYS))
     if statement.get("Effect") not in ("Allow", "Deny"):
-        yield "has no usable Effect", 'write "Effect": "Allow"'
-    for key in ("Action", "Resource"):
-        written = [statement[one] for one in (key, f"Not{key}") if one in statement]
-        if len(written) != 1 or not _texts(written[0]):
-            yield f"has no usable {key}", f'write "{key}": [ "…" ]'
+        yield Flaw(at=("Effect",), text="has no usable Effect", cure='write "Effect": "Allow"')
+    for keys in (_ACTION_KEYS, _RESOURCE_KEYS):
+        written = [key for key in keys if key in statement]
+        if len(written) != 1 or not _is_text_or_texts(statement[written[0]]):
+            yield Flaw(
+                at=(written[-1],) if written else (),
+                text=f"has no usable {keys[0]}",
+                cure=f'write "{keys[0]}": [ "…" ]',
+            )
+    if not _is_condition(statement.get("Condition", {})):
+        yield Flaw(
+            at=("Condition",), text="has no usable Condition", cure=f'write "Condition": {{ {ATTACHED} }}, or none'
+        )
 
 
-def _texts(value: Any) -> list[str]:
-    """A text or a list of texts, as a list; empty when it is neither."""
-    texts = [value] if isinstance(value, str) else value
-    return texts if isinstance(texts, list) and all(isinstance(one, str) and one for one in texts) else []
+def _is_text_or_texts(written: Any) -> bool:
+    several = [written] if isinstance(written, str) else written
+    return isinstance(several, list) and bool(several) and all(isinstance(one, str) and one for one in several)
 
 
-def _find_excesses(statement: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _is_condition(written: Any) -> bool:
+    return isinstance(written, dict) and all(
+        isinstance(keys, dict) and all(not isinstance(values, dict) for values in keys.values())
+        for keys in written.values()
+    )
+
+
+def _find_unknown_names(statement: dict[str, Any]) -> Iterator[Flaw]:
+    """Actions and resources that mean nothing to AWS IoT: it takes most of them, and no device is then let do it."""
+    for key in _ACTION_KEYS:
+        for at, action in texts(statement, key):
+            if not is_known(action):
+                guess = _guess_action(action)
+                yield Flaw(
+                    at=at,
+                    text=f"has the action {show(action)}, which no device can carry out",
+                    cure=f"did you mean {guess}?" if guess else "docs/fleet.md#policies lists the actions; remove it",
+                )
+    for key in _RESOURCE_KEYS:
+        for at, resource in texts(statement, key):
+            parts = resource.split(":", _ARN_PARTS - 1)
+            if parts[0] != "arn" or (len(parts) < _ARN_PARTS and not parts[-1].endswith("*")):
+                if not resource.strip("*"):
+                    continue
+                yield Flaw(
+                    at=at,
+                    text=f"has the resource {show(resource)}, which is no ARN",
+                    cure=f'write "{_ARN_START}topic/…", with client/…, topicfilter/… or thing/… for other actions',
+                )
+            elif len(parts) == _ARN_PARTS:
+                yield from _find_flaws_of_arn(at, parts)
+
+
+def _guess_action(action: str) -> str | None:
+    service, _, name = action.rpartition(":")
+    service = guess_word(service or "iot", {one.partition(":")[0] for one in ACTIONS}) or ""
+    guess = guess_word(name, [one.partition(":")[2] for one in ACTIONS if one.startswith(f"{service}:")])
+    return guess and f"{service}:{guess}"
+
+
+def _find_flaws_of_arn(at: JsonPath, parts: list[str]) -> Iterator[Flaw]:
+    service, kind = parts[2], parts[-1].partition("/")[0]
+    if service == "greengrass" or _WILD.search(service):
+        return
+    if service != "iot":
+        yield Flaw(at=at, text=f"has an ARN of {show(service)}, not of iot", cure=f'write "{_ARN_START}…"')
+    elif kind not in RESOURCE_TYPES and not _WILD.search(kind):
+        yield Flaw(
+            at=at, text=f"has the resource type {show(kind)} in {show(parts[-1])}", cure=suggest(kind, RESOURCE_TYPES)
+        )
+
+
+def _find_excesses(statement: dict[str, Any]) -> Iterator[Flaw]:
     if statement["Effect"] == "Deny":
         return
-    if _covers_action(statement, "iot:Publish") and (found := _find_reaching(statement, _RULES, _SOME_RULES_TOPIC)):
-        yield (
-            f"lets devices publish below $aws/rules/, by {show(found)}",
-            "name the devices' own topics: below $aws/rules/ any payload reaches topic rules",
-        )
-    if _covers_action(statement, "iot:Connect") and (found := _find_foreign_client(statement)):
-        yield (
-            f"lets a device connect under a client id that is not its own, by {show(found)}",
-            _OWN_CLIENT,
-        )
+    if covers_action(statement, "iot:Publish"):
+        for at, how in _find_ways_to_rules(statement):
+            yield Flaw(
+                at=at,
+                text=f"lets devices publish below $aws/rules/: {how}",
+                cure="name the devices' own topics: below $aws/rules/ any payload reaches topic rules",
+            )
+    if covers_action(statement, "iot:Connect"):
+        for at, found in _find_foreign_clients(statement):
+            yield Flaw(
+                at=at,
+                text=f"lets a device connect under a client id that is not its own, by {show(found)}",
+                cure=f"allow only {OWN_CLIENT}, with the condition {ATTACHED}",
+            )
 
 
-def _covers_action(statement: dict[str, Any], action: str) -> bool:
-    if "NotAction" in statement:
-        return not any(_matches(one.casefold(), action.casefold()) for one in _texts(statement["NotAction"]))
-    return any(_matches(one.casefold(), action.casefold()) for one in _texts(statement["Action"]))
-
-
-def _find_reaching(statement: dict[str, Any], target: str, witness: str) -> str | None:
-    """The resource by which a statement covers an ARN of the target; None if there is none."""
+def _find_ways_to_rules(statement: dict[str, Any]) -> Iterator[tuple[JsonPath, str]]:
+    """The resources that reach topics below $aws/rules/, and by what part of each."""
     if "NotResource" in statement:
-        excepted = _texts(statement["NotResource"])
-        return None if any(_matches(one, witness) for one in excepted) else "NotResource"
-    return next((one for one in _texts(statement["Resource"]) if _overlap(one, target)), None)
+        if not any(matches(one, _SOME_RULES_TOPIC) for _, one in texts(statement, "NotResource")):
+            yield ("NotResource",), "its NotResource does not except them"
+        return
+    for at, resource in texts(statement, "Resource"):
+        covered = find_overlap(resource, _RULES)
+        if covered is not None:
+            yield at, _describe_part(resource, covered)
 
 
-def _find_foreign_client(statement: dict[str, Any]) -> str | None:
+def _describe_part(resource: str, covered: dict[int, list[int]]) -> str:
+    """Say which wildcards of a resource stand for a part of `$aws/rules/`."""
+    meant_by_rules = range(len(_BEFORE_RULES), len(_BEFORE_RULES) + len(_RULES_PREFIX))
+    written = pieces(resource)
+    wild = [
+        at
+        for at, piece in enumerate(written)
+        if piece.is_open and any(to in meant_by_rules for to in covered.get(at, ()))
+    ]
+    tail = resource.split(":", _ARN_PARTS - 1)[-1]
+    if not wild:
+        return f"{show(tail)} names them"
+    if len(written) == 1:
+        return f"{show(resource)} stands for every topic, those included"
+    named = [_describe_piece(written, at, len(resource) - len(tail)) for at in wild]
+    in_tail = all(len("".join(piece.written for piece in written[:at])) > len(resource) - len(tail) for at in wild)
+    stands = "also stands for" if len(wild) == 1 else "also stand for parts of"
+    return f"in {show(tail if in_tail else resource)} {' and '.join(named)} {stands} {_RULES_PREFIX}…"
+
+
+def _describe_piece(written: list[Piece], at: int, tail: int) -> str:
+    """Name one piece of an ARN by what is around it; from character `tail` on the ARN names its resource."""
+    before = "".join(piece.written for piece in written[:at])
+    if len(before) > tail:
+        return f"the {written[at].written} after {show(before[tail:])}"
+    after = "".join(piece.written for piece in written[at + 1 :])
+    return f"the {written[at].written} before {show(after)}" if after else f"the {written[at].written} at the end"
+
+
+def _find_foreign_clients(statement: dict[str, Any]) -> Iterator[tuple[JsonPath, str]]:
     if "NotResource" in statement:
-        return _find_reaching(statement, _CLIENTS, _SOME_CLIENT)
-    for one in _texts(statement["Resource"]):
-        if not _overlap(one, _CLIENTS):
+        if not any(matches(one, _SOME_CLIENT) for _, one in texts(statement, "NotResource")):
+            yield ("NotResource",), "NotResource"
+        return
+    for at, resource in texts(statement, "Resource"):
+        if not is_overlapping(resource, _CLIENTS):
             continue
-        client = one.partition(":client/")[2]
+        client = resource.partition(":client/")[2]
         variables = re.findall(r"\$\{([^}]*)\}", client)
         fixed = re.sub(r"\$\{[^}]*\}", "", client)
-        chosen = any(variable not in _NAME_VARIABLES for variable in variables) and not _is_attached(statement)
+        chosen = any(variable not in NAME_VARIABLES for variable in variables) and not _is_attached(statement)
         if not client or "*" in fixed or "?" in fixed or chosen:
-            return one
-    return None
+            yield at, resource
 
 
 def _is_attached(statement: dict[str, Any]) -> bool:
-    """Whether a statement applies only to a certificate that is attached to the thing of the client id."""
-    condition = statement.get("Condition")
-    said = condition.get("Bool", {}).get(_IS_ATTACHED) if isinstance(condition, dict) else None
+    """Whether it holds only for a certificate that is attached to the thing of this client id."""
+    said = statement.get("Condition", {}).get("Bool", {}).get(_IS_ATTACHED)
     return said in ("true", True, ["true"])
-
-
-def _tokens(pattern: str) -> list[Token]:
-    tokens = []
-    for match in _TOKEN.finditer(pattern):
-        variable, character = match["variable"], match["character"]
-        if variable is not None:
-            tokens.append((_NAME_CHARACTERS if variable in _NAME_VARIABLES else _ANYTHING, ""))
-        elif character in (_ANYTHING, _ONE):
-            tokens.append((character, ""))
-        else:
-            tokens.append(("", character))
-    return tokens
-
-
-def _matches(pattern: str, text: str) -> bool:
-    """Whether a pattern matches a text without wildcards."""
-    return _can_intersect(_tokens(pattern), [("", character) for character in text])
-
-
-def _overlap(pattern: str, target: str) -> bool:
-    """Whether there is an ARN that both the pattern and the target match."""
-    *fields, end = ((_FIELD, "") if one == _ANYTHING else ("", one) for one in target)
-    return _can_intersect(_tokens(pattern), [*fields, (_ANYTHING, "") if end == (_FIELD, "") else end])
-
-
-def _can_intersect(left: list[Token], right: list[Token]) -> bool:
-    """Whether two patterns match a common text; visits each pair of positions once."""
-    seen, waiting = set(), [(0, 0)]
-    while waiting:
-        at = i, j = waiting.pop()
-        if at in seen:
-            continue
-        seen.add(at)
-        if i == len(left) and j == len(right):
-            return True
-        one = left[i] if i < len(left) else None
-        other = right[j] if j < len(right) else None
-        if _repeats(one):
-            waiting.append((i + 1, j))
-            if other and _can_stand_for(one, other):
-                waiting.append((i, j + 1))
-        if _repeats(other):
-            waiting.append((i, j + 1))
-            if one and _can_stand_for(other, one):
-                waiting.append((i + 1, j))
-        if one and other and not _repeats(one) and not _repeats(other) and _same(one, other):
-            waiting.append((i + 1, j + 1))
-    return False
-
-
-def _repeats(token: Token | None) -> bool:
-    return token is not None and token[0] in _CLASSES
-
-
-def _can_stand_for(repeating: Token | None, other: Token) -> bool:
-    """Whether the repeating token can match the other token."""
-    return repeating is not None and (other[0] != "" or bool(_CLASSES[repeating[0]].match(other[1])))
-
-
-def _same(one: Token, other: Token) -> bool:
-    return _ONE in (one[0], other[0]) or one[1] == other[1]

@@ -28,10 +28,10 @@ class Problem:
 
 
 class FleetError(JitrError):
-    """A fleet.toml cannot be used; `problems` holds all its problems, sorted by line."""
+    """A fleet.toml cannot be used; `problems` holds all its problems and those of the files that it names."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(sorted(problems, key=lambda problem: problem.line))
+        self.problems = tuple(problems)
         super().__init__("\n".join(map(str, self.problems)))
 
 
@@ -42,6 +42,12 @@ class Report:
         self.file = file
         self.locator = Locator(text)
         self.problems: list[Problem] = []
+
+    def refuse(self) -> None:
+        """Raise FleetError with all problems, file by file and this one first, each by line; not without any."""
+        if self.problems:
+            files = list(dict.fromkeys([self.file, *(problem.file for problem in self.problems)]))
+            raise FleetError(sorted(self.problems, key=lambda problem: (files.index(problem.file), problem.line)))
 
 
 @dataclass(frozen=True, slots=True)

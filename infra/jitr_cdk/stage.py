@@ -12,7 +12,7 @@ from constructs import Construct
 
 from jitr.hub.locations import HOMES_FILE
 from jitr_cdk.alarms import Central, StageAlarms
-from jitr_cdk.asset import ROOT, function_asset, layer_asset
+from jitr_cdk.asset import function_asset, layer_asset
 from jitr_cdk.ca import RegisteredCa
 from jitr_cdk.crls import CrlBucket
 from jitr_cdk.dashboard import StageDashboard
@@ -30,9 +30,8 @@ from jitr_cdk.things import ThingCatalog
 from jitr_fleet.choices import RegisteredBy
 from jitr_fleet.model import Account, Fleet
 from jitr_fleet.names import partition_of
+from jitr_fleet.policy import BUILT_IN_POLICY
 from jitr_fleet.resources import ResourceNames
-
-BUILT_IN_POLICY = ROOT / "policies" / "device.json"
 
 
 class AccountStacks(Construct):

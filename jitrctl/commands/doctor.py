@@ -24,7 +24,6 @@ from jitrctl.terminal import grouped, out, table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jitr_fleet.model import Fleet
     from jitrctl.doctor.runner import LinkResult
     from jitrctl.run.parallel import Done
     from jitrctl.session.stage import Stage
@@ -85,13 +84,13 @@ def doctor(
             _show_links(results.done[0].value)
         else:
             out.print(table([_row(done) for done in results.done]))
-        for line in grouped(_sentences(results.done)):
+        for line in grouped(_sentences(results.done, scope.fleet_option)):
             out.print(f"\n{line}", markup=False, soft_wrap=True)
 
     scope.report(
         results,
         show=show_results,
-        fields=lambda steps: _document(steps, scope.fleet),
+        fields=lambda steps: _document(steps, scope.fleet_option),
         ok=all(is_healthy(done.value) for done in results.done),
         file=str(subject.file) if subject.file else None,
     )
@@ -127,13 +126,13 @@ def _row(done: Done[tuple[LinkResult, ...]]) -> dict[str, str]:
     }
 
 
-def _sentences(done: Sequence[Done[tuple[LinkResult, ...]]]) -> list[tuple[str, str]]:
+def _sentences(done: Sequence[Done[tuple[LinkResult, ...]]], fleet_option: str) -> list[tuple[str, str]]:
     """What to do, for each stage: first the broken link, then the notes that have a cure."""
     sentences = []
     for one in done:
         last = one.value[-1]
         if last.finding.state is State.BROKEN:
-            text = f"{last.link} is broken: {last.finding.text}.\n  Cure: {_cure(one.stage, last)}."
+            text = f"{last.link} is broken: {last.finding.text}.\n  Cure: {_cure(last, fleet_option)}."
         elif is_healthy(one.value):
             text = "every link is good."
         else:
@@ -141,7 +140,7 @@ def _sentences(done: Sequence[Done[tuple[LinkResult, ...]]]) -> list[tuple[str, 
             text = f"no link is broken as far as could be seen; not looked at: {names}."
         sentences.append((str(one.stage), text))
         sentences += [
-            (str(one.stage), f"beside that, {step.link}: {_cure(one.stage, step)}.")
+            (str(one.stage), f"beside that, {step.link}: {_cure(step, fleet_option)}.")
             for step in one.value
             if step.finding.state is State.NOTE and step.finding.cure
         ]
@@ -152,11 +151,11 @@ def _broken(steps: Sequence[LinkResult]) -> str | None:
     return next((step.link for step in steps if step.finding.state is State.BROKEN), None)
 
 
-def _cure(stage: Stage, step: LinkResult) -> str:
-    return with_fleet_option(step.finding.cure, stage.fleet)
+def _cure(step: LinkResult, fleet_option: str) -> str:
+    return with_fleet_option(step.finding.cure, fleet_option)
 
 
-def _document(steps: tuple[LinkResult, ...], fleet: Fleet) -> dict[str, Any]:
+def _document(steps: tuple[LinkResult, ...], fleet_option: str) -> dict[str, Any]:
     return {
         "ok": is_healthy(steps),
         "broken": _broken(steps),
@@ -165,7 +164,7 @@ def _document(steps: tuple[LinkResult, ...], fleet: Fleet) -> dict[str, Any]:
                 "link": one.link,
                 "state": one.finding.state,
                 "text": one.finding.text,
-                "cure": with_fleet_option(one.finding.cure, fleet) or None,
+                "cure": with_fleet_option(one.finding.cure, fleet_option) or None,
             }
             for one in steps
         ],

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 -- Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jitr.admission.procedure import CheckStatus
 from jitr.x509.certificate import Reader
-from jitr_fleet.parse import load
 from jitrctl.certificate_files import read_file, read_first
 from jitrctl.clock import now
 from jitrctl.errors import Unusable
+from jitrctl.run.scope import FleetOption, load_fleet
 from jitrctl.session.stage import choose, only
 from jitrctl.terminal import Exit, out, print_json, table
 from jitrctl.verify import VerifyResult, rules_without_fleet, verify
@@ -41,7 +41,7 @@ def verify_command(
     at: Annotated[
         str | None, typer.Option(metavar="TIME", help="Evaluate as of this time: 2027-01-31 or 2027-01-31T12:00:00Z.")
     ] = None,
-    fleet: Annotated[Path, typer.Option("--fleet", metavar="FILE", help="The fleet file.")] = Path("fleet.toml"),
+    fleet: FleetOption = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
 ) -> None:
@@ -68,8 +68,9 @@ def verify_command(
         raise typer.Exit(Exit.FAILED)
 
 
-def _rules(fleet: Path, account: str | None, region: str | None) -> Rules:
-    stages = choose(load(fleet), [account] if account else [], [region] if region else [])
+def _rules(named: Path | None, account: str | None, region: str | None) -> Rules:
+    fleet, _ = load_fleet(named, offline=True)
+    stages = choose(fleet, [account] if account else [], [region] if region else [])
     if len({stage.account.name for stage in stages}) == 1:
         return stages[0].rules  # the same in each of the account's Regions
     return only(stages).rules

@@ -19,13 +19,14 @@ from jitrctl.audit import log
 from jitrctl.ca import registry
 from jitrctl.device.missing import read_thing
 from jitrctl.device.search import DeviceView, SearchKeys
-from jitrctl.doctor import logs, roles
+from jitrctl.doctor import roles
 from jitrctl.doctor.backlog import Backlog, describe_messages, read_oldest
 from jitrctl.errors import Refused
 from jitrctl.queues.dead_letters import LetterQueue, receive
 from jitrctl.session.aws_errors import is_missing
 from jitrctl.session.cached import kept
-from jitrctl.status.health import iot_logging
+from jitrctl.status import function_log
+from jitrctl.status.iot_logging import iot_logging
 from jitrctl.verify import verify
 
 if TYPE_CHECKING:
@@ -41,11 +42,11 @@ if TYPE_CHECKING:
     from jitrctl.ca.plan import CaState
     from jitrctl.device.missing import ThingState
     from jitrctl.device.search import StageCertificate
-    from jitrctl.doctor.logs import LoggedError
     from jitrctl.doctor.roles import Role
     from jitrctl.intake import Mapping
     from jitrctl.queues.dead_letters import Letter
     from jitrctl.session.stage import Stage
+    from jitrctl.status.function_log import LoggedError
 
 _MOST_LETTERS = 100  # received from each of the two queues; more takes longer than a person waits
 
@@ -226,7 +227,7 @@ class DeviceContext:
         """The errors that the function logged since the last decision on this certificate, at most a day ago."""
         decision = self.stage_certificate.record.decision
         group = self.stage.names.log_group(self.stage.names.register_function)
-        return logs.read_errors(
+        return function_log.read_errors(
             self.stage.access.client("logs"), group, now=self.now, since=decision.decided_at if decision else None
         )
 
@@ -265,12 +266,16 @@ class DeviceContext:
 
     @kept
     def thing(self) -> dict[str, Any] | None:
-        """The first thing that the certificate is attached to (DescribeThing); None if there is none."""
+        """The thing that the certificate is attached to (DescribeThing); None if there is none.
+
+        Of several the one with the client id as its name, as AWS IoT takes it, else the first.
+        """
         registered = self.stage_certificate.registered
         if registered is None or not registered.things:
             return None
+        name = self.connects_as if self.connects_as in registered.things else registered.things[0]
         try:
-            return dict(self.stage.iot.describe_thing(thingName=registered.things[0]))
+            return dict(self.stage.iot.describe_thing(thingName=name))
         except self.stage.iot.exceptions.ResourceNotFoundException:
             return None
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from jitr_fleet.authorization.evaluation import PolicyAnswer, Request, evaluate
 from jitr_fleet.resources import rule_sql
 from jitrctl.ca.plan import RuleState
 from jitrctl.doctor.finding import LinkFinding, broken, good, note
-from jitrctl.doctor.policies import PolicyAnswer, Request, evaluate
 from jitrctl.status.stage_commands import aws_command, deploy_command
 
 if TYPE_CHECKING:

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from jitr.rules import OnReplacement
 from jitrctl.device import live_connection
 from jitrctl.device.missing import expected_thing, missing_groups
 from jitrctl.doctor.cures import reconcile_command
+from jitrctl.doctor.device_policies import evaluate_policies
 from jitrctl.doctor.finding import LinkFinding, broken, good, note
-from jitrctl.doctor.policies import PolicyAnswer, Request, evaluate
 from jitrctl.status.stage_commands import deploy_command
 
 if TYPE_CHECKING:
     from jitrctl.device.search import RegisteredCertificate
     from jitrctl.doctor.context import DeviceContext
-
-# Subject fields: the name in AWS IoT's certificate policy variables → jitr's name.
-_SUBJECT = {
-    "CommonName": "common_name",
-    "SerialNumber": "serial_number",
-    "Organization": "organization",
-    "OrganizationalUnit": "organizational_unit",
-    "Country": "country",
-    "State": "state",
-    "DNQualifier": "dn_qualifier",
-}
 
 
 def check_thing(case: DeviceContext) -> LinkFinding:
@@ -110,41 +98,8 @@ def check_policy(case: DeviceContext) -> LinkFinding:
 
 
 def check_policy_allows(case: DeviceContext) -> LinkFinding:
-    """The policies allow iot:Connect with the device's client id; policies of its thing groups are not evaluated."""
-    registered, client = _registered(case), case.connects_as
-    documents = [json.loads(case.read_policy_text(name)) for name in registered.policies]
-    request = Request(action="iot:Connect", resource=case.arn("iot", f"client/{client}"), context=_context(case))
-    match evaluate(documents, request):
-        case PolicyAnswer.ALLOWED:
-            return good(f"iot:Connect as client id {client}")
-        case PolicyAnswer.UNSURE:
-            return note(f"whether they allow iot:Connect as {client} depends on values that are not known here")
-        case answer:
-            return broken(
-                f"iot:Connect as client id {client} is {answer} by {', '.join(registered.policies)}",
-                "use the client id that the policy names, usually the thing's name (--client-id checks another); or "
-                "correct the policy and deploy",
-            )
-
-
-def _context(case: DeviceContext) -> dict[str, str | None]:
-    """The policy variables and condition keys of this device (AWS IoT developer guide, "Policy variables")."""
-    found = case.thing or {}
-    certificate = case.certificate
-    context: dict[str, str | None] = {
-        "iot:ClientId": case.connects_as,
-        "iot:CertificateId": case.certificate_id,
-        "iot:Connection.Thing.ThingName": found.get("thingName"),
-        "iot:Connection.Thing.ThingTypeName": found.get("thingTypeName"),
-        "iot:Connection.Thing.IsAttached": "true" if found else "false",
-        "iot:Certificate.SerialNumber": certificate.serial,
-    }
-    for name, value in found.get("attributes", {}).items():
-        context[f"iot:Connection.Thing.Attributes[{name}]"] = value
-    for name, field in _SUBJECT.items():
-        values = certificate.subject_fields.get(field, ())
-        context[f"iot:Certificate.Subject.{name}"] = values[0] if values else None
-    return context
+    """The policies of the certificate and of the thing's groups allow iot:Connect under the device's client id."""
+    return evaluate_policies(case, _registered(case).policies)
 
 
 def _registered(case: DeviceContext) -> RegisteredCertificate:

@@ -58,7 +58,7 @@ def _present_certificate(scope: Scope, word: str) -> str:
         owned = {owner.certificate_id for _, owner in present_owners(seen).values()}
         said = [f"`jitrctl doctor {one}`{', which has the name' if one in owned else ''}" for one in sorted(present)]
         asks = f"{word} has {len(present)} certificates, say which: {'; '.join(said)}"
-        raise Refused(with_fleet_option(asks, scope.fleet))
+        raise Refused(with_fleet_option(asks, scope.fleet_option))
     return present.pop()
 
 

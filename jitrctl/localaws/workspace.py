@@ -17,6 +17,7 @@ from jitr.rules import CertificateMode
 from jitr_fleet.parse import load
 from jitrctl.localaws.account import AccountSpec
 from jitrctl.localaws.errors import LocalAwsError
+from jitrctl.localaws.folder import FLEET_FILE, LOCAL
 from jitrctl.localaws.issuing import IssuingCa
 
 if TYPE_CHECKING:
@@ -70,12 +71,12 @@ class LocalPlace:
 class Workspace:
     """The checkout's .local/ directory."""
 
-    directory: Path = CHECKOUT / ".local"
+    directory: Path = CHECKOUT / LOCAL
     checkout: Path = CHECKOUT
 
     @property
     def fleet_file(self) -> Path:
-        return self.directory / "fleet.toml"
+        return self.directory / FLEET_FILE
 
     @property
     def devices(self) -> Path:

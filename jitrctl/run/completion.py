@@ -1,4 +1,4 @@
-"""Completes the values of options in a shell: names from the fleet file given on the line, or from fleet.toml."""
+"""Completes the values of options in a shell: names from the fleet file that the command would take."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import typer  # noqa: TC002 -- Typer reads the annotations
 
 from jitr_fleet.parse import load
 from jitr_fleet.problems import FleetError
+from jitrctl.localaws.errors import LocalAwsError
+from jitrctl.run.fleet_file import find_fleet_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,8 +43,9 @@ def cas(context: typer.Context, incomplete: str) -> list[str]:
 
 def _fleet(context: typer.Context) -> Fleet | None:
     try:
-        return load(Path(context.params.get("fleet") or "fleet.toml"), proven=False)
-    except FleetError:
+        named = context.params.get("fleet")
+        return load(find_fleet_file(Path(named) if named else None, offline=True).path, proven=False)
+    except (FleetError, LocalAwsError):
         return None
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
@@ -24,6 +25,7 @@ from jitr.store.registry_items import from_verdict
 from jitr_fleet.parse import load
 from jitrctl.errors import Interrupted, Unusable
 from jitrctl.run import completion
+from jitrctl.run.fleet_file import ChosenBy, find_fleet_file
 from jitrctl.run.parallel import Failed, Results, across, open_all
 from jitrctl.session.stage import Stage, choose, known_ca, only
 from jitrctl.terminal import Exit, can_ask, confirmed, err, grouped, out, print_error, print_json, table
@@ -54,12 +56,16 @@ _Regions = Annotated[
         "--region", metavar="REGION", help="Only this Region; may be repeated.", autocompletion=completion.regions
     ),
 ]
-_FleetFile = Annotated[Path, typer.Option("--fleet", metavar="FILE", help="The fleet file.")]
+FLEET_HELP = (
+    "The fleet file. Without it: the file that JITR_FLEET names; in a shell of the local AWS, its own; fleet.toml in "
+    "this folder, or .local/fleet.toml where only that is and its local AWS runs."
+)
+FleetOption = Annotated[Path | None, typer.Option("--fleet", metavar="FILE", help=FLEET_HELP)]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 _OPTIONS = [
     inspect.Parameter("account", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_Accounts),
     inspect.Parameter("region", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_Regions),
-    inspect.Parameter("fleet", inspect.Parameter.KEYWORD_ONLY, default=Path("fleet.toml"), annotation=_FleetFile),
+    inspect.Parameter("fleet", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=FleetOption),
     inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_Json),
 ]
 
@@ -71,6 +77,7 @@ class Scope:
     fleet: Fleet
     stages: tuple[Stage, ...]
     as_json: bool
+    fleet_option: str = ""  # ` --fleet FILE`, for commands to paste, when the file was named by it
     _reported: set[Stage] = field(default_factory=set)  # the stages whose endpoint, not AWS, was reported
 
     def only_stage(self) -> Stage:
@@ -213,11 +220,31 @@ def over_unproven_stages(command: Callable[..., None]) -> Callable[..., None]:
     return over_stages(command, proven=False)
 
 
-def over_stages(command: Callable[..., None], *, proven: bool = True) -> Callable[..., None]:
+def over_stages_offline(command: Callable[..., None]) -> Callable[..., None]:
+    """Like `over_stages`, for commands that call nothing."""
+    return over_stages(command, offline=True)
+
+
+def load_fleet(named: Path | None, *, proven: bool = True, offline: bool = False) -> tuple[Fleet, str]:
+    """The fleet that a command is about, and the option that names its file, for commands to paste.
+
+    `named` is the value of --fleet. Without it, standard error says whose fleet it is.
+
+    Raises FleetError, Unusable, LocalAwsError.
+    """
+    found = find_fleet_file(named, offline=offline)
+    fleet = load(found.path, proven=proven)
+    if found.chosen_by is ChosenBy.OPTION:
+        return fleet, f" --fleet {shlex.quote(str(found.path))}"
+    err.print(found.describe(fleet.name), style="dim", markup=False, soft_wrap=True)
+    return fleet, ""
+
+
+def over_stages(command: Callable[..., None], *, proven: bool = True, offline: bool = False) -> Callable[..., None]:
     """Decorate a command: Typer sees the four options in place of the parameter `scope`, which is made from them.
 
     With `proven=False` the fleet file may name verification certificates that do not exist yet; see
-    `jitr_fleet.parse.load`.
+    `jitr_fleet.parse.load`. `offline` says that the command calls nothing.
     """
     hints = get_type_hints(command, include_extras=True)
     own = [
@@ -234,13 +261,15 @@ def over_stages(command: Callable[..., None], *, proven: bool = True) -> Callabl
                 "it is written down"
             )
         chosen = {option.name: arguments.pop(option.name) for option in _OPTIONS}
-        fleet = load(chosen["fleet"], proven=proven)
+        fleet, fleet_option = load_fleet(chosen["fleet"], proven=proven, offline=offline)
         stages = choose(fleet, chosen["account"] or (), chosen["region"] or ())
         for name in _as_list(
             arguments.get("ca")
         ):  # the option --ca of several commands; checked before any account is opened
             known_ca(fleet, name)
-        command(scope=Scope(fleet=fleet, stages=stages, as_json=chosen["as_json"]), **arguments)
+        command(
+            scope=Scope(fleet=fleet, stages=stages, as_json=chosen["as_json"], fleet_option=fleet_option), **arguments
+        )
 
     parameters = [*(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own), *_OPTIONS]
     with_scope.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what Typer reads

@@ -1,39 +1,48 @@
-"""Reads a stage's health: the stack, the queues, the function, the sweep, and the drift from the fleet file."""
+"""Reads a stage's health: the stack, the CAs, the queues, the functions, the alarms, and the drift."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
+from jitr.errors import Unavailable
 from jitr.pacing.schedule import read_schedule
-from jitr_fleet.names import partition_of
-from jitr_fleet.policy import PLACEHOLDERS
-from jitrctl import intake
 from jitrctl.ca import registry
-from jitrctl.ca.plan import CaState, RuleState, differences
+from jitrctl.ca.plan import CaState, differences
+from jitrctl.clock import now
 from jitrctl.device.locations import is_hub
+from jitrctl.errors import Refused
 from jitrctl.queues.dead_letters import list_queues
+from jitrctl.run.parallel import describe_error
 from jitrctl.session import cloudformation
-from jitrctl.session.aws_errors import is_missing
+from jitrctl.status.alarms import read_alarms
+from jitrctl.status.brake import read_engaged_brakes
+from jitrctl.status.crls import read_crls
+from jitrctl.status.deployment import GOOD_STACK, policy_drift, template_drift
+from jitrctl.status.function import FAILING, ON, FunctionHealth, read_failure, read_function
+from jitrctl.status.iot_logging import iot_logging
+from jitrctl.status.messages import age_of_oldest, count_messages
+from jitrctl.status.sweep import SweepHealth, read_sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
+    from collections.abc import Callable, Mapping
+    from datetime import datetime, timedelta
+    from pathlib import Path
 
     from jitr.brake import Engagement
     from jitr.pacing.schedule import Seen
-    from jitr_fleet.model import Ca
     from jitrctl.queues.dead_letters import LetterQueue
     from jitrctl.session.stage import Stage
+    from jitrctl.status.alarms import RingingAlarm
+    from jitrctl.status.crls import CrlHealth
+    from jitrctl.status.function import Failure
 
-_NO_LEVEL = "DISABLED"
-# The policy of a CA that names none; it is in the checkout, like the CDK app that deploys it.
-_BUILT_IN_POLICY = Path(__file__).parents[2] / "policies" / "device.json"
-GOOD_STACK = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"})
+T = TypeVar("T")
+
+# What is read besides the rest: the status is shown without it, and says why it was not read.
+ALARMS, ERRORS, AGE, CRLS = "alarms", "errors of the function", "age of the oldest message", "CRLs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,19 +52,37 @@ class Health:
     stack: str | None  # CloudFormation's status
     deployed_at: datetime | None
     cas: tuple[CaState, ...]
-    function: str  # "on", "paused" or what is wrong with it
+    function: FunctionHealth
+    failure: Failure | None = None
     waiting: int | None  # messages in the queue `registrations`, including those being processed
-    letters: Mapping[
-        LetterQueue, int | None
-    ]  # messages in the queues that nobody works on, those that a stage here has
+    oldest: timedelta | None = None  # how long the oldest of them has waited
+    # messages in the queues that nobody works on, those that a stage here has
+    letters: Mapping[LetterQueue, int | None]
     waiting_for_hub: int | None  # events in the hub's queue; None in other stages
-    swept_at: datetime | None  # the end of the sweep's last full pass, of the CA with the oldest one
+    sweep: SweepHealth
     enrollment: str | None  # digest of the whole enrollment list; None: there is no table
     turns_per_second: float | None  # the present rate: after long throttling, less than the fleet file says
     throttled: float | None  # the throttled share of the calls since the rate was last adjusted
     iot_logging: str | None  # AWS IoT's default log level; None when it logs nothing
     brakes: Mapping[str, Engagement]  # the engaged ones, by the CA's name
-    drift: tuple[str, ...]
+    crls: Mapping[str, CrlHealth] = field(default_factory=dict)  # of the CAs whose rules ask for one
+    alarms: tuple[RingingAlarm, ...] = ()
+    policies: tuple[str, ...] = ()  # how deployed policies differ from their files
+    template: str | None = None  # how the deployed template differs from the synthesized one
+    not_read: Mapping[str, str] = field(default_factory=dict)  # what could not be read, and why
+
+    @property
+    def drift(self) -> tuple[str, ...]:
+        """How the stage differs from the fleet file, in words."""
+        drift = [f"{state.name}: {difference}" for state in self.cas for difference in differences(state)]
+        if self.stack and self.stack not in GOOD_STACK:
+            drift.append(f"the stack is {self.stack}: see its events, then deploy again")
+        return (*drift, *self.policies, *([self.template] if self.template else []))
+
+    @property
+    def function_state(self) -> str:
+        """The function's state in a word: on, paused, failing, or what is wrong with it."""
+        return FAILING if self.function.state == ON and self.failure else self.function.state
 
 
 def read_health(stage: Stage, assembly: Path | None) -> Health:
@@ -63,67 +90,50 @@ def read_health(stage: Stage, assembly: Path | None) -> Health:
 
     Raises botocore's errors, AccessError.
     """
+    present = now()
     stack = cloudformation.describe(stage)
     cas = registry.inspect_cas(stage, stage.account.cas)
-    drift = [f"{state.name}: {difference}" for state in cas for difference in differences(state)]
-    if stack and stack["StackStatus"] not in GOOD_STACK:
-        drift.append(f"the stack is {stack['StackStatus']}: see its events, then deploy again")
-    if stack:
-        drift += [text for state in cas if (text := _policy_drift(stage, state.declared.ca))]
-        drift += [text for text in [_template_drift(stage, assembly)] if text]
     schedule = _schedule(stage) if stack else None
     rate = stage.account.activations_per_second
+    beside = _Beside()
+    names = stage.names
     return Health(
         stack=stack["StackStatus"] if stack else None,
         deployed_at=(stack.get("LastUpdatedTime") or stack["CreationTime"]) if stack else None,
         cas=cas,
-        function=_function(stage),
-        waiting=_messages(stage, stage.names.registrations_queue),
-        letters={queue: _messages(stage, queue.queue(stage)) for queue in list_queues(stage)},
-        waiting_for_hub=_messages(stage, stage.names.hub_queue) if is_hub(stage) else None,
-        swept_at=_swept_at(stage) if stack else None,
+        function=read_function(stage),
+        failure=beside.read(ERRORS, lambda: read_failure(stage, present), None) if stack else None,
+        waiting=(waiting := count_messages(stage, names.registrations_queue)),
+        oldest=beside.read(AGE, lambda: age_of_oldest(stage, present), None) if waiting else None,
+        letters={queue: count_messages(stage, queue.queue(stage)) for queue in list_queues(stage)},
+        waiting_for_hub=count_messages(stage, names.hub_queue) if is_hub(stage) else None,
+        sweep=read_sweep(stage) if stack else SweepHealth(last_run=None, counted_at=None),
         enrollment=_enrollment(stage) if stack else None,
         turns_per_second=min(schedule.rate or rate, rate) if schedule else None,
         throttled=schedule.throttled if schedule else None,
         iot_logging=iot_logging(stage),
-        brakes=_brakes(stage) if stack else {},
-        drift=tuple(drift),
+        brakes=read_engaged_brakes(stage) if stack else {},
+        crls=beside.read(CRLS, lambda: read_crls(stage, present), {}) if stack else {},
+        alarms=beside.read(ALARMS, lambda: read_alarms(stage), ()) if stack else (),
+        policies=tuple(text for one in cas if (text := policy_drift(stage, one.declared.ca))) if stack else (),
+        template=template_drift(stage, assembly) if stack else None,
+        not_read=beside.not_read,
     )
 
 
-def rules_enabled(health: Health) -> int:
-    return sum(state.rule is RuleState.ENABLED for state in health.cas)
+class _Beside:
+    """Readings without which the status is still shown."""
 
+    def __init__(self) -> None:
+        self.not_read: dict[str, str] = {}
 
-def _function(stage: Stage) -> str:
-    found = intake.find_mapping(stage)
-    configuration = intake.read_configuration(stage, found)
-    if configuration is None:
-        return "missing"
-    if configuration.get("State", "Active") not in ("Active", "Inactive"):
-        return str(configuration["State"]).lower()
-    if configuration.get("LastUpdateStatus", "Successful") == "Failed":
-        return "update failed"
-    if found is None:
-        return "no queue"
-    return "on" if found.is_on else "paused"
-
-
-def _messages(stage: Stage, queue: str) -> int | None:
-    """About how many messages a queue holds, including those in flight and delayed; None without the queue."""
-    wanted = [
-        "ApproximateNumberOfMessages",
-        "ApproximateNumberOfMessagesNotVisible",
-        "ApproximateNumberOfMessagesDelayed",
-    ]
-    try:
-        url = stage.sqs.get_queue_url(QueueName=queue)["QueueUrl"]
-        attributes = stage.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=wanted)["Attributes"]
-    except ClientError as error:
-        if is_missing(error):
-            return None
-        raise
-    return sum(int(attributes.get(name, 0)) for name in wanted)
+    def read(self, what: str, reading: Callable[[], T], otherwise: T) -> T:
+        """The reading's result; when it fails, `otherwise`, and the reason is kept."""
+        try:
+            return reading()
+        except (BotoCoreError, ClientError, Refused, Unavailable) as error:
+            self.not_read[what] = describe_error(error)
+            return otherwise
 
 
 def _enrollment(stage: Stage) -> str | None:
@@ -139,92 +149,3 @@ def _schedule(stage: Stage) -> Seen | None:
         return read_schedule(stage.dynamodb, stage.names.registry_table)
     except stage.dynamodb.exceptions.ResourceNotFoundException:
         return None
-
-
-def _swept_at(stage: Stage) -> datetime | None:
-    """The oldest of the CAs' last full passes; None if a CA never had one."""
-    passes = [stage.journal.last_pass(registration.ca.certificate_id).finished_at for registration in stage.account.cas]
-    known = [finished for finished in passes if finished]
-    return min(known) if known and len(known) == len(passes) else None
-
-
-def _brakes(stage: Stage) -> dict[str, Engagement]:
-    """The engaged brakes, by CA name; none when there is no table."""
-    names = {one.ca.certificate_id: one.ca.name for one in stage.account.cas}
-    try:
-        found = stage.brakes.read(names)
-    except stage.dynamodb.exceptions.ResourceNotFoundException:
-        return {}
-    return {names[one]: intake.engaged for one, intake in found.items() if intake.engaged}
-
-
-def iot_logging(stage: Stage) -> str | None:
-    """What AWS IoT logs: the default level, and the events with another one; None when it logs nothing.
-
-    "unknown" when the call fails, so that the rest of the health is still shown.
-    """
-    try:
-        options = stage.iot.get_v2_logging_options(**_with_events(stage))
-    except ClientError as error:
-        return None if error.response["Error"].get("Code") == "NotConfiguredException" else "unknown"
-    level = options.get("defaultLogLevel") or _NO_LEVEL
-    events = {
-        str(one["eventType"]): str(one["logLevel"])
-        for one in options.get("eventConfigurations", ())
-        if one.get("logLevel") and one["logLevel"] != level
-    }
-    if options.get("disableAllLogs") or {level, *events.values()} == {_NO_LEVEL}:
-        return None
-    return f"{level}, but {', '.join(map(' '.join, sorted(events.items())))}" if events else str(level)
-
-
-def _with_events(stage: Stage) -> dict[str, Any]:
-    """The parameter for the levels of events, if this boto3 knows it (December 2025)."""
-    shape = stage.iot.meta.service_model.operation_model("GetV2LoggingOptions").input_shape
-    return {"verbose": True} if shape and "verbose" in shape.members else {}
-
-
-def _policy_drift(stage: Stage, ca: Ca) -> str | None:
-    """How the deployed policy differs from the file; None when it does not."""
-    name = stage.fleet.policy_name(ca)
-    try:
-        deployed = json.loads(stage.iot.get_policy(policyName=name)["policyDocument"])
-    except stage.iot.exceptions.ResourceNotFoundException:
-        return f"{ca.name}: policy {name} is missing: deploy the stack"
-    file = ca.policy or _BUILT_IN_POLICY
-    if deployed == json.loads(_fill(stage, file.read_text(encoding="utf-8"))):
-        return None
-    return f"the default version of policy {name} is not {file.name}: deploy, or find out who changed it"
-
-
-def _fill(stage: Stage, text: str) -> str:
-    """A policy file with the stage's values in place of the placeholders, as in the stack."""
-    values = (partition_of(stage.region) or "aws", stage.region, stage.account.id)
-    for placeholder, value in zip(PLACEHOLDERS, values, strict=True):
-        text = text.replace(placeholder, value)
-    return text
-
-
-def _template_drift(stage: Stage, assembly: Path | None) -> str | None:
-    """How the deployed template differs from the synthesized one; None when it does not."""
-    if assembly is None:
-        return None
-    synthesized = synthesized_template(assembly, str(stage))
-    if synthesized is None:
-        return f"{assembly} holds no template for it: `make synth`"
-    deployed = cloudformation.template(stage)
-    # Convert both through JSON, to compare the same types.
-    if json.loads(json.dumps(deployed)) == synthesized:
-        return None
-    return f"the deployed template is not the synthesized one: cdk diff {stage}"
-
-
-def synthesized_template(assembly: Path, stage: str) -> Any | None:
-    """The template that `cdk synth` made for a stage, found by its name in the assembly's manifest; None if none."""
-    manifest = assembly / "manifest.json"
-    artifacts = json.loads(manifest.read_text(encoding="utf-8"))["artifacts"] if manifest.exists() else {}
-    for artifact in artifacts.values():
-        if artifact["type"] == "aws:cloudformation:stack" and artifact.get("displayName") == stage:
-            template = assembly / artifact["properties"]["templateFile"]
-            return json.loads(template.read_text(encoding="utf-8"))
-    return None

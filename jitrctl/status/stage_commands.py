@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from jitrctl.session.endpoints import is_loopback
 
 if TYPE_CHECKING:
+    from jitr_fleet.model import Account
     from jitrctl.session.stage import Stage
 
 _CDK = "node_modules/.bin/cdk"
@@ -16,23 +17,30 @@ _DEFAULT = Path("fleet.toml")  # what the CDK app takes by itself
 
 
 def aws_command(stage: Stage, words: str) -> str:
-    """A command of the AWS CLI for the stage's account: `aws iot … --region eu-central-1 --profile acme-dev`."""
-    options = [f"--region {stage.region}", *_profile(stage)]
-    if stage.account.endpoint_url:
-        options.append(f"--endpoint-url {stage.account.endpoint_url}")
-    return f"aws {words} {' '.join(options)}"
+    """A command of the AWS CLI for the stage's account: `aws iot … --region eu-central-1 --profile acme-dev`.
+
+    For an account that is opened with a role, a comment says whose credentials the command needs, since no option does.
+    """
+    account, region = stage.account, f"--region {stage.region}"
+    if _is_local(account):
+        keys = f"AWS_ACCESS_KEY_ID={account.id} AWS_SECRET_ACCESS_KEY=test"
+        return f"{keys} aws {words} {region} --endpoint-url {account.endpoint_url}"
+    if account.role_arn:
+        return f"aws {words} {region} # with the credentials of {account.role_arn}"
+    return " ".join([f"aws {words} {region}", *_profile(account)])
 
 
 def deploy_command(stage: Stage, order: str = "deploy") -> str:
-    """The command that deploys the stage's stack, from the checkout."""
+    """The command that deploys the stage's stack, from the checkout; `diff` compares it instead."""
     context = [] if stage.fleet.path == _DEFAULT else [f"-c fleet={shlex.quote(str(stage.fleet.path))}"]
-    if stage.account.endpoint_url and is_loopback(stage.account.endpoint_url):
-        context.append("-c target=local")
-    return " ".join([_CDK, order, str(stage), *context, *_profile(stage)])
+    if _is_local(stage.account):
+        return " ".join([_CDK, order, str(stage), *context, "-c target=local"])
+    return " ".join([_CDK, order, str(stage), *context, *_profile(stage.account)])
 
 
-def _profile(stage: Stage) -> list[str]:
-    account = stage.account
-    if account.profile is None or (account.endpoint_url and is_loopback(account.endpoint_url)):
-        return []
-    return [f"--profile {account.profile}"]
+def _is_local(account: Account) -> bool:
+    return account.endpoint_url is not None and is_loopback(account.endpoint_url)
+
+
+def _profile(account: Account) -> list[str]:
+    return [f"--profile {account.profile}"] if account.profile else []

@@ -25,6 +25,7 @@ from tests.support.cli.fleet_file import FLEET
 from tests.support.cli.kept_clients import keep_clients
 from tests.support.cli.screen import BEHIND, CONFIG, Screen
 from tests.support.cli.simulated import Simulated, simulated
+from tests.support.cli.stack_in_moto import deploy_resources, deploy_stack
 
 SURROUNDINGS = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -38,8 +39,9 @@ SURROUNDINGS = {
 
 @pytest.fixture(autouse=True)
 def _surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the user's: no profile, no endpoint, no credentials."""
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION"):
+    """Nothing of the user's: no profile, no endpoint, no credentials, no fleet file."""
+    unset = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "JITR_FLEET")
+    for name in unset:
         monkeypatch.delenv(name, raising=False)
     for name, value in SURROUNDINGS.items():
         monkeypatch.setenv(name, value)
@@ -100,6 +102,20 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def stages(fleet_file: Path) -> tuple[Stage, ...]:
     """dev/eu-central-1, prod/eu-central-1, prod/us-east-1."""
     return choose(load(fleet_file), (), ())
+
+
+@pytest.fixture
+def deployed(
+    aws: None,  # noqa: ARG001 -- which it needs first
+    monkeypatch: pytest.MonkeyPatch,
+    stages: tuple[Stage, ...],
+    ca: Authority,
+) -> Stage:
+    """The first stage, with what `fleet status` asks for, but a function; the other two are empty."""
+    deploy_stack(monkeypatch, stages[0].region)
+    deploy_resources(stages[0], ca.pem)
+    assert ca.certificate_id == stages[0].account.cas[0].ca.certificate_id
+    return stages[0]
 
 
 @pytest.fixture

@@ -230,7 +230,7 @@ def test_a_private_key_is_refused_by_every_command_and_never_shown(
         ),
         (
             lambda files: with_headers(files.device, "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n"),
-            "holds an encrypted certificate: take it out of its keystore",
+            "holds an encrypted certificate: decrypt it: openssl x509",
         ),
         (lambda _: b"", "holds no certificate: name a file with a certificate, PEM or DER"),
         (lambda _: bytes(5_000_000), "has more than 4194304 bytes"),

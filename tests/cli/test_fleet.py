@@ -9,20 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.client import BaseClient
-from botocore.exceptions import ClientError
 
 from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.store.enrollment_table import EntryChange
 from jitrctl.__main__ import main
-from jitrctl.localaws.workspace import CHECKOUT
 from jitrctl.session.stage import Stage
-from jitrctl.status.health import synthesized_template
-from tests.support.cases.issuing import Authority
+from jitrctl.status.deployment import synthesized_template
 from tests.support.cli.enrollment_tables import create_enrollment
+from tests.support.cli.stack_in_moto import TEMPLATE, deploy_stack
 from tests.support.cloud import create_registry
-
-TEMPLATE = {"Resources": {"Nothing": {"Type": "AWS::CloudFormation::WaitConditionHandle"}}}
 
 
 @pytest.fixture
@@ -54,49 +49,6 @@ def test_a_wrong_fleet_file_is_told_with_all_its_problems(
     path = write_fleet('mode = "SNI_ONLY"', 'mode = "SNI"')
     assert main(["fleet", "check", "--fleet", str(path)]) == 2
     assert capsys.readouterr().err.count("account.") == 2
-
-
-def _deploy_stack(monkeypatch: pytest.MonkeyPatch, region: str) -> None:
-    """Have CloudFormation, for which moto asks for more packages, know the stack in one Region."""
-    call: Any = vars(BaseClient)["_make_api_call"]
-
-    def answer(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
-        if operation == "GetV2LoggingOptions":  # which moto does not have
-            return {"defaultLogLevel": "ERROR"}
-        if operation not in ("DescribeStacks", "GetTemplate"):
-            return call(client, operation, parameters)
-        assert parameters["StackName"] == "jitr-acme"
-        if client.meta.region_name != region:
-            said = {"Error": {"Code": "ValidationError", "Message": "Stack with id jitr-acme does not exist"}}
-            raise ClientError(said, operation)  # type: ignore[arg-type]
-        if operation == "GetTemplate":
-            return {"TemplateBody": json.dumps(TEMPLATE)}
-        return {"Stacks": [{"StackStatus": "CREATE_COMPLETE", "CreationTime": datetime(2026, 11, 1, tzinfo=UTC)}]}
-
-    monkeypatch.setattr(BaseClient, "_make_api_call", answer)
-
-
-@pytest.fixture
-def deployed(
-    aws: None,  # noqa: ARG001 -- which it needs first
-    monkeypatch: pytest.MonkeyPatch,
-    stages: tuple[Stage, ...],
-    ca: Authority,
-) -> Stage:
-    """The first stage, with what a look at it asks for; the other two are empty."""
-    stage = stages[0]
-    _deploy_stack(monkeypatch, stage.region)
-    create_registry(stage.dynamodb, stage.names.registry_table)
-    names = stage.names
-    for queue in (names.registrations_queue, names.dead_letter_queue, names.undelivered_queue):
-        stage.sqs.create_queue(QueueName=queue)
-    stage.iot.register_ca_certificate(caCertificate=ca.pem, setAsActive=True, allowAutoRegistration=True)
-    assert ca.certificate_id == stage.account.cas[0].ca.certificate_id
-    document = (CHECKOUT / "policies/device.json").read_text()
-    for placeholder, value in (("<partition>", "aws"), ("<region>", stage.region), ("<account>", stage.account.id)):
-        document = document.replace(placeholder, value)
-    stage.iot.create_policy(policyName="jitr-acme--factory", policyDocument=document)
-    return stage
 
 
 def _assembly(folder: Path, template: object) -> Path:
@@ -158,9 +110,11 @@ def test_what_waits_for_the_hub_and_what_it_gave_up_is_seen_in_its_own_stage(
     dev, far = said["dev/eu-central-1"], said["prod/us-east-1"]
     assert (dev["unforwarded"], dev["hub_dead"], dev["hub_waiting"]) == (1, 2, 3)
     assert (far["unforwarded"], far["hub_dead"], far["hub_waiting"]) == (None, None, None)
-    assert "not forwarded to the hub: 1, see `jitrctl dlq list --queue unforwarded`" in shown
-    assert "given up by the hub's function: 2, see `jitrctl dlq list --queue hub`" in shown
-    assert "events that wait for the hub's function: 3" in shown
+    assert "1 unforwarded event, which the hub's table lacks" in shown
+    assert "jitrctl dlq redrive --all --queue unforwarded --account dev --fleet" in shown
+    assert "2 events, given up by the hub's function" in shown
+    assert "jitrctl dlq redrive --all --queue hub --account dev --fleet" in shown
+    assert "3 events wait for the hub's function" in shown
 
 
 def test_accounts_whose_enrollment_lists_differ_are_told(
@@ -171,7 +125,7 @@ def test_accounts_whose_enrollment_lists_differ_are_told(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     dev, prod, _ = stages
-    _deploy_stack(monkeypatch, dev.region)
+    deploy_stack(monkeypatch, dev.region)
     for stage in (dev, prod):
         create_enrollment(stage)
         create_registry(stage.dynamodb, stage.names.registry_table)
@@ -235,4 +189,5 @@ def test_the_screen_says_how_long_ago_each_stack_was_deployed(
     fleet_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["fleet", "status", "--account", "dev", "--fleet", str(fleet_file)])
-    assert re.search(r"dev/eu-central-1 +deployed \d+[smhd]\b", capsys.readouterr().out)
+    table = capsys.readouterr().out.partition("stage ")[2]
+    assert re.search(r"dev/eu-central-1 +\d+[smhd] ", table)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 import botocore.session
 import pytest
 
-from jitrctl.status.health import iot_logging
+from jitrctl.status.iot_logging import iot_logging
 
 if TYPE_CHECKING:
     from jitrctl.session.stage import Stage

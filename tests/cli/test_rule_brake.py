@@ -8,9 +8,12 @@ from jsonschema import Draft202012Validator
 
 from jitr.decisions import Outcome
 from jitrctl.audit import log
-from jitrctl.commands.fleet.status import _braked, _is_well
-from jitrctl.status import health
+from jitrctl.status.brake import read_engaged_brakes
+from jitrctl.status.diagnosis import diagnose
+from jitrctl.status.function import FunctionHealth
 from jitrctl.status.health import Health
+from jitrctl.status.problems import Kind, Problem
+from jitrctl.status.sweep import SweepHealth
 from simulation import Leaf
 from tests.support.cli.simulated import DEV, PROD, RULES, Simulated, simulated
 
@@ -38,36 +41,40 @@ def healths(fleet: Simulated, account: str) -> Health:
         stack="CREATE_COMPLETE",
         deployed_at=None,
         cas=(),
-        function="on",
+        function=FunctionHealth(state="on"),
         waiting=0,
         letters={},
         waiting_for_hub=None,
         turns_per_second=None,
         throttled=None,
-        swept_at=None,
+        sweep=SweepHealth(last_run=None, counted_at=None),
         enrollment=None,
         iot_logging=None,
-        brakes=health._brakes(fleet.stage(account)),
-        drift=(),
+        brakes=read_engaged_brakes(fleet.stage(account)),
     )
+
+
+def problems(fleet: Simulated, account: str) -> tuple[Problem, ...]:
+    return diagnose(fleet.stage(account), healths(fleet, account), fleet.aws.clock.now()).problems
 
 
 def test_an_engaged_brake_makes_fleet_status_not_ok_and_says_what_to_do(fleet: Simulated) -> None:
     connect(fleet, 25)
-    assert not _is_well(healths(fleet, DEV))
-    (line,) = _braked(healths(fleet, DEV))
-    assert "21 of 21 decisions within an hour were refusals" in line
-    assert "COMMON_NAME_REFUSED" in line
-    assert "jitrctl ca accept-rejections factory" in line
-    assert _is_well(healths(fleet, PROD))
+    (problem,) = problems(fleet, DEV)
+    assert problem.kind is Kind.BRAKE
+    assert "21 of 21 decisions within an hour were refusals" in problem.text
+    assert "COMMON_NAME_REFUSED" in problem.text
+    assert "jitrctl ca accept-rejections factory" in problem.text
+    assert problem.link == "docs/runbook.md#rules-refuse-many"
+    assert not problems(fleet, PROD)
     fleet.write(RULES)
     fleet.deploy()
     fleet.sweep(DEV)
-    assert _is_well(healths(fleet, DEV))
+    assert not problems(fleet, DEV)
 
 
 def test_fleet_status_is_ok_while_nothing_is_refused(fleet: Simulated) -> None:
-    assert _is_well(healths(fleet, DEV))
+    assert not problems(fleet, DEV)
 
 
 def test_accepted_rejections_are_on_record_announced_and_carried_out(fleet: Simulated) -> None:

@@ -235,7 +235,7 @@ def test_critical_distribution_points_are_understood_offline_where_the_crl_is_en
         (b"", ["--account", "dev"], "holds no certificate: name a file"),
         (b"\x30\x82\x01\x00", ["--account", "dev"], "holds no certificate: name a file"),
         (b"-----BEGIN CERTIFICATE REQUEST-----\n", ["--account", "dev"], "no certificate, but a certificate request"),
-        (too_long(), ["--account", "dev"], "and AWS IoT takes 65536"),
+        (too_long(), ["--account", "dev"], "AWS IoT accepts 65536"),
         (None, ["--account", "dev"], "cannot be read (No such file or directory)"),
         (factory().leaf().encode(), ["--account", "moon"], "the fleet has no account moon"),
         (factory().leaf().encode(), [], "say which one with --account"),

@@ -7,7 +7,7 @@ import pytest
 
 from jitr.errors import Unavailable
 from jitr.store.registry_items import SCHEMA
-from jitr.store.sweep_state import Pass, SweepState
+from jitr.store.sweep_state import LastRun, Pass, SweepState
 from tests.support.cases.issuing import DAY, NOW, SECOND
 from tests.support.cloud import TABLE, Cloud, Wire
 from tests.support.examples import HOUR, MILLISECOND
@@ -84,12 +84,21 @@ def test_the_rules_that_were_last_looked_at_are_kept(cloud: Cloud) -> None:
         assert cloud.journal.rules_digest() == digest
 
 
+def test_the_last_run_that_came_to_its_end_is_kept(cloud: Cloud) -> None:
+    assert cloud.journal.last_run() is None
+    for failed in ((), ("look back", "retire")):
+        run = LastRun(began_at=NOW, finished_at=NOW + timedelta(seconds=2), failed=failed)
+        cloud.journal.keep_run(run)
+        assert cloud.journal.last_run() == run
+
+
 def test_every_note_carries_the_schema_version_and_none_is_due(cloud: Cloud) -> None:
     cloud.journal.take_lease("one", NOW, seconds=60)
     cloud.journal.keep_look_back_marker(CA, "from here")
     cloud.journal.keep_rules_digest("one")
+    cloud.journal.keep_run(LastRun(began_at=NOW, finished_at=NOW))
     items = cloud.items()
-    assert set(items) == {"lease#sweep", f"sweep#{CA}", "sweep#rules"}
+    assert set(items) == {"lease#sweep", f"sweep#{CA}", "sweep#rules", "sweep#run"}
     assert {item["schema"]["N"] for item in items.values()} == {str(SCHEMA)}
     assert not any("due" in item for item in items.values())
 

@@ -63,10 +63,10 @@ def test_what_comes_again_after_its_processing_ended_is_not_suspected(warm: Clou
 def test_where_nothing_tells_what_was_begun_all_that_was_received_often_is_suspected(
     warm: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def begun(_self: object, _ids: object) -> set[str]:
+    def find_begun(_self: object, _ids: object) -> set[str]:
         raise Unavailable("BatchGetItem: InternalServerError")
 
-    monkeypatch.setattr(FailureCount, "find_begun", begun)
+    monkeypatch.setattr(FailureCount, "find_begun", find_begun)
     devices = [warm.knock(factory().leaf(named(f"sensor-000{number}"))) for number in range(2)]
     records = [warm.record(warm.event(device), receives=5) for device in devices]
     assert warm.batch(*records) == [records[1]["messageId"]]

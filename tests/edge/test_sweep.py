@@ -11,7 +11,7 @@ import pytest
 from jitr.decisions import Outcome
 from jitr.events import NO_CA_CERTIFICATE
 from jitr.rules import Rules
-from jitr.store.sweep_state import ACCOUNT, Pass
+from jitr.store.sweep_state import ACCOUNT, LastRun, Pass
 from jitr.sweep.runner import SweepResult
 from jitr.telemetry import FAILURES, NOT_PERMITTED, PUT_OFF
 from tests.support.cases.issuing import DAY, NOW, SECOND, ec_key, factory, issue_ca, rules_for
@@ -210,7 +210,10 @@ def test_a_part_of_the_sweep_that_fails_is_named_and_counted_and_stops_no_other(
     assert cloud.counted()[metric] == 1
     assert [line["part"] for line in cloud.logged() if "part" in line] == [failed]
     assert cloud.journal.full_pass(ACCOUNT).finished_at  # the last part
+    assert (run := cloud.journal.last_run())
+    assert run.failed == (failed,)
     assert cloud.swept().failed == []
+    assert cloud.journal.last_run() == LastRun(began_at=NOW, finished_at=NOW)
     assert cloud.registry.recall([f"{1:064x}"])[f"{1:064x}"].swept_at == NOW
 
 

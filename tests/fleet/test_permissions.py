@@ -6,20 +6,15 @@ from typing import Any
 
 import pytest
 
-from jitr_fleet.permissions import _overlap
+from jitr_fleet.authorization.overlap import is_overlapping
+from tests.support.fleet import policies
 from tests.support.fleet.drafts import Draft
-
-ARN = "arn:<partition>:iot:<region>:<account>:"
-THING = "${iot:Connection.Thing.ThingName}"
-ATTACHED = {"Bool": {"iot:Connection.Thing.IsAttached": "true"}}
-
-
-def allow(action: Any, resource: Any, **more: Any) -> dict[str, Any]:
-    return {"Effect": "Allow", "Action": action, "Resource": resource, **more}
+from tests.support.fleet.policies import ARN, ATTACHED, CONNECT, THING, allow, line_of
 
 
 def write(draft: Draft, *statements: dict[str, Any]) -> None:
-    draft.write("device.json", json.dumps({"Version": "2012-10-17", "Statement": list(statements)}).encode())
+    """A policy of these statements and, behind them, one that lets devices connect."""
+    policies.write(draft, *statements, CONNECT)
 
 
 RULES = [
@@ -40,11 +35,41 @@ RULES = [
 @pytest.mark.parametrize("statement", RULES, ids=json.dumps)
 def test_no_statement_lets_devices_publish_to_topic_rules(draft: Draft, statement: dict[str, Any]) -> None:
     write(draft, {"Sid": "Fine", **allow("iot:Receive", "*")}, statement)
-    line, said = draft.problem()
+    found = draft.refused()
 
-    assert line == draft.line("policy =")
-    assert "names device.json, whose statement 2 lets devices publish below $aws/rules/, by " in said
-    assert "name the devices' own topics" in said
+    assert found.file.name == "device.json"
+    assert "statement 2 lets devices publish below $aws/rules/: " in found.message
+    assert "name the devices' own topics" in found.cure
+
+
+@pytest.mark.parametrize(
+    ("resource", "said"),
+    [
+        (f"{ARN}topic/*", 'in "topic/*" the * after "topic/" also stands for $aws/rules/…'),
+        (f"{ARN}topic/$aws/*/x", 'in "topic/$aws/*/x" the * after "topic/$aws/" also stands for $aws/rules/…'),
+        (f"{ARN}topic/?aws/rules/x", 'in "topic/?aws/rules/x" the ? after "topic/" also stands for $aws/rules/…'),
+        (f"{ARN}topic/?*/x", 'the ? after "topic/" and the * after "topic/?" also stand for parts of $aws/rules/…'),
+        (
+            f"{ARN}topic/${{iot:ClientId}}/x",
+            'in "topic/${iot:ClientId}/x" the ${iot:ClientId} after "topic/" also stands for $aws/rules/…',
+        ),
+        (
+            "arn:aws:iot:*:*:topic/x",
+            'in "arn:aws:iot:*:*:topic/x" the * before ":topic/x" also stands for $aws/rules/…',
+        ),
+        ("*", '"*" stands for every topic, those included'),
+        ("arn:aws:iot:*:*:*", 'in "arn:aws:iot:*:*:*" the * at the end also stands for $aws/rules/…'),
+        (f"{ARN}topic/$aws/rules/jitr/x", '"topic/$aws/rules/jitr/x" names them'),
+        (f"{ARN}topic/$aws/rules/*", '"topic/$aws/rules/*" names them'),
+    ],
+)
+def test_the_part_of_a_pattern_that_reaches_topic_rules_is_named(draft: Draft, resource: str, said: str) -> None:
+    write(draft, allow("iot:Publish", [f"{ARN}topic/devices/x", resource]))
+    found = draft.refused()
+
+    assert "statement 1 lets devices publish below $aws/rules/: " in found.message
+    assert found.message.endswith(said)
+    assert found.line == line_of(draft, f'   "{resource}"')
 
 
 CLIENTS = [
@@ -68,7 +93,7 @@ CLIENTS = [
 def test_no_statement_lets_a_device_take_anothers_name(draft: Draft, statement: dict[str, Any]) -> None:
     write(draft, statement)
 
-    assert "whose statement 1 lets a device connect under a client id that is not its own, by " in draft.problem()[1]
+    assert "statement 1 lets a device connect under a client id that is not its own, by " in draft.problem()[1]
 
 
 @pytest.mark.parametrize(
@@ -76,12 +101,12 @@ def test_no_statement_lets_a_device_take_anothers_name(draft: Draft, statement: 
     [
         allow("iot:Connect", f"{ARN}client/{THING}", Condition=ATTACHED),
         allow("iot:Connect", f"{ARN}client/${{iot:ClientId}}", Condition=ATTACHED),
-        allow("iot:Connect", f"{ARN}client/gateway-7"),
+        allow("iot:Connect", f"{ARN}client/gateway-7"),  # whatever it is good for
         allow("iot:Publish", [f"{ARN}topic/devices/{THING}/*", f"{ARN}topic/$aws/things/{THING}/shadow/*"]),
         allow("iot:Publish", f"{ARN}topic/{THING}/state"),  # the name of a thing holds no $ and no /
         allow("iot:Publish", f"{ARN}topic/devices/${{iot:ClientId}}/*"),
         allow(["iot:Subscribe", "iot:Receive"], "*"),
-        {"Effect": "Deny", "Action": "iot:*", "Resource": "*"},
+        {"Effect": "Deny", "Action": "iot:Publish", "Resource": "*"},
         {"Effect": "Allow", "NotAction": ["iot:Publish", "iot:Connect"], "Resource": f"{ARN}topic/*"},
         {"Effect": "Allow", "Action": "iot:Publish", "NotResource": "arn:*:iot:*:*:topic/$aws/*"},
     ],
@@ -118,7 +143,7 @@ def test_a_deny_does_not_make_up_for_an_allow(draft: Draft) -> None:
 def test_a_statement_that_is_none_is_told(draft: Draft, statement: dict[str, Any], said: str) -> None:
     write(draft, statement)
 
-    assert f"whose statement 1 {said}" in draft.problem()[1]
+    assert f"statement 1 {said}" in draft.problem()[1]
 
 
 def test_everything_that_is_wrong_is_told_at_once(draft: Draft) -> None:
@@ -128,8 +153,8 @@ def test_everything_that_is_wrong_is_told_at_once(draft: Draft) -> None:
 
 
 def test_a_long_pattern_is_judged() -> None:
-    assert _overlap("*a" * 500, "arn:*" + "a*" * 500)
-    assert not _overlap("*a" * 500 + "b", "arn:*" + "a*" * 500 + "c")
+    assert is_overlapping("*a" * 200, "arn:*" + "a*" * 200)
+    assert not is_overlapping("*a" * 200 + "b", "arn:*" + "a*" * 200 + "c")
 
 
 def test_the_device_policies_of_this_repository_are_fine(draft: Draft) -> None:

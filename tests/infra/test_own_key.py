@@ -102,7 +102,7 @@ def test_every_row_of_the_table_of_keys_is_synthesized_or_refused_here() -> None
 @pytest.mark.parametrize(("row", "written"), REFUSED_KEYS)
 def test_a_key_of_another_account_is_refused_as_the_table_says(draft: Draft, row: str, written: str) -> None:
     draft.replace("[account.dev]", f'[account.dev]\nkms_key = "{written}"')
-    assert "is to be used in 111111111111" in draft.problem()[1]
+    assert "stages in 111111111111 use it" in draft.problem()[1]
     assert f"| {row} | refused" in (ROOT / "docs" / "fleet.md").read_text(encoding="utf-8")
 
 

@@ -16,8 +16,8 @@ import pytest
 
 from jitr.brake import Engagement
 from jitr.store import brake_items
+from jitr_fleet.authorization.evaluation import PolicyAnswer, Request, evaluate
 from jitrctl.__main__ import main
-from jitrctl.doctor.policies import PolicyAnswer, Request, evaluate
 from jitrctl.localaws.workspace import CHECKOUT
 from tests.support.cli.decision_events import activation_event
 from tests.support.cli.operator_commands import ACTING, BEFORE, KEEPING_CAS, READING

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from jitr_fleet.authorization.evaluation import PolicyAnswer, Request, evaluate
 from jitrctl.__main__ import main
-from jitrctl.doctor.policies import PolicyAnswer, Request, evaluate
 from jitrctl.localaws.accounts import AccountSpec, LocalAccount, down, up
 from jitrctl.prove.journal import FOLDER
 from jitrctl.prove.operations import OPERATIONS, By

@@ -6,6 +6,7 @@ sweep#account             where the look back goes on; the full pass over the ac
 sweep#rules               the rules under which held devices were last evaluated, and how far the walk over them got
 sweep#enrollment          the version of the enrollment list with which held devices were last compared
 sweep#crls                the versions of the CRLs with which held devices were last compared
+sweep#run                 the last sweep that came to its end, for `jitrctl fleet status`
 """
 
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ _LEASE = "lease#sweep"
 _RULES = "sweep#rules"
 _ENROLLMENT = "sweep#enrollment"
 _CRLS = "sweep#crls"
+_RUN = "sweep#run"
 
 
 @value
@@ -50,6 +52,15 @@ class Walk:
     began_at: datetime
     is_finished: bool = False
     after: Position | None = None  # where it goes on
+
+
+@value
+class LastRun:
+    """The last sweep that came to its end, whatever of it failed."""
+
+    began_at: datetime
+    finished_at: datetime
+    failed: tuple[str, ...] = ()  # the parts that ended in an error
 
 
 class SweepState:
@@ -157,6 +168,25 @@ class SweepState:
 
     def keep_crl_walk(self, walk: Walk) -> None:
         self._write(_CRLS, _from_walk(walk))
+
+    def last_run(self) -> LastRun | None:
+        """The last sweep that came to its end; None before the first one, also of a version that keeps none."""
+        item = self._read(_RUN)
+        if "finished_at" not in item:
+            return None
+        return LastRun(
+            began_at=moment(item["began_at"]),
+            finished_at=moment(item["finished_at"]),
+            failed=tuple(item.get("failed", ())),
+        )
+
+    def keep_run(self, run: LastRun) -> None:
+        """Keep the sweep that came to its end.
+
+        Raises Unavailable.
+        """
+        fields = {"began_at": milliseconds(run.began_at), "finished_at": milliseconds(run.finished_at)}
+        self._write(_RUN, fields | {"failed": list(run.failed)})
 
     def _read(self, of: str) -> dict[str, Any]:
         with calling("GetItem"):

@@ -41,7 +41,7 @@ from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.store.registry_writes import Due
-from jitr.store.sweep_state import SweepState
+from jitr.store.sweep_state import LastRun, SweepState
 from jitr.store.withdrawal_marks import Withdrawals
 from jitr.sweep.brake_end import maintain_brake, read_brakes
 from jitr.sweep.budget import PART_OF_LOOKS, Allowance
@@ -192,6 +192,10 @@ class Sweep:
             )
             swept.disagreements += passed.disagreements
             swept.unfinished += [] if passed.is_finished else ["full pass"]
+        with self._run_part("last run", run):
+            self._journal.keep_run(
+                LastRun(began_at=now, finished_at=self._clock(), failed=tuple(dict.fromkeys(swept.failed)))
+            )
         return swept
 
     @contextmanager

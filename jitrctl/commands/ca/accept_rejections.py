@@ -13,7 +13,7 @@ from jitrctl.errors import Refused
 from jitrctl.run import completion
 from jitrctl.run.scope import Scope, Yes, over_stages
 from jitrctl.session.stage import known_ca
-from jitrctl.terminal import at
+from jitrctl.status.brake import describe_brake
 
 if TYPE_CHECKING:
     from jitrctl.session.stage import Stage
@@ -47,7 +47,7 @@ def accept_rejections(
         scope.confirm(
             [
                 f"What the rules of CA {name} refuse is rejected, and the brake is off for a day, in",
-                *(f"  {stage}  {in_words(one)}" for stage, one in engaged.items()),
+                *(f"  {stage}  {describe_brake(one)}" for stage, one in engaged.items()),
             ],
             yes=yes,
         )
@@ -56,7 +56,7 @@ def accept_rejections(
         one = engaged.get(stage)
         if one is None:
             return "off already"
-        with audited(stage, ACCEPT, ca.certificate_id, [f"reject what the brake holds: {in_words(one)}"], note):
+        with audited(stage, ACCEPT, ca.certificate_id, [f"reject what the brake holds: {describe_brake(one)}"], note):
             acceptance = Acceptance(rules=one.rules, by=stage.caller, at=now(), note=note)
             if not stage.brakes.accept(ca.certificate_id, one, acceptance):
                 raise Refused("the brake has changed since it was shown: look again with `jitrctl fleet status`")
@@ -68,14 +68,6 @@ def accept_rejections(
         rows=lambda _, brake: [{"CA": name, "brake": brake}],
         fields=lambda brake: {"ca": name, "brake": brake},
         failed=(*failed, *found.failed),
-    )
-
-
-def in_words(engaged: Engagement) -> str:
-    """An engaged brake: since when, on which figures, and at which refusal."""
-    return (
-        f"since {at(engaged.at)}: {engaged.refused} of {engaged.decisions} decisions within an hour were refusals "
-        f"(usually {engaged.usual_share:.3g} %), such as {engaged.reason}: {engaged.example}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,7 @@ from jitrctl.ca import registry
 from jitrctl.ca.proof import read_key, request, verification_certificate
 from jitrctl.errors import Unusable
 from jitrctl.run import completion
-from jitrctl.run.scope import Scope, over_unproven_stages
+from jitrctl.run.scope import Scope, over_stages, over_unproven_stages
 from jitrctl.terminal import can_ask, err, out, print_json
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def csr(
     )
 
 
-@over_unproven_stages
+@functools.partial(over_stages, proven=False, offline=True)
 def verification(
     scope: Scope,
     csr: Annotated[Path, typer.Option("--csr", metavar="FILE", help="What `jitrctl ca csr` wrote.")],

@@ -50,7 +50,7 @@ def show(scope: Scope, device: Device) -> None:
         things = sorted(present_owners(seen) or known.things)
         out.print(f"[bold]{', '.join(things)}[/bold]" if things else "a certificate without a thing")
         for certificate_id in _by_age(seen):
-            _show_certificate(certificate_id, seen)
+            _show_certificate(certificate_id, seen, scope.fleet_option)
         _show_left_behind(behind)
 
     scope.report(
@@ -118,7 +118,7 @@ def _certificate(certificate_id: str, views: dict[Stage, DeviceView]) -> Certifi
     return next((one.registered.certificate for one in certificates if one and one.registered), None)
 
 
-def _show_certificate(certificate_id: str, views: dict[Stage, DeviceView]) -> None:
+def _show_certificate(certificate_id: str, views: dict[Stage, DeviceView], fleet_option: str) -> None:
     out.print(f"\n[bold]Certificate[/bold] {certificate_id}", soft_wrap=True)
     if certificate := _certificate(certificate_id, views):
         out.print(
@@ -136,7 +136,7 @@ def _show_certificate(certificate_id: str, views: dict[Stage, DeviceView]) -> No
         rows.append(_row(stage, found))
         lines = (
             *_notes(found),
-            *_missing(stage, view, certificate_id),
+            *_missing(stage, view, certificate_id, fleet_option),
             *_connection(view, certificate_id),
             *_order(view, certificate_id),
         )
@@ -198,13 +198,13 @@ def _with_orders(stage: Stage, view: DeviceView) -> DeviceView:
     )
 
 
-def _missing(stage: Stage, view: DeviceView, certificate_id: str) -> list[str]:
+def _missing(stage: Stage, view: DeviceView, certificate_id: str, fleet_option: str) -> list[str]:
     """What the rules give it and it lacks, with the command that gives it."""
     missing = view.missing.get(certificate_id, ())
     if not missing:
         return []
     command = reconcile_command(stage, certificate_id)
-    return [*(f"missing: {one}" for one in missing), with_fleet_option(f"  Cure: `{command}`", stage.fleet)]
+    return [*(f"missing: {one}" for one in missing), with_fleet_option(f"  Cure: `{command}`", fleet_option)]
 
 
 def _order(view: DeviceView, certificate_id: str) -> list[str]:

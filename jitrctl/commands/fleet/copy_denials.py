@@ -112,7 +112,7 @@ def _report(scope: Scope, plans: dict[Stage, CopyPlan], results: Results[Copied]
     left = [(str(done.stage), line) for done in results.done for line in remarks(plans[done.stage], done.value)]
     if not scope.as_json:
         for line in grouped(left):
-            print_error(with_fleet_option(line, scope.fleet))
+            print_error(with_fleet_option(line, scope.fleet_option))
     by_plan = {id(done.value): plans[done.stage] for done in results.done}
     scope.report(
         results,

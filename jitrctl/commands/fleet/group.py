@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jitr_fleet.policy_proof import prove_fleet
 from jitrctl.commands.fleet.copy_denials import copy_denials
+from jitrctl.commands.fleet.policies import policy_documents, show_policies
 from jitrctl.commands.fleet.status import status
 from jitrctl.commands.fleet.try_rules import try_fleet_rules
 from jitrctl.device import locations
-from jitrctl.run.scope import Scope, over_stages
+from jitrctl.run.scope import Scope, over_stages, over_stages_offline
 from jitrctl.status import quotas
 from jitrctl.terminal import err, out, print_json, table
 
@@ -31,13 +33,17 @@ app = typer.Typer(help="The fleet as a whole.", no_args_is_help=True)
 
 
 @app.command()
-@over_stages
+@over_stages_offline
 def check(scope: Scope) -> None:
     """Check the fleet file and every file that it names, report all problems, and show its contents; needs no AWS.
+
+    Tries a made-up device of each CA under the CA's policy in each stage: a policy under which no device connects is
+    refused. What a policy does not allow beside that is noted.
 
     Example: jitrctl fleet check
     """
     fleet = scope.fleet
+    proofs = prove_fleet(fleet)
     document = {
         "fleet": fleet.name,
         "cas": [
@@ -60,6 +66,7 @@ def check(scope: Scope) -> None:
             }
             for stage in scope.stages
         ],
+        "policies": policy_documents(proofs),
     }
     if scope.as_json:
         print_json({"ok": True, **document})
@@ -80,6 +87,8 @@ def check(scope: Scope) -> None:
     )
     out.print()
     out.print(table([_stage_row(scope, stage) for stage in scope.stages]))
+    out.print()
+    show_policies(proofs)
 
 
 app.command()(status)

@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT, OUTCOME_INDEX
 from jitr.store.registry import DUE_INDEX
-from jitrctl.doctor import policies
+from jitr_fleet.authorization.evaluation import PolicyAnswer, Request, evaluate
 from jitrctl.localaws.account import LocalAccount
 from jitrctl.localaws.endpoint import find_endpoint
 from jitrctl.mqtt.client import Connection, Device
@@ -132,8 +132,8 @@ class Model:
         """IAM, for the users that tests have made; what calls of the data plane are about is a client."""
         if moment == "before" and call.caller in self._allowed:
             arn = f"arn:aws:iot:{self.region}:{self.account_id}:client/{call.parameters['clientId']}"
-            request = policies.Request(action=f"iot:{call.operation}", resource=arn)
-            if policies.evaluate([_document(self._allowed[call.caller])], request) is not policies.PolicyAnswer.ALLOWED:
+            request = Request(action=f"iot:{call.operation}", resource=arn)
+            if evaluate([_document(self._allowed[call.caller])], request) is not PolicyAnswer.ALLOWED:
                 raise denied(call)
         return None
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
 from jitr_fleet.model import Fleet
-from jitr_fleet.parse import FleetError, load
+from jitr_fleet.parse import FleetError, Problem, load
 
 SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
@@ -18,7 +18,9 @@ NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 CODE = "c0de" * 16
 
 POLICY = (
-    '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:Publish", '
+    '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:Connect", '
+    '"Resource": "arn:<partition>:iot:<region>:<account>:client/${iot:Connection.Thing.ThingName}"}, '
+    '{"Effect": "Allow", "Action": "iot:Publish", '
     '"Resource": "arn:<partition>:iot:<region>:<account>:topic/sensors"}]}'
 )
 
@@ -159,6 +161,13 @@ class Draft:
             (problem.line, f"{problem.message}; {problem.cure}".replace(f"{self.folder}/", ""))
             for problem in caught.value.problems
         ]
+
+    def refused(self, now: datetime = NOW) -> Problem:
+        """The one thing that `load` finds wrong, with its file."""
+        with pytest.raises(FleetError) as caught:
+            self.load(now)
+        assert len(caught.value.problems) == 1, caught.value.problems
+        return caught.value.problems[0]
 
     def problem(self, now: datetime = NOW) -> tuple[int, str]:
         """The one thing that `load` finds wrong."""

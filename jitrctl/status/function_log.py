@@ -1,4 +1,4 @@
-"""Reads the errors that the function `register` logged."""
+"""Reads the errors that a function of the stack logged."""
 
 from __future__ import annotations
 
@@ -22,6 +22,12 @@ class LoggedError:
     at: datetime
     certificate_id: str | None
     text: str
+    refused_action: str | None = None  # the IAM action that AWS refused: iot:CreateThing
+
+    @property
+    def is_crash(self) -> bool:
+        """Whether Lambda wrote it: the function could not start, died or ran into its timeout."""
+        return any(word in self.text for word in _CRASHES)
 
 
 def read_errors(client: Any, group: str, *, now: datetime, since: datetime | None) -> list[LoggedError]:
@@ -62,4 +68,18 @@ def _read(event: dict[str, Any]) -> LoggedError | None:
         return None
     cause = str(line.get("exception") or "").strip().splitlines()
     text = ": ".join(str(part) for part in (line.get("message"), cause[-1] if cause else None) if part)
-    return LoggedError(at=at, certificate_id=line.get("certificate_id"), text=text)
+    return LoggedError(at=at, certificate_id=line.get("certificate_id"), text=text, refused_action=line.get("action"))
+
+
+def has_line(client: Any, group: str, pattern: str, *, since: datetime) -> bool:
+    """Whether a function has logged a line with this pattern since then.
+
+    Raises botocore's errors.
+    """
+    pages = client.get_paginator("filter_log_events").paginate(
+        logGroupName=group,
+        filterPattern=pattern,
+        startTime=int(since.timestamp() * 1000),
+        PaginationConfig={"MaxItems": 1},
+    )
+    return any(page.get("events") for page in pages)

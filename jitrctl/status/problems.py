@@ -1,0 +1,64 @@
+"""Defines a problem of a stage: what it is, how bad, in words, and its cure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+# Stands in a cure's command for the options that choose the stage: ` --account dev`.
+WHERE = "{where}"
+RUNBOOK = "docs/runbook.md"
+
+
+class Severity(IntEnum):
+    """How bad a problem is; the worst is shown first."""
+
+    STOPPED = 0  # no new device gets in
+    FAILING = 1  # some do not
+    LOST = 2  # messages that nobody works on
+    WAITING = 3  # devices wait longer than they should
+    DRIFTED = 4  # something is not as declared
+    SOON = 5  # it will be a problem
+
+
+class Kind(StrEnum):
+    """What a problem is about: its name in `--json`. Kinds that an alarm watches too have the alarm's name."""
+
+    STACK = "stack"
+    FUNCTION = "function"
+    PAUSED = "paused"
+    CA = "ca"
+    FAILING = "failing"
+    BRAKE = "rules-refuse-many"
+    DEAD_LETTERS = "dead-letters"
+    UNDELIVERED = "undelivered"
+    UNFORWARDED = "unforwarded"
+    HUB_LETTERS = "hub-dead-letters"
+    BACKLOG = "backlog"
+    SWEEP_LATE = "sweep-not-run"
+    SWEEP_FAILED = "sweep-errors"
+    CRL = "crl"
+    POLICY = "policy"
+    TEMPLATE = "template"
+    ENROLLMENT = "enrollment-lists"
+    CA_EXPIRING = "ca-expiring"
+    ALARM = "alarm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that needs an operator.
+
+    `text` is one sentence without a full stop. `cures` are commands, to be given in this order; WHERE in them stands
+    for the options that choose the stage. Without a command, `runbook` is the section that says what to do.
+    """
+
+    kind: Kind
+    severity: Severity
+    text: str
+    cures: tuple[str, ...] = ()
+    runbook: str = ""  # a section of docs/runbook.md
+
+    @property
+    def link(self) -> str | None:
+        return f"{RUNBOOK}#{self.runbook}" if self.runbook else None

@@ -1,0 +1,48 @@
+"""Reads when the sweep last ran in a stage, and whether that is late for its schedule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from jitr.store.sweep_state import LastRun
+    from jitrctl.session.stage import Stage
+
+LATE_AFTER = 3  # intervals of the schedule without a finished sweep, as the alarm `sweep-not-run` has it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepHealth:
+    """The sweep of a stage."""
+
+    last_run: LastRun | None  # the last sweep that came to its end
+    counted_at: datetime | None  # the end of the last daily count, of the CA with the oldest one
+
+    def late_by(self, *, every: int, deployed_at: datetime | None, now: datetime) -> timedelta | None:
+        """For how long no sweep has finished, when that is too long; None when it is not.
+
+        `every` is the schedule's interval in seconds. Without a run, the time counts from the deployment.
+        """
+        began = self.last_run.finished_at if self.last_run else deployed_at
+        if began is None:
+            return None
+        gone = now - began
+        return gone if gone > LATE_AFTER * timedelta(seconds=every) else None
+
+
+def read_sweep(stage: Stage) -> SweepHealth:
+    """Read the sweep's own notes; empty ones when there is no table.
+
+    Raises Unavailable, botocore's errors.
+    """
+    try:
+        last_run = stage.journal.last_run()
+        passes = [stage.journal.last_pass(one.ca.certificate_id).finished_at for one in stage.account.cas]
+    except stage.dynamodb.exceptions.ResourceNotFoundException:
+        return SweepHealth(last_run=None, counted_at=None)
+    known = [finished for finished in passes if finished]
+    return SweepHealth(last_run=last_run, counted_at=min(known) if known and len(known) == len(passes) else None)

@@ -1,0 +1,49 @@
+"""Commands of the AWS CLI and the CDK that go to the stage they are written for."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jitr_fleet.parse import load
+from jitrctl.session.stage import Stage, choose
+from jitrctl.status.stage_commands import aws_command, deploy_command
+
+ROLE = 'role_arn = "arn:aws:iam::111111111111:role/operator"'
+
+
+@pytest.fixture
+def stage(write_fleet: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Stage]:
+    """The stage dev/eu-central-1, with these words about its account in ./fleet.toml."""
+
+    def made(words: str) -> Stage:
+        monkeypatch.chdir(write_fleet(ROLE, words).parent)
+        return choose(load(Path("fleet.toml")), ["dev"], ())[0]
+
+    return made
+
+
+def test_a_profile_is_named(stage: Callable[[str], Stage]) -> None:
+    dev = stage('profile = "acme-dev"')
+    assert aws_command(dev, "iot x") == "aws iot x --region eu-central-1 --profile acme-dev"
+    assert deploy_command(dev) == "node_modules/.bin/cdk deploy dev/eu-central-1 --profile acme-dev"
+
+
+def test_the_credentials_of_a_role_are_asked_for(stage: Callable[[str], Stage]) -> None:
+    said = aws_command(stage(f'{ROLE}\nprofile = "acme"'), "iot x")
+    assert said == "aws iot x --region eu-central-1 # with the credentials of arn:aws:iam::111111111111:role/operator"
+
+
+def test_an_account_of_the_local_aws_has_its_endpoint_keys_and_target(stage: Callable[[str], Stage]) -> None:
+    dev = stage('endpoint_url = "http://127.0.0.1:4566"\nprofile = "acme-dev"')
+    assert aws_command(dev, "iot x") == (
+        "AWS_ACCESS_KEY_ID=111111111111 AWS_SECRET_ACCESS_KEY=test aws iot x --region eu-central-1 "
+        "--endpoint-url http://127.0.0.1:4566"
+    )
+    assert deploy_command(dev) == "node_modules/.bin/cdk deploy dev/eu-central-1 -c target=local"
+
+
+def test_another_fleet_file_is_named_to_the_cdk(write_fleet: Callable[..., Path]) -> None:
+    path = write_fleet()
+    (dev, *_) = choose(load(path), ["dev"], ())
+    assert deploy_command(dev, "diff") == f"node_modules/.bin/cdk diff dev/eu-central-1 -c fleet={path}"
