@@ -240,6 +240,9 @@ def test_a_device_held_for_its_ca_comes_in_once_that_is_mended(made: Doctored) -
 def test_an_early_rotation_is_allowed_by_the_printed_order(made: Doctored) -> None:
     admitted(made)
     new = held(made, made.fleet.issue(SENSOR, begins=-0.5), Reason.NOT_A_ROTATION)
+    shown = made.fleet.say("device", "show", SENSOR, "--account", DEV)
+    assert f"What to do: `jitrctl doctor {new.certificate_id} {HERE} --fleet" in shown
+    assert f"`jitrctl enrollment allow {new.certificate_id} --may-follow --fleet" in shown
 
     (printed,) = made.cure(new, SENSOR)
     assert f"jitrctl enrollment allow {new.certificate_id} --may-follow" in printed

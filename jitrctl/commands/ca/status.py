@@ -71,7 +71,7 @@ def status(
         ordered = [(place, f"so ordered: {given}") for place, given in last if given]
         warned = [(f"{stage} {one['ca']}", one["warning"]) for stage, one in found if one["warning"]]
         for line in grouped((*paused, *differing, *ordered, *warned)):
-            out.print(line, markup=False)
+            out.print(line, markup=False, soft_wrap=True)
 
     scope.report(results, show=show_results, fields=_document, ok=not differs)
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jitr.errors import Reason
+from jitr.iot_models import Status
 from jitr.store.registry_items import from_verdict
 from jitr.telemetry import decision_fields
 from jitrctl.audit import log
@@ -136,7 +138,7 @@ def _show_certificate(certificate_id: str, views: dict[Stage, DeviceView], fleet
         rows.append(_row(stage, found))
         lines = (
             *_notes(found),
-            *_missing(stage, view, certificate_id, fleet_option),
+            *(with_fleet_option(one, fleet_option) for one in (*_cures(stage, found), *_missing(stage, view, found))),
             *_connection(view, certificate_id),
             *_order(view, certificate_id),
         )
@@ -198,13 +200,27 @@ def _with_orders(stage: Stage, view: DeviceView) -> DeviceView:
     )
 
 
-def _missing(stage: Stage, view: DeviceView, certificate_id: str, fleet_option: str) -> list[str]:
+def _cures(stage: Stage, found: StageCertificate) -> list[str]:
+    """What to do about a refusal: doctor says it; of a second certificate under the name also the usual order."""
+    decision, registered = found.record.decision, found.registered
+    if decision is None or decision.reason is None or registered is None or registered.status is Status.ACTIVE:
+        return []
+    place = f"--account {stage.account.name} --region {stage.region}"
+    cures = [f"  What to do: `jitrctl doctor {found.certificate_id} {place}`"]
+    if decision.reason is Reason.NOT_A_ROTATION:
+        cures.append(
+            f"  Is it a rotation before its time: `jitrctl enrollment allow {found.certificate_id} --may-follow`"
+        )
+    return cures
+
+
+def _missing(stage: Stage, view: DeviceView, found: StageCertificate) -> list[str]:
     """What the rules give it and it lacks, with the command that gives it."""
-    missing = view.missing.get(certificate_id, ())
+    missing = view.missing.get(found.certificate_id, ())
     if not missing:
         return []
-    command = reconcile_command(stage, certificate_id)
-    return [*(f"missing: {one}" for one in missing), with_fleet_option(f"  Cure: `{command}`", fleet_option)]
+    command = reconcile_command(stage, found.certificate_id)
+    return [*(f"missing: {one}" for one in missing), f"  Cure: `{command}`"]
 
 
 def _order(view: DeviceView, certificate_id: str) -> list[str]:
