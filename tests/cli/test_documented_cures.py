@@ -1,13 +1,16 @@
 """The commands that docs/rejections.md and docs/runbook.md name exist, with these options."""
 
+import ast
 import re
 import shlex
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.main import get_command
 
+import jitrctl
 from jitr.errors import Reason
 from jitrctl.__main__ import app
 from jitrctl.doctor import cures
@@ -17,6 +20,10 @@ REJECTIONS, RUNBOOK = (DOCS / name for name in ("rejections.md", "runbook.md"))
 QUOTED = re.compile(r"`(jitrctl [^`]+)`")
 SAID = re.compile(r"^\$ (jitrctl .+)$", re.MULTILINE)
 # Prose that names a command, or several, without all of its arguments.
+FILLED = "\ufffc"
+_PACKAGE = Path(jitrctl.__file__).parent
+# What `prove` finds out speaks of orders that there may be one day.
+SOURCES = [one for one in sorted(_PACKAGE.rglob("*.py")) if one.relative_to(_PACKAGE).parts[0] != "prove"]
 ELLIPSIS = re.compile(r"…|\|")
 
 
@@ -28,11 +35,42 @@ def named(path: Path) -> list[str]:
     return sorted({*(one for one in quoted if not ELLIPSIS.search(one)), *SAID.findall(text)})
 
 
+def named_in(path: Path) -> list[str]:
+    """The commands in the texts of a module, with X for what it fills in."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    joined = [node for node in nodes if isinstance(node, ast.JoinedStr)]
+    parts = {id(part) for node in joined for part in node.values}
+    texts = [
+        "".join(str(part.value) if isinstance(part, ast.Constant) else FILLED for part in node.values)
+        for node in joined
+    ]
+    texts += [
+        node.value
+        for node in nodes
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts
+    ]
+    found = [
+        " ".join(command.split())
+        for text in texts
+        for command in (QUOTED.findall(text) or re.findall(r"^jitrctl .+$", text))
+        if not ELLIPSIS.search(command)
+    ]
+    return [without_filled(one) for one in found]
+
+
+def without_filled(command: str) -> str:
+    """A command whose filled-in words are options' values alone: the others may be options themselves, or nothing."""
+    words = command.split()
+    return " ".join(
+        word for before, word in pairwise(["", *words]) if FILLED not in word or before.startswith("--")
+    ).replace(FILLED, "1")
+
+
 def parse(words: list[str]) -> None:
     """Have Typer read a command, down to its last option; nothing is run. Raises UsageError."""
     command: Any = get_command(app)
-    context = command.make_context("jitrctl", [], resilient_parsing=True)
-    while hasattr(command, "get_command"):
+    context: Any = command.make_context("jitrctl", [], resilient_parsing=True)
+    while hasattr(command, "get_command") and words:
         found = command.get_command(context, words[0])
         assert found, f"there is no command {words[0]}"
         command, words = found, words[1:]
@@ -41,6 +79,11 @@ def parse(words: list[str]) -> None:
     parser = command.make_parser(context)
     _, left, _ = parser.parse_args(list(words))
     assert not left or any(one.param_type_name == "argument" for one in command.params), left
+
+
+@pytest.mark.parametrize("line", sorted({one for path in SOURCES for one in named_in(path)}))
+def test_a_command_that_jitrctl_itself_names_exists_with_its_options(line: str) -> None:
+    parse(shlex.split(line)[1:])
 
 
 @pytest.mark.parametrize("line", [*named(REJECTIONS), *named(RUNBOOK)])
