@@ -4,11 +4,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Node 20 works; the CDK's library says on every start that its time is over.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
+# Which set-up was done; the one for everything is one for the demo, too.
 SETUP := .venv/.set-up
+DEMO_SETUP := .venv/.set-up-for-demo
+ASKED_FOR := pyproject.toml constraints.txt package.json package-lock.json infra/jitr_cdk/wheels.py tools/set_up.py
 
 .PHONY: demo test test-quick test-deep mutants check synth synth-fleet sbom fuzz bench setup wheels docs lock clean
 
-demo: setup
+# The first time installs what it needs, in two minutes; then a minute and a half. Both say what they do.
+demo: $(DEMO_SETUP)
 	$(BIN)/jitrctl demo
 
 # Ten minutes on two idle processors; tests/support/spread.py has the budget of each folder.
@@ -63,13 +67,12 @@ bench: setup
 setup: $(SETUP)
 
 # Again whenever a version that is asked for changes.
-$(SETUP): pyproject.toml constraints.txt package.json package-lock.json infra/jitr_cdk/wheels.py
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed: make PYTHON=python3.12'; exit 1; }
-	@command -v npm > /dev/null || { echo 'npm is needed, with Node 20 or newer: install both'; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[deploy,cli,local,test]'
-	npm ci --no-audit --no-fund --loglevel=error
-	$(BIN)/python -m jitr_cdk.wheels
+$(SETUP): $(ASKED_FOR)
+	@$(PYTHON) tools/set_up.py
+	@touch $@ $(DEMO_SETUP)
+
+$(DEMO_SETUP): $(ASKED_FOR)
+	@$(PYTHON) tools/set_up.py --demo
 	@touch $@
 
 wheels: setup

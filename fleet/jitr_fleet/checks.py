@@ -4,7 +4,7 @@ Single values are checked where they are read (values.py, names.py). Every check
 ignores the others, so that one mistake is reported once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from jitr.admission.naming import MOST_ATTRIBUTES_TYPED, MOST_ATTRIBUTES_UNTYPED
 from jitr.rules import CertificateMode
@@ -33,6 +33,7 @@ def check_agreement(fleet: Draft, root: KeyPosition, *, proven: bool = True) -> 
     _check_successions(fleet, root)
     _check_account_ids(fleet, root)
     _check_roles(fleet, root)
+    _check_endpoints(fleet, root)
     _check_partitions(fleet, root)
     _check_registrations(fleet, root, proven=proven)
     _check_single_default(fleet, root)
@@ -231,6 +232,23 @@ def _check_partitions(fleet: Draft, root: KeyPosition) -> None:
             root.at("account", name, "regions").problem(
                 f"are in several partitions ({', '.join(f'{key}: {value}' for key, value in partitions.items())})",
                 "an AWS account is in one partition: write two accounts",
+            )
+
+
+def _check_endpoints(fleet: Draft, root: KeyPosition) -> None:
+    """A table of endpoints has one for each Region of the account, so that no call goes to AWS by mistake."""
+    for name, account in fleet.get("account", {}).items():
+        urls, regions = account.get("endpoint_url"), account.get("regions")
+        if not isinstance(urls, Mapping) or not regions:
+            continue
+        place = root.at("account", name, "endpoint_url")
+        for region in urls:
+            if region not in regions:
+                place.at(region).problem("is not a Region of this account", suggest(region, regions))
+        if missing := [region for region in regions if region not in urls]:
+            place.problem(
+                f"has no URL for {', '.join(missing)}",
+                f'add {missing[0]} = "http://127.0.0.1:4566", or write one URL for all Regions',
             )
 
 

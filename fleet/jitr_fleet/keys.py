@@ -21,6 +21,7 @@ from jitr.rules import (
     default_mode,
 )
 from jitr_fleet.choices import BrakeMode, IotLogging, RegisteredBy
+from jitr_fleet.endpoint_urls import endpoint_urls
 from jitr_fleet.names import (
     account_id,
     attributes,
@@ -52,7 +53,6 @@ from jitr_fleet.values import (
     rate,
     text,
     type_of,
-    url,
 )
 
 REQUIRED = object()
@@ -228,7 +228,7 @@ ACCOUNT: Keys = {
     "regions": Key(kind="list of Regions", read=each(region, least=1), example='regions = ["eu-central-1"]'),
     "profile": Key(kind="text", read=text, default=None),
     "role_arn": Key(kind="ARN of a role", read=role_arn, default=None),
-    "endpoint_url": Key(kind="URL", read=url, default=None),
+    "endpoint_url": Key(kind="URL, or table of URLs", read=endpoint_urls, default=None),
     "activations_per_second": Key(
         kind="number", read=rate(least=MIN_ACTIVATIONS, greatest=MAX_ACTIVATIONS), default=10
     ),

@@ -92,11 +92,16 @@ class Account:
     regions: tuple[str, ...]
     profile: str | None  # an ordinary AWS profile
     role_arn: str | None  # a role of the account, to be assumed with the profile's credentials
-    endpoint_url: str | None  # where every AWS call goes instead of AWS
+    # Where every AWS call goes instead of AWS; a mapping has a URL for each Region.
+    endpoint_url: str | Mapping[str, str] | None = field(hash=False)
     activations_per_second: float  # in each Region
     kms_key: str | None  # overrides StackOptions.kms_key
     snap_start: bool | None  # overrides StackOptions.snap_start; None: that one
     cas: tuple[CaDeployment, ...]
+
+    def endpoint_in(self, region: str) -> str | None:
+        """The URL to which the calls in a Region go; None: to AWS."""
+        return self.endpoint_url.get(region) if isinstance(self.endpoint_url, Mapping) else self.endpoint_url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from jitrctl.mqtt.errors import MqttError
 from jitrctl.terminal import Exit, err, out, print_json, table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
 
@@ -30,7 +31,8 @@ def demo(
 ) -> None:
     """Run AWS's multi-account article on a local AWS: deploy, register the CA, connect devices.
 
-    Needs no AWS account and no Docker; everything listens on 127.0.0.1. Takes well under two minutes.
+    Needs no AWS account and no Docker; everything listens on 127.0.0.1. Takes about a minute on two idle processors,
+    and longer the first time.
 
     Example: jitrctl demo --json | python -m json.tool
     """
@@ -38,15 +40,15 @@ def demo(
     if accounts.find_running(workspace.directory):
         raise LocalAwsError("a local AWS is running already: stop it with `jitrctl local down`, then try again")
     began = time.monotonic()
-    played: list[dict[str, Any]] = []
     try:
-        for number, step in enumerate(Story(workspace, stays=keep).steps(), start=1):
-            played.append(_play(number, step, quiet=as_json))
-            if not played[-1]["ok"]:
-                break
+        played = _play_all(Story(workspace, stays=keep).steps(), quiet=as_json)
+    except KeyboardInterrupt:
+        if keep:
+            err.print("What was started is still running: `jitrctl local down` stops it.", soft_wrap=True)
+        raise
     finally:
         if not keep:
-            accounts.down(workspace.directory)
+            _stop(workspace)
     ok = all(step["ok"] for step in played)
     if as_json:
         print_json({"ok": ok, "steps": played})
@@ -59,9 +61,32 @@ def demo(
         raise typer.Exit(Exit.FAILED)
 
 
+def _play_all(steps: Sequence[StoryStep], *, quiet: bool) -> list[dict[str, Any]]:
+    """Play the steps up to the first that fails; what each came to."""
+    if not quiet:
+        err.print(f"{len(steps)} steps on a local AWS, on 127.0.0.1 alone; Ctrl-C stops it.", soft_wrap=True)
+    played: list[dict[str, Any]] = []
+    for number, step in enumerate(steps, start=1):
+        try:
+            played.append(_play(number, step, quiet=quiet))
+        except KeyboardInterrupt:
+            err.print(f"\nInterrupted in step {number}: {step.title}.", markup=False, soft_wrap=True)
+            raise
+        if not played[-1]["ok"]:
+            break
+    return played
+
+
+def _stop(workspace: Workspace) -> None:
+    with _progress("Stopping the accounts …"):
+        stopped = accounts.down(workspace.directory)
+    if stopped:
+        err.print(f"Stopped {' and '.join(account.stage for account in stopped)}.", markup=False, soft_wrap=True)
+
+
 def _play(number: int, step: StoryStep, *, quiet: bool) -> dict[str, Any]:
     began = time.monotonic()
-    with _progress(f"{number}  {step.title} …"):
+    with _progress(f"{number}  {step.title} …", quiet=quiet):
         try:
             detail, error = step.play(), None
         except (LocalAwsError, MqttError) as failed:
@@ -79,6 +104,10 @@ def _play(number: int, step: StoryStep, *, quiet: bool) -> dict[str, Any]:
     return {"step": step.title, "ok": error is None, "seconds": round(seconds, 3), "detail": asdict(detail)}
 
 
-def _progress(text: str) -> AbstractContextManager[Any]:
-    """A spinner on a terminal; nothing otherwise."""
-    return err.status(text) if err.is_terminal else nullcontext()
+def _progress(text: str, *, quiet: bool = False) -> AbstractContextManager[Any]:
+    """A spinner on a terminal; one line on standard error otherwise, unless it is to be quiet."""
+    if err.is_terminal:
+        return err.status(text)
+    if not quiet:
+        err.print(text, markup=False, soft_wrap=True)
+    return nullcontext()

@@ -1,41 +1,123 @@
-"""`jitrctl local up | status | down | connect`: the commands on the local AWS, for trying things out."""
+"""`jitrctl local …`: starts, deploys and stops the local AWS, and connects devices to it, for trying things out."""
 
 from __future__ import annotations
 
-import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jitrctl.commands.local_display import document_of, row_of, shell_path, show_next, show_running
+from jitrctl.errors import Unusable
 from jitrctl.localaws import accounts
 from jitrctl.localaws.doctor_command import pointing_to_doctor
-from jitrctl.localaws.endpoint import find_endpoint
 from jitrctl.localaws.errors import LocalAwsError
+from jitrctl.localaws.own_fleet import OwnFleet, find_source
 from jitrctl.localaws.workspace import Workspace
-from jitrctl.terminal import out, print_json, table
+from jitrctl.terminal import Exit, err, out, print_json, table
 
 if TYPE_CHECKING:
+    from jitr_fleet.model import Ca
     from jitrctl.localaws.account import LocalAccount
+    from jitrctl.localaws.issuing import DeviceFiles
 
-app = typer.Typer(help="Run a local AWS, two accounts on 127.0.0.1.", no_args_is_help=True)
+app = typer.Typer(help="Run a local AWS: the accounts of a fleet, on 127.0.0.1.", no_args_is_help=True)
 
+_FleetFile = Annotated[
+    Path | None,
+    typer.Option("--fleet", metavar="FILE", help="Your fleet file; else the checkout's example, two accounts of it."),
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+_Accounts = Annotated[
+    list[str] | None, typer.Option("--account", metavar="NAME", help="Only this account; may be repeated.")
+]
+_Regions = Annotated[
+    list[str] | None, typer.Option("--region", metavar="REGION", help="Only this Region; may be repeated.")
+]
+_Ca = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The CA that issues its certificate; else the fleet's first.")
+]
+_Device = Annotated[str, typer.Argument(help="The device's name, for instance sensor-0042.")]
 
 
 @app.command()
-def up() -> None:
-    """Start two accounts, and make a CA and a fleet file for them.
+def up(
+    fleet: _FleetFile = None,
+    account: _Accounts = None,
+    region: _Regions = None,
+) -> None:
+    """Start the accounts and Regions of a fleet file, each a process, with throw-away CAs that look like its own.
 
-    Example: jitrctl local up
+    Your file, its policies and public certificates may be anywhere; they are not changed, and no key is needed. What
+    the local AWS lacks of your fleet is said first.
+
+    Example: jitrctl local up --fleet ~/acme/fleet.toml --account dev
     """
     workspace = Workspace()
-    started = accounts.up(workspace.directory, [place.spec() for place in workspace.find_places()], stays=True)
+    if fleet is None:
+        if account or region:
+            raise Unusable("--account and --region choose from the file of --fleet: `--fleet fleet.toml`, for instance")
+        own, specs = None, [place.spec() for place in workspace.find_places()]
+        if left := workspace.find_left_out():
+            file = shell_path(workspace.checkout / "fleet.toml")
+            err.print(
+                f"{file} also has {', '.join(left)}; `jitrctl local up --fleet {file}` starts all.",
+                markup=False,
+                soft_wrap=True,
+            )
+    else:
+        own = OwnFleet.read(fleet, account or (), region or ())
+        specs = list(own.specs)
+        _say_differences(own)
+    started = accounts.up(workspace.directory, specs, stays=True)
     try:
-        workspace.prepare(started)
-    except BaseException:
+        if own:
+            own.prepare(workspace, started)
+        else:
+            workspace.prepare(started)
+    except BaseException:  # Ctrl-C too
         accounts.down(workspace.directory)
         raise
-    _show(workspace, started)
+    out.print(table([row_of(one) for one in started]))
+    show_next(workspace, started, deployed=False)
+
+
+@app.command()
+def deploy(*, account: _Accounts = None, region: _Regions = None, as_json: _Json = False) -> None:
+    """Deploy the stacks into the accounts that run, by the CDK CLI; again after each change to your fleet file.
+
+    Example: jitrctl local deploy --account dev
+    """
+    from jitrctl.localaws import deployment  # noqa: PLC0415 -- for this command alone
+
+    workspace = Workspace()
+    running = _running(workspace)
+    deployment.check_tools(workspace)
+    if own := OwnFleet.find(workspace):
+        own.prepare(workspace, running)
+    chosen = [one for one in running if one.name in (account or [one.name]) and one.region in (region or [one.region])]
+    if not chosen:
+        raise Unusable(f"none of these runs here: {', '.join(one.stage for one in running)} do")
+    _say("cdk synth …", quiet=as_json)
+    deployment.synthesize(workspace, chosen[0])
+    _say(
+        f"cdk bootstrap and cdk deploy, two stacks at a time: {', '.join(one.stage for one in chosen)} …", quiet=as_json
+    )
+    ok, stages = True, []
+    for one, seconds, error in deployment.deploy_all(workspace, chosen):
+        ok = ok and error is None
+        stages.append(
+            {"account": one.name, "region": one.region, "ok": error is None}
+            | ({"error": error} if error else {"seconds": round(seconds, 1)})
+        )
+        if not as_json:
+            out.print(f"{one.stage}: {error or f'deployed, {seconds:.1f} s'}", markup=False, soft_wrap=True)
+    if as_json:
+        print_json({"ok": ok, "stages": stages})
+    elif ok:
+        show_next(workspace, running, deployed=True)
+    if not ok:
+        raise typer.Exit(Exit.FAILED)
 
 
 @app.command()
@@ -47,9 +129,10 @@ def status(*, as_json: _Json = False) -> None:
     workspace = Workspace()
     alive = accounts.find_running(workspace.directory)
     if as_json:
-        print_json({"accounts": [_document(account) for account in alive]})
+        source = {"fleet": str(find_source(workspace) or workspace.checkout / "fleet.toml")} if alive else {}
+        print_json({**source, "accounts": [document_of(account) for account in alive]})
     elif alive:
-        _show(workspace, alive)
+        show_running(workspace, alive)
     else:
         out.print("No local AWS is running; `jitrctl local up` starts one.")
 
@@ -61,14 +144,44 @@ def down() -> None:
     Example: jitrctl local down
     """
     stopped = accounts.down(Workspace().directory)
-    out.print(f"Stopped {' and '.join(account.name for account in stopped)}." if stopped else "Nothing was running.")
+    out.print(
+        f"Stopped {', '.join(one.stage for one in stopped)}." if stopped else "Nothing was running.", soft_wrap=True
+    )
+
+
+@app.command()
+def issue(
+    name: _Device,
+    ca: _Ca = None,
+    subject: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Its subject as openssl writes it: /O=Acme/CN=sensor-0042.")
+    ] = None,
+    san: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Its subjectAltName as openssl writes it: URI:urn:dev:42.")
+    ] = None,
+    days: Annotated[int | None, typer.Option(help="How long it is valid.", min=1, max=3650)] = None,
+) -> None:
+    """Issue a device's certificate under a CA of the local AWS; `jitrctl local connect` then uses it.
+
+    Without options it has what the CA's rules identify a device by: the name as common name, serial number or
+    subjectAltName.
+
+    Example: jitrctl local issue sensor-0042 --subject /O=Acme/OU=S2/CN=sensor-0042
+    """
+    workspace = Workspace()
+    files = _issue(workspace, _ca_of(workspace, ca), name, subject=subject, san=san, days=days)
+    out.print(f"{files.certificate}\n{files.key}\ncertificate id {files.certificate_id}", markup=False, soft_wrap=True)
 
 
 @app.command()
 def connect(
-    name: Annotated[str, typer.Argument(help="The device's common name, for instance sensor-0042.")],
+    name: _Device,
     account: Annotated[str, typer.Option(help="The account to connect to.")],
-    ca: Annotated[str | None, typer.Option(help="The CA that issues its certificate; else the fleet's first.")] = None,
+    region: Annotated[str | None, typer.Option(help="The Region, when the account runs in several.")] = None,
+    ca: _Ca = None,
+    client_id: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Its MQTT client id; else the thing name that the rules make.")
+    ] = None,
     patience: Annotated[float, typer.Option(help="Seconds to try for.")] = 15.0,
 ) -> None:
     """Connect a device, with a certificate made for it on first use, until it is accepted.
@@ -78,83 +191,81 @@ def connect(
     from jitrctl.localaws.stage import LocalStage  # noqa: PLC0415 -- botocore's weight, for this command alone
 
     workspace = Workspace()
-    alive = {one.name: one for one in accounts.find_running(workspace.directory)}
-    if account not in alive:
-        raise LocalAwsError(f"account {account} is not running here: `jitrctl local status` shows which are")
-    fleet = workspace.load_fleet()
-    named = next((one for one in fleet.cas if ca in (None, one.name)), None)
-    if named is None:
-        raise LocalAwsError(f"the fleet has no CA {ca}: it has {', '.join(one.name for one in fleet.cas)}")
-    issuing = workspace.issuing_ca(named)
-    files = issuing.find_issued(workspace.devices, name) or issuing.issue(workspace.devices, name)
-    place = next(place for place in workspace.find_places() if place.account.name == account)
-    stage = LocalStage(alive[account], place, fleet)
-    with pointing_to_doctor(files, alive[account], workspace.fleet_file, name):
-        connection, attempts = stage.device(files, name).connect_until_accepted(stage.endpoint, patience=patience)
+    running = accounts.find_running(workspace.directory)
+    here = [one for one in running if one.name == account and region in (None, one.region)]
+    if not here:
+        place = f"account {account}" + (f" in {region}" if region else "")
+        raise LocalAwsError(f"{place} is not running here: `jitrctl local status` shows which are")
+    if len(here) > 1:
+        raise LocalAwsError(
+            f"account {account} runs in {', '.join(one.region for one in here)}: say which with --region, for instance "
+            f"--region {here[0].region}"
+        )
+    named = _ca_of(workspace, ca)
+    files = workspace.issuing_ca(named).find_issued(workspace.devices, name) or _issue(workspace, named, name)
+    (place_here,) = workspace.places_of(here)
+    stage = LocalStage(here[0], place_here, workspace.load_fleet())
+    device = stage.device(files, client_id or stage.thing_name(named.name, files) or name)
+    with pointing_to_doctor(files, here[0], workspace.fleet_file, device.client_id):
+        connection, attempts = device.connect_until_accepted(stage.endpoint, patience=patience)
     with connection:
         for attempt in attempts:
             what = f"{attempt.refusal.how}: {attempt.refusal.detail}" if attempt.refusal else "CONNACK: accepted"
             out.print(f"{attempt.seconds:6.2f} s  {what}", markup=False)
 
 
-def _show(workspace: Workspace, alive: tuple[LocalAccount, ...]) -> None:
-    shown = ("account", "id", "Region", "API", "MQTT")
-    out.print(table([{name: _document(account)[name] for name in shown} for account in alive]))
-    for account in alive:
-        out.print(f"\n# {account.name}", markup=False)
-        for line in _lines(workspace, account):
-            out.print(line, markup=False, soft_wrap=True)
+def _running(workspace: Workspace) -> tuple[LocalAccount, ...]:
+    running = accounts.find_running(workspace.directory)
+    if not running:
+        raise LocalAwsError("no local AWS is running: `jitrctl local up` starts one")
+    return running
 
 
-def _document(account: LocalAccount) -> dict[str, str]:
-    return {
-        "account": account.name,
-        "id": account.id,
-        "Region": account.region,
-        "profile": account.profile,
-        "API": account.endpoint_url,
-        "MQTT": f"127.0.0.1:{account.mqtt_port}",
-        "pid": str(account.pid),
-        "log": str(account.log),
-    }
+def _ca_of(workspace: Workspace, name: str | None) -> Ca:
+    """The CA of that name in the local fleet, or its first.
+
+    Raises FleetError; LocalAwsError when there is none.
+    """
+    if not workspace.fleet_file.exists():
+        raise LocalAwsError("there is no local fleet yet: `jitrctl local up` makes it, with its CAs")
+    fleet = workspace.load_fleet()
+    named = next((one for one in fleet.cas if name in (None, one.name)), None)
+    if named is None:
+        raise LocalAwsError(f"the fleet has no CA {name}: it has {', '.join(one.name for one in fleet.cas)}")
+    return named
 
 
-def _register_cas(workspace: Workspace, account: LocalAccount) -> list[str]:
-    """The article's command to register each CA, in the fleet file's mode."""
-    fleet_account = next(one for one in workspace.load_fleet().accounts if one.name == account.name)
-    lines = []
-    for registration in fleet_account.cas:
-        verified = registration.verification_certificate_path
-        proof = f"--verification-certificate file://{verified}" if verified else "--certificate-mode SNI_ONLY"
-        lines.append(
-            f"aws iot register-ca-certificate --ca-certificate file://{registration.ca.certificate_path} {proof} "
-            "--set-as-active --allow-auto-registration"
-        )
-    return lines
+def _issue(
+    workspace: Workspace,
+    ca: Ca,
+    name: str,
+    *,
+    subject: str | None = None,
+    san: str | None = None,
+    days: int | None = None,
+) -> DeviceFiles:
+    from jitrctl.localaws.device_shape import device_like  # noqa: PLC0415 -- as above
 
-
-def _lines(workspace: Workspace, account: LocalAccount) -> list[str]:
-    """Commands to paste into a shell in the checkout."""
-    environ = account.environ()
-    wanted = [
-        name
-        for name in environ
-        if name.startswith("AWS_") and name not in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
-    ]
-    endpoint = find_endpoint(account)
-    context = f"-c target=local -c fleet={workspace.fleet_file}"
-    s_client = (
-        f"openssl s_client -connect 127.0.0.1:{account.mqtt_port} -servername {endpoint.server_name} "
-        f"-CAfile {endpoint.trust} -cert {workspace.devices}/NAME.pem -key {workspace.devices}/NAME.key"
+    shape = device_like(ca, name)
+    return workspace.issuing_ca(ca).issue(
+        workspace.devices,
+        name,
+        subject=subject or shape.subject,
+        san=san or shape.san,
+        days=days or shape.days,
     )
-    return [
-        "unset AWS_PROFILE AWS_SESSION_TOKEN; export "
-        + " ".join(f"{name}={shlex.quote(environ[name])}" for name in wanted),
-        "aws iot list-ca-certificates",
-        f"node_modules/.bin/cdk bootstrap aws://{account.id}/{account.region} {context}",
-        f"node_modules/.bin/cdk deploy {account.name}/{account.region} {context}",
-        *_register_cas(workspace, account),
-        f".venv/bin/jitrctl local connect sensor-0042 --account {account.name}",
-        "# any other client: 127.0.0.1 is the address, and the endpoint's name must be the SNI",
-        s_client,
-    ]
+
+
+def _say(text: str, *, quiet: bool = False) -> None:
+    """What is going on, on standard error."""
+    if not quiet:
+        err.print(text, markup=False, soft_wrap=True)
+
+
+def _say_differences(own: OwnFleet) -> None:
+    if differences := own.describe_differences():
+        _say("What runs here differs from your fleet:")
+        for text in differences:
+            _say(f"  {text}")
+    _say(f"Starting {', '.join(spec.stage for spec in own.specs)} …")
+    _say(f"with throw-away CAs in place of {', '.join(ca.name for ca in own.choice.cas())}.")

@@ -48,6 +48,7 @@ class Story:
         self._stays = stays
         self._example = workspace.load_example()
         self._places = workspace.find_places()
+        self._left_out = workspace.find_left_out()
 
     def steps(self) -> tuple[StoryStep, ...]:
         first, second = (place.account.name for place in self._places)
@@ -90,7 +91,9 @@ class Story:
             fleet_file=self._workspace.fleet_file,
             devices=self._workspace.devices,
         )
+        left = [name for name in self._left_out if name.partition("/")[0] not in {one.name for one in started}]
         return Detail(
+            note=f"fleet.toml also has {', '.join(left)}: `jitrctl local up --fleet` starts all." if left else "",
             rows=[
                 {
                     "account": account.name,
@@ -100,7 +103,7 @@ class Story:
                     "MQTT": f"127.0.0.1:{account.mqtt_port}",
                 }
                 for account in started
-            ]
+            ],
         )
 
     def _deploy(self) -> Detail:
@@ -130,6 +133,7 @@ class Story:
             for stage in (self.cast.first, self.cast.second)
             for name, ca in self.cast.cas.items()
         ]
+        recovering.lose_event(self.cast)
         return Detail(
             rows=rows,
             note=(

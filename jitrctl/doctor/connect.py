@@ -50,7 +50,7 @@ class DeviceConnector:
 
         Raises botocore's errors; Unusable when the stage is neither on AWS nor a local AWS beside the fleet file.
         """
-        url = self.stage.account.endpoint_url
+        url = self.stage.account.endpoint_in(self.stage.region)
         if url is None:
             host = self.stage.iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"]
             return Endpoint(address=(host, _PORT), server_name=host, trust=_AUTHORITIES)

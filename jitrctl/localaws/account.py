@@ -37,15 +37,21 @@ class AccountSpec:
     region: str
     profile: str
 
+    @property
+    def stage(self) -> str:
+        """Account and Region, as the CDK calls the stack."""
+        return f"{self.name}/{self.region}"
+
+    @property
+    def label(self) -> str:
+        """The same, to be part of a file's name."""
+        return f"{self.name}-{self.region}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LocalAccount:
+class LocalAccount(AccountSpec):
     """An account that runs, or ran when its state was written; made by `jitrctl.localaws.accounts`."""
 
-    name: str
-    id: str
-    region: str
-    profile: str
     gateway_port: int
     mqtt_port: int
     pid: int

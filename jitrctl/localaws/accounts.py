@@ -12,7 +12,7 @@ Facts (ministack 1.5.33, measured on two cores):
   certificate names `*.iot.<region>.localhost` for the process's own Region only. Without SNI only a CA in
   DEFAULT mode registers a device.
 - Lambda code runs under `sys.executable`, in workers of the account's process group, which die with it.
-- Nothing is kept: `down` loses all state.
+- Nothing is kept: `down` loses all state. It moves what is left aside; another process removes it, and ends by itself.
 - Without `stays`, an account ends within a second after the process that called `up`, even when that is killed.
 """
 
@@ -114,7 +114,10 @@ def _refuse_unusable(accounts: Sequence[AccountSpec]) -> None:
             raise LocalAwsError(f"account name {account.name!r}: use letters, digits, '_', '.' and '-'")
         if not re.fullmatch(r"[0-9]{12}", account.id):
             raise LocalAwsError(f"account id {account.id!r} of {account.name}: it has 12 digits")
-    for what in ("name", "profile"):
+        for other in accounts:
+            if other.name == account.name and other.id != account.id:
+                raise LocalAwsError(f"two accounts have the name {account.name!r}: give each its own")
+    for what in ("stage", "profile"):
         values = [getattr(account, what) for account in accounts]
         if twice := [value for value in values if values.count(value) > 1]:
             raise LocalAwsError(f"two accounts have the {what} {twice[0]!r}: give each its own")
@@ -124,10 +127,10 @@ def _start(directory: Path, accounts: Sequence[AccountSpec], *, stays: bool) -> 
     ports = _free_ports(2 * len(accounts))
     started: list[LocalAccount] = []
     for account, gateway_port, mqtt_port in zip(accounts, ports[::2], ports[1::2], strict=True):
-        log = directory / f"{account.name}.log"
+        log = directory / f"{account.label}.log"
         log.unlink(missing_ok=True)
         environ = _environ(directory, account, gateway_port=gateway_port, mqtt_port=mqtt_port)
-        pid = processes.start(directory, account.name, environ=environ, log=log, stays=stays)
+        pid = processes.start(directory, account.label, environ=environ, log=log, stays=stays)
         place = LocalAccount(**asdict(account), gateway_port=gateway_port, mqtt_port=mqtt_port, pid=pid, log=log)
         started.append(place)
         state.save(directory, started)
@@ -136,7 +139,7 @@ def _start(directory: Path, accounts: Sequence[AccountSpec], *, stays: bool) -> 
 
 def _environ(directory: Path, account: AccountSpec, *, gateway_port: int, mqtt_port: int) -> dict[str, str]:
     """The process's environment, which inherits only PATH, and has a HOME and a TMPDIR of its own."""
-    marker = processes.marker(directory, account.name)
+    marker = processes.marker(directory, account.label)
     private = directory / marker
     for folder in (private / "home", private / "tmp"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -145,6 +148,7 @@ def _environ(directory: Path, account: AccountSpec, *, gateway_port: int, mqtt_p
         "HOME": str(private / "home"),
         "TMPDIR": str(private / "tmp"),
         "STATE_DIR": str(private / "tmp"),
+        "JITR_LOCAL_EXTRACTED": str(directory / state.EXTRACTED),  # extracted_once.py reads it
         "S3_DATA_DIR": str(private / "tmp"),
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",  # for the Lambda workers; the process itself runs isolated
@@ -179,7 +183,7 @@ def _serves(account: LocalAccount) -> bool:
     deadline = time.monotonic() + SECONDS_TO_START
     while time.monotonic() < deadline:
         health = _health(account)
-        if health.get("edition") == processes.marker(account.directory, account.name):
+        if health.get("edition") == processes.marker(account.directory, account.label):
             if health["iot_mtls"] == "listening":
                 return True
             if health["iot_mtls"] != "starting":  # ministack only logs that it could not bind the MQTT port
@@ -189,10 +193,10 @@ def _serves(account: LocalAccount) -> bool:
             if "already in use" in output.lower():
                 return False
             last = output.splitlines()[-1] if output else "no output"
-            raise LocalAwsError(f"the local account {account.name} did not start ({last}); see {account.log}")
+            raise LocalAwsError(f"the local account {account.stage} did not start ({last}); see {account.log}")
         time.sleep(processes.POLL)
     raise LocalAwsError(
-        f"the local account {account.name} is not ready after {SECONDS_TO_START:.0f} s; see {account.log}"
+        f"the local account {account.stage} is not ready after {SECONDS_TO_START:.0f} s; see {account.log}"
     )
 
 

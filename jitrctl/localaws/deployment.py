@@ -9,17 +9,21 @@ import os
 import re
 import shutil
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TYPE_CHECKING
 
 from jitrctl.localaws.errors import LocalAwsError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from jitrctl.localaws.account import LocalAccount
     from jitrctl.localaws.workspace import LocalPlace, Workspace
 
 _NODE = 20  # the CDK CLI's least major version
+_AT_ONCE = 2  # each is a Node process, which takes most of a processor
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -66,6 +70,25 @@ def deploy(workspace: Workspace, account: LocalAccount, place: LocalPlace) -> No
     _cdk(workspace, account, "deploy", place.stack, *assembly, "--require-approval", "never", "--progress", "events")
 
 
+def deploy_all(
+    workspace: Workspace, running: Sequence[LocalAccount]
+) -> Iterator[tuple[LocalAccount, float, str | None]]:
+    """Deploy the stacks of these accounts, two at a time; gives each as it ends, with its seconds and its error."""
+    places = dict(zip(running, workspace.places_of(running), strict=True))
+
+    def one(account: LocalAccount) -> tuple[LocalAccount, float, str | None]:
+        began, error = time.monotonic(), None
+        try:
+            deploy(workspace, account, places[account])
+        except LocalAwsError as failed:
+            error = str(failed)
+        return account, time.monotonic() - began, error
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for done in as_completed([pool.submit(one, account) for account in running]):
+            yield done.result()
+
+
 def _is_bootstrapped(account: LocalAccount) -> bool:
     """Whether the stack of `cdk bootstrap` exists; the CLI would take three seconds to find out."""
     client = account.client("cloudformation")
@@ -102,13 +125,11 @@ def cdk(workspace: Workspace, account: LocalAccount, *words: str) -> subprocess.
 
 
 def _cdk(workspace: Workspace, account: LocalAccount, command: str, *arguments: str) -> None:
-    log = workspace.directory / f"cdk-{command}-{account.name}.log"
+    log = workspace.directory / f"cdk-{command}-{account.label}.log"
     done = cdk(workspace, account, command, *arguments)
     log.write_text(_ESCAPES.sub("", done.stdout), encoding="utf-8")
     if done.returncode:
-        raise LocalAwsError(
-            f"cdk {command} failed for account {account.name}: {_cause(done.stdout)}; the whole log is {log}"
-        )
+        raise LocalAwsError(f"cdk {command} failed for {account.stage}: {_cause(done.stdout)}; the whole log is {log}")
 
 
 def _cause(output: str) -> str:

@@ -28,6 +28,6 @@ def find_endpoint(account: LocalAccount) -> Endpoint:
         raise LocalAwsError(f"{account.name} does not answer ({error}): is the local AWS running?") from error
     finally:
         connection.close()
-    path = account.directory / f"{account.name}.broker-ca.pem"
+    path = account.directory / f"{account.label}.broker-ca.pem"
     path.write_bytes(trust)
     return Endpoint(address=("127.0.0.1", account.mqtt_port), server_name=name, trust=path)

@@ -2,13 +2,15 @@
 
 Loaded by loopback.py into ministack's process, never by jitrctl itself. ministack (1.5.33) unpacks a function's code
 and layers for each worker that it starts: 1,200 files a worker, 24,000 after the demo, whose removal took longer than
-the demo. Here an archive is unpacked once, below TMPDIR, under its digest, and a worker's directories are links to it.
-As on Lambda, functions only read there. `__pycache__` is shared too, so only the first worker compiles.
+the demo. Here an archive is unpacked once, under its digest, into a directory that the processes of all accounts share
+(JITR_LOCAL_EXTRACTED), and a worker's directories are links to it. As on Lambda, functions only read there.
+`__pycache__` is shared too, so only the first worker compiles.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
 import threading
@@ -39,13 +41,18 @@ class ExtractedOnce(zipfile.ZipFile):
     def _copy(self) -> Path:
         with Path(str(self.filename)).open("rb") as archive:
             digest = hashlib.file_digest(archive, "sha256").hexdigest()
-        copy = Path(tempfile.gettempdir()) / "extracted" / digest
+        copy = Path(os.environ.get("JITR_LOCAL_EXTRACTED") or tempfile.gettempdir(), digest)
         if not copy.exists():
-            unfinished = copy.with_suffix(".unfinished")
+            unfinished = copy.with_name(f"{digest}.{os.getpid()}")
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir(parents=True)
             super().extractall(unfinished)
-            unfinished.rename(copy)
+            try:
+                unfinished.rename(copy)
+            except OSError:  # another process was first
+                if not copy.exists():
+                    raise
+                shutil.rmtree(unfinished)
         return copy
 
 

@@ -88,8 +88,13 @@ class IssuingCa:
         certificate = Certificate.from_pem(files.certificate.read_text(encoding="utf-8"))
         return files if certificate.is_issued_by(ca) else None
 
-    def issue(self, directory: Path, common_name: str, *, days: int = 365, unit: str = "S1") -> DeviceFiles:
+    def issue(
+        self, directory: Path, common_name: str, *, days: int = 365, subject: str | None = None, san: str | None = None
+    ) -> DeviceFiles:
         """Make a device's P-256 key and certificate, `<common name>.key` and `.pem`.
+
+        `subject` and `san` (subjectAltName) are as openssl writes them: "/O=Acme/CN=sensor-1", "URI:urn:dev:1". With
+        `san` the certificate is of X.509 v3.
 
         Raises LocalAwsError.
         """
@@ -99,14 +104,21 @@ class IssuingCa:
         device = _device_files(directory, common_name)
         request = directory / f"{common_name}.csr"
         _openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", device.key)
-        _openssl("req", "-new", "-key", device.key, "-subj", f"/O=Acme/OU={unit}/CN={common_name}", "-out", request)
-        self._sign(request, device.certificate, days=days)
+        _openssl(
+            "req", "-new", "-key", device.key, "-subj", subject or f"/O=Acme/OU=S1/CN={common_name}", "-out", request
+        )
+        self._sign(request, device.certificate, days=days, san=san)
         return device
 
-    def _sign(self, request: Path, out: Path, *, days: int) -> Path:
+    def _sign(self, request: Path, out: Path, *, days: int, san: str | None = None) -> Path:
+        extensions: list[object] = []
+        if san:
+            configuration = request.with_suffix(".conf")
+            configuration.write_text(f"[ device ]\nsubjectAltName = {san}\n", encoding="utf-8")
+            extensions = ["-extfile", configuration, "-extensions", "device"]
         _openssl(
             *("x509", "-req", "-sha256", "-in", request, "-CA", self.certificate, "-CAkey", self.key),
-            *("-CAcreateserial", "-out", out, "-days", days),
+            *("-CAcreateserial", "-out", out, "-days", days, *extensions),
         )
         return out
 

@@ -75,6 +75,7 @@ if __name__ == "__main__":
     add("client_connections")
     add("status_dates")
     add("extracted_once")
+    add("registration_codes")
     add("started_singly")
     del sys.argv[1:]  # the marker, which `jitrctl.localaws.processes` reads; ministack does not know it
     runpy.run_module("ministack", run_name="__main__", alter_sys=True)

@@ -10,7 +10,10 @@ from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from jitr.admission.naming import thing_name
+from jitr.errors import Rejected
 from jitr.store.registry import Registry
+from jitr.x509.certificate import Certificate
 from jitr_fleet.resources import ResourceNames
 from jitrctl.localaws.endpoint import find_endpoint
 from jitrctl.localaws.errors import LocalAwsError
@@ -69,6 +72,17 @@ class LocalStage:
         )
         described: dict[str, Any] = self.iot.describe_ca_certificate(certificateId=ca.certificate_id)
         return dict(described["certificateDescription"])
+
+    def thing_name(self, ca: str, files: DeviceFiles) -> str | None:
+        """The name that the CA's rules make of a device's certificate; None if they make none."""
+        rules = self.fleet.rules(self.place.account, self.place.region)
+        of_ca = next((one for one in rules.cas if one.name == ca), None)
+        if of_ca is None:
+            return None
+        try:
+            return thing_name(of_ca, Certificate.from_pem(files.certificate.read_text(encoding="utf-8")))
+        except Rejected:
+            return None
 
     def device(self, files: DeviceFiles, client_id: str) -> Device:
         return Device(client_id=client_id, certificate=files.certificate, key=files.key)

@@ -6,7 +6,8 @@ They do not say what is alive: that is read from the running processes.
 from __future__ import annotations
 
 import json
-import shutil
+import os
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ACCOUNTS, CONFIG, CREDENTIALS = "accounts.json", "aws-config", "aws-credentials"
+SOURCE = "source.json"  # which fleet file runs; own_fleet.py writes it
+EXTRACTED = "jitr-local-extracted"  # the functions' files, unpacked once for all processes
+_REMOVED = ".removed-"  # what is about to be removed
 
 
 def save(directory: Path, accounts: Sequence[LocalAccount]) -> None:
@@ -50,13 +54,34 @@ def load(directory: Path) -> tuple[LocalAccount, ...]:
 
 
 def forget(directory: Path) -> None:
-    """Remove everything that a run left in the directory, except its logs."""
-    for path in (directory / ACCOUNTS, directory / CONFIG, directory / CREDENTIALS):
+    """Remove everything that a run left in the directory, except its logs.
+
+    A thousand files take seconds on some file systems. So they are moved out of the way, and a process of its own
+    removes them, and ends.
+    """
+    for path in (directory / ACCOUNTS, directory / CONFIG, directory / CREDENTIALS, directory / SOURCE):
         path.unlink(missing_ok=True)
     for authority in directory.glob("*.broker-ca.pem"):
         authority.unlink()
-    for private in (*directory.glob("jitr-local-*"), directory / "cdk"):
-        shutil.rmtree(private, ignore_errors=True)
+    doomed = [path for path in (*directory.glob("jitr-local-*"), directory / "cdk") if path.exists()]
+    if doomed:
+        aside = Path(tempfile.mkdtemp(prefix=_REMOVED, dir=directory))
+        for path in doomed:
+            path.rename(aside / path.name)
+    # Those of earlier runs too, whose process was perhaps killed.
+    if leftovers := list(directory.glob(f"{_REMOVED}*")):
+        _remove_in_background(leftovers)
+
+
+def _remove_in_background(directories: Sequence[Path]) -> None:
+    # posix_spawn and not Popen: it outlives this interpreter, and a dropped Popen complains.
+    os.posix_spawnp(
+        "rm",
+        ["rm", "-rf", "--", *map(str, directories)],
+        os.environ,
+        setpgroup=0,  # Ctrl-C in the terminal does not reach it
+        file_actions=[(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)],
+    )
 
 
 def _replace(path: Path, text: str) -> None:

@@ -110,6 +110,29 @@ class Workspace:
             "other: the local AWS shows both, so take such a pair into it"
         )
 
+    def find_left_out(self) -> tuple[str, ...]:
+        """The accounts and Regions of the checkout's fleet.toml that `find_places` leaves out: prod/us-east-1.
+
+        Raises FleetError, LocalAwsError.
+        """
+        taken = {place.stack for place in self.find_places()}
+        every = (f"{account.name}/{region}" for account in self.load_example().accounts for region in account.regions)
+        return tuple(stage for stage in every if stage not in taken)
+
+    def places_of(self, running: Sequence[LocalAccount]) -> tuple[LocalPlace, ...]:
+        """What the local fleet file says of the accounts that run, in their order.
+
+        Raises FleetError; LocalAwsError when that file does not have one of them.
+        """
+        accounts = {account.name: account for account in self.load_fleet().accounts}
+        if unknown := [
+            one.stage for one in running if one.region not in getattr(accounts.get(one.name), "regions", ())
+        ]:
+            raise LocalAwsError(
+                f"{self.fleet_file} lacks {', '.join(unknown)}, which runs: `jitrctl local down`, then up"
+            )
+        return tuple(LocalPlace(accounts[one.name], one.region) for one in running)
+
     def prepare(self, started: Sequence[LocalAccount]) -> tuple[Fleet, dict[str, IssuingCa]]:
         """Make the CAs with their keys, the verification certificates, and the fleet file that names them.
 

@@ -64,12 +64,12 @@ def open_access(account: Account, region: str, home: str | None = None) -> Acces
         access, owner = _open(account, region, home or account.regions[0])
     except (BotoCoreError, ClientError) as error:
         raise AccessError(
-            f"account {account.name} cannot be opened with {_means(account)}: {explain(error)}"
+            f"account {account.name} cannot be opened with {_means(account, region)}: {explain(error)}"
         ) from error
     if owner != account.id:
         raise WrongAccount(
-            f"{_means(account)} is account {owner}, and the fleet file says that {account.name} is {account.id}: "
-            "correct the profile or the fleet file"
+            f"{_means(account, region)} is account {owner}, and the fleet file says that {account.name} is "
+            f"{account.id}: correct the profile or the fleet file"
         )
     return access
 
@@ -80,9 +80,9 @@ def _open(account: Account, region: str, home: str) -> tuple[Access, str]:
     Raises botocore's errors; AccessError when an MFA code is needed and not given; Unusable as `refuse_stray` does.
     """
     with _making:
-        session, elsewhere = _session(account, home)
+        session, elsewhere = _session(account, region, home)
     keys: Mapping[str, Any] = {}
-    if _is_local(account):
+    if _is_local(account, region):
         keys = {"aws_access_key_id": account.id, "aws_secret_access_key": "test"}
     else:
         try:
@@ -104,13 +104,13 @@ def _open(account: Account, region: str, home: str) -> tuple[Access, str]:
     return access, identity["Account"]
 
 
-def _session(account: Account, home: str) -> tuple[botocore.session.Session, str | None]:
+def _session(account: Account, region: str, home: str) -> tuple[botocore.session.Session, str | None]:
     """A session, and its endpoint when it is not AWS."""
     # A local emulator needs no profile, so the profile need not exist.
-    session = session_of(None if _is_local(account) else account.profile, home)
+    session = session_of(None if _is_local(account, region) else account.profile, home)
     in_profile = session.get_scoped_config().get("endpoint_url")
     refuse_stray(account, in_profile)
-    endpoint_url = account.endpoint_url or in_profile
+    endpoint_url = account.endpoint_in(region) or in_profile
     return session, endpoint_url if endpoint_url and not is_aws(endpoint_url) else None
 
 
@@ -124,7 +124,7 @@ def _client(
 ) -> Any:
     merged = _CONFIG.merge(config) if config else _CONFIG
     client = session.create_client(
-        service, region_name=region, endpoint_url=account.endpoint_url, config=merged, **keys
+        service, region_name=region, endpoint_url=account.endpoint_in(region), config=merged, **keys
     )
     return with_trust_read_once(client)
 
@@ -141,14 +141,15 @@ def _assume_role(session: botocore.session.Session, account: Account, region: st
     }
 
 
-def _is_local(account: Account) -> bool:
-    return account.endpoint_url is not None and is_loopback(account.endpoint_url)
+def _is_local(account: Account, region: str) -> bool:
+    url = account.endpoint_in(region)
+    return url is not None and is_loopback(url)
 
 
-def _means(account: Account) -> str:
+def _means(account: Account, region: str) -> str:
     """The credentials, in words."""
-    if _is_local(account):
-        return f"the endpoint {account.endpoint_url}"
+    if _is_local(account, region):
+        return f"the endpoint {account.endpoint_in(region)}"
     profile = account.profile or os.environ.get("AWS_PROFILE")
     means = f"profile {profile}" if profile else "the environment's credentials"
     return f"role {account.role_arn} through {means}" if account.role_arn else means

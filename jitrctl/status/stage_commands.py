@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jitrctl.localaws.state import ACCOUNTS
 from jitrctl.session.endpoints import is_loopback
 
 if TYPE_CHECKING:
@@ -22,24 +23,30 @@ def aws_command(stage: Stage, words: str) -> str:
     For an account that is opened with a role, a comment says whose credentials the command needs, since no option does.
     """
     account, region = stage.account, f"--region {stage.region}"
-    if _is_local(account):
+    if _is_local(stage):
         keys = f"AWS_ACCESS_KEY_ID={account.id} AWS_SECRET_ACCESS_KEY=test"
-        return f"{keys} aws {words} {region} --endpoint-url {account.endpoint_url}"
+        return f"{keys} aws {words} {region} --endpoint-url {account.endpoint_in(stage.region)}"
     if account.role_arn:
         return f"aws {words} {region} # with the credentials of {account.role_arn}"
     return " ".join([f"aws {words} {region}", *_profile(account)])
 
 
 def deploy_command(stage: Stage, order: str = "deploy") -> str:
-    """The command that deploys the stage's stack, from the checkout; `diff` compares it instead."""
+    """The command that deploys the stage's stack, from the checkout; `diff` compares it instead.
+
+    Of the local AWS that runs beside the fleet file, jitrctl deploys it: the CDK CLI alone would go to AWS.
+    """
+    if order == "deploy" and _is_local(stage) and (stage.fleet.path.parent / ACCOUNTS).exists():
+        return f"jitrctl local deploy --account {stage.account.name} --region {stage.region}"
     context = [] if stage.fleet.path == _DEFAULT else [f"-c fleet={shlex.quote(str(stage.fleet.path))}"]
-    if _is_local(stage.account):
+    if _is_local(stage):
         return " ".join([_CDK, order, str(stage), *context, "-c target=local"])
     return " ".join([_CDK, order, str(stage), *context, *_profile(stage.account)])
 
 
-def _is_local(account: Account) -> bool:
-    return account.endpoint_url is not None and is_loopback(account.endpoint_url)
+def _is_local(stage: Stage) -> bool:
+    url = stage.account.endpoint_in(stage.region)
+    return url is not None and is_loopback(url)
 
 
 def _profile(account: Account) -> list[str]:

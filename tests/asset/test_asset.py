@@ -278,4 +278,4 @@ def test_whoever_builds_without_the_targets_interpreter_is_told() -> None:
     other = replace(AWS, runtime=lambda_.Runtime("python3.99", lambda_.RuntimeFamily.PYTHON))
 
     assert explain_missing_byte_code(local()) is None
-    assert "without byte-code for python3.99" in (explain_missing_byte_code(other) or "")
+    assert "no byte-code for python3.99" in (explain_missing_byte_code(other) or "")

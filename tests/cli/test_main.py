@@ -12,7 +12,7 @@ from jitrctl.commands import demo
 from jitrctl.demo.scenes.cast import Detail
 from jitrctl.demo.story import Story, StoryStep
 from jitrctl.localaws import accounts, deployment
-from jitrctl.localaws.account import LocalAccount
+from jitrctl.localaws.account import AccountSpec, LocalAccount
 from jitrctl.localaws.errors import LocalAwsError
 from jitrctl.localaws.workspace import CHECKOUT, Workspace, _keep_local_accounts
 
@@ -108,6 +108,19 @@ def _story(monkeypatch: pytest.MonkeyPatch, *steps: StoryStep) -> None:
     monkeypatch.setattr(Story, "steps", lambda _self: steps)
 
 
+def _downs(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Where accounts are stopped: two, each time."""
+    downs: list[Path] = []
+    stopped = [AccountSpec(name=name, id="1" * 12, region="eu-central-1", profile=name) for name in ("dev", "prod")]
+
+    def down(directory: Path) -> list[AccountSpec]:
+        downs.append(directory)
+        return stopped
+
+    monkeypatch.setattr(accounts, "down", down)
+    return downs
+
+
 def _fail() -> Detail:
     raise LocalAwsError("the second step broke; its log is x.log")
 
@@ -154,8 +167,7 @@ def test_the_demos_json_is_one_document_also_when_a_step_fails(
 def test_the_demo_stops_what_it_started_unless_told_to_keep_it(
     options: list[str], stopped: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    downs: list[Path] = []
-    monkeypatch.setattr(accounts, "down", downs.append)
+    downs = _downs(monkeypatch)
     _story(monkeypatch, GOOD)
 
     assert main(["demo", *options]) == 0
@@ -163,13 +175,40 @@ def test_the_demo_stops_what_it_started_unless_told_to_keep_it(
 
 
 @pytest.mark.usefixtures("workspace")
-def test_an_interrupted_demo_stops_what_it_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    downs: list[Path] = []
-    monkeypatch.setattr(accounts, "down", downs.append)
+@pytest.mark.parametrize(
+    ("options", "stops", "said"),
+    [
+        ([], 1, "Stopped dev/eu-central-1 and prod/eu-central-1."),
+        (["--keep"], 0, "What was started is still running: `jitrctl local down` stops it."),
+    ],
+)
+def test_an_interrupted_demo_says_where_and_what_became_of_what_it_started(
+    options: list[str], stops: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    downs = _downs(monkeypatch)
     _story(monkeypatch, GOOD, StoryStep("Second", _interrupt))
 
-    assert main(["demo"]) == 130
-    assert len(downs) == 1
+    assert main(["demo", *options]) == 130
+    shown = capsys.readouterr().err
+    assert "Interrupted in step 2: Second." in shown
+    assert said in shown
+    assert len(downs) == stops
+
+
+@pytest.mark.usefixtures("workspace")
+def test_the_demo_says_what_it_does_before_it_has_done_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _downs(monkeypatch)
+    before: list[str] = []
+
+    def play() -> Detail:
+        before.append(capsys.readouterr().err)
+        return Detail()
+
+    _story(monkeypatch, StoryStep("First", play))
+    assert main(["demo"]) == 0
+    assert before == ["1 steps on a local AWS, on 127.0.0.1 alone; Ctrl-C stops it.\n1  First …\n"]
 
 
 def test_missing_node_is_one_sentence_with_what_to_do(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,8 @@ from jitrctl.run.scope import Scope, over_stages
 from jitrctl.session.stage import Stage
 
 # Commands that are about this machine, not about the fleet.
-OF_THIS_MACHINE = {"ca create", "device issue", "demo", "local up", "local status", "local down", "local connect"}
+LOCAL = {f"local {command}" for command in ("up", "deploy", "status", "down", "issue", "connect")}
+OF_THIS_MACHINE = {"ca create", "device issue", "demo", *LOCAL}
 
 
 def commands(command: Any, name: str = "") -> dict[str, Any]:

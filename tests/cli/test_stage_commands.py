@@ -41,6 +41,13 @@ def test_an_account_of_the_local_aws_has_its_endpoint_keys_and_target(stage: Cal
         "--endpoint-url http://127.0.0.1:4566"
     )
     assert deploy_command(dev) == "node_modules/.bin/cdk deploy dev/eu-central-1 -c target=local"
+    Path("accounts.json").touch()  # of `jitrctl local up`
+    assert deploy_command(dev) == "jitrctl local deploy --account dev --region eu-central-1"
+
+
+def test_each_region_of_the_local_aws_has_its_own_endpoint(stage: Callable[[str], Stage]) -> None:
+    dev = stage('endpoint_url = { eu-central-1 = "http://127.0.0.1:4567" }')
+    assert aws_command(dev, "iot x").endswith("--endpoint-url http://127.0.0.1:4567")
 
 
 def test_another_fleet_file_is_named_to_the_cdk(write_fleet: Callable[..., Path]) -> None:

@@ -221,3 +221,13 @@ def test_a_hook_is_the_arn_of_a_function(draft: Draft, written: str) -> None:
     draft.replace('on_reject = "revoke"', f'hook = "{written}"')
     _, said = draft.problem()
     assert "not the ARN of a function" in said
+
+
+def test_an_account_has_one_endpoint_or_one_for_each_region(draft: Draft) -> None:
+    regions = 'regions = ["eu-central-1", "us-east-1"]'
+    draft.replace('profile = "acme-dev"', 'endpoint_url = "http://a"')
+    draft.replace(regions, f'{regions}\nendpoint_url = {{ eu-central-1 = "http://b", us-east-1 = "http://c" }}')
+    dev, prod = draft.load().accounts
+    assert (dev.endpoint_in("eu-central-1"), dev.endpoint_in("us-east-1")) == ("http://a", "http://a")
+    assert (prod.endpoint_in("eu-central-1"), prod.endpoint_in("us-east-1")) == ("http://b", "http://c")
+    assert hash(prod)

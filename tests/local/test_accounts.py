@@ -95,7 +95,8 @@ def test_down_leaves_no_process_no_listener_and_no_file_but_the_logs(directory: 
     assert find_running(directory) == ()
     assert not processes.find_alive(directory)
     assert _closed(started)
-    assert {path.name for path in directory.iterdir()} == {"dev.log", "prod.log"}
+    # What there is to remove, another process removes.
+    _until(lambda: {path.name for path in directory.iterdir()} == {"dev-eu-central-1.log", "prod-us-east-1.log"})
 
 
 def test_what_is_to_stay_outlives_a_killed_starter_until_down_ends_it(directory: Path) -> None:
@@ -193,7 +194,7 @@ def test_a_pid_that_now_belongs_to_another_program_is_left_alone(directory: Path
 
 def test_a_reader_of_our_log_is_left_alone(directory: Path) -> None:
     up(directory, [DEV])
-    log = directory / processes.marker(directory, "dev")
+    log = directory / processes.marker(directory, "dev-eu-central-1")
     code = "import sys; sys.stdin.read()"
     command = [sys.executable, "-c", code, str(log)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as reader:
@@ -220,7 +221,7 @@ def test_a_port_that_is_taken_meanwhile_is_replaced(
 
 def test_a_process_that_cannot_start_is_told_with_its_log(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "SCRIPT", directory / "absent" / "loopback.py")
-    with pytest.raises(LocalAwsError, match=r"did not start .*can't open file.*see .*dev\.log"):
+    with pytest.raises(LocalAwsError, match=r"did not start .*can't open file.*see .*dev-eu-central-1\.log"):
         up(directory, [DEV])
     assert not processes.find_alive(directory)
 
@@ -232,8 +233,9 @@ def test_a_process_that_cannot_start_is_told_with_its_log(directory: Path, monke
         ([replace(DEV, name="../dev")], "account name"),
         ([DEV, replace(PROD, name="dev")], "two accounts have the name 'dev'"),
         ([DEV, replace(PROD, profile="acme-dev")], "two accounts have the profile 'acme-dev'"),
+        ([DEV, replace(DEV, profile="other")], "two accounts have the stage 'dev/eu-central-1'"),
     ],
-    ids=["id", "name", "same name", "same profile"],
+    ids=["id", "name", "same name", "same profile", "same stage"],
 )
 def test_unusable_accounts_are_refused_before_anything_starts(
     directory: Path, unusable: list[AccountSpec], complaint: str

@@ -61,7 +61,7 @@ def check(scope: Scope) -> None:
                 "region": stage.region,
                 "profile": stage.account.profile,
                 "role_arn": stage.account.role_arn,
-                "endpoint_url": stage.account.endpoint_url,
+                "endpoint_url": stage.account.endpoint_in(stage.region),
                 "cas": {one.ca.name: one.mode for one in stage.account.cas},
             }
             for stage in scope.stages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from jitr.decisions import Outcome
@@ -25,8 +26,12 @@ def listed(cast: Cast) -> Detail:
     _expect_refusal(_EXPECTED, first, Outcome.HELD, Reason.NOT_LISTED)
     _expect_refusal(_DENIED, first, Outcome.REJECTED, Reason.ENTRY_DENIES)
     _expect_refusal(_APPROVED, first, Outcome.HELD, Reason.NOT_LISTED)
-    cast.order(stage, "enrollment", "allow", _EXPECTED, "--note", "order 4711", "--yes")
-    cast.order(stage, "device", "approve", str(files[_APPROVED].certificate), "--note", "seen on site")
+    orders = (
+        ("enrollment", "allow", _EXPECTED, "--note", "order 4711", "--yes"),
+        ("device", "approve", str(files[_APPROVED].certificate), "--note", "seen on site"),
+    )
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda words: cast.order(stage, *words), orders))
     for name in (_EXPECTED, _APPROVED):
         connect_accepted(stage, files[name], name).close()
     status = stage.status(files[_DENIED].certificate_id)

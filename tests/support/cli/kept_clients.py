@@ -24,7 +24,7 @@ def keep_clients(monkeypatch: pytest.MonkeyPatch) -> None:
 def _kept(
     session: Any, service: str, account: Account, region: str, keys: Mapping[str, Any], config: Any = None
 ) -> Any:
-    key = (session, service, account.id, account.endpoint_url, region, bool(keys), config)
+    key = (session, service, account.id, account.endpoint_in(region), region, bool(keys), config)
     if key not in _clients:
         _clients[key] = _make(session, service, account, region, keys, config)
     client = _clients[key]

@@ -93,8 +93,9 @@ def _publish(assembly: Path, assets: Mapping[str, Any], account: LocalAccount) -
             bucket = _filled(destination["bucketName"], account)
             source = assembly / one["source"]["path"]
             if bucket not in [known["Name"] for known in s3.list_buckets()["Buckets"]]:
-                where = {"LocationConstraint": account.region}
-                s3.create_bucket(Bucket=bucket, CreateBucketConfiguration=where)
+                # S3 takes no constraint for us-east-1, which is where a bucket is without one.
+                where = {"CreateBucketConfiguration": {"LocationConstraint": account.region}}
+                s3.create_bucket(Bucket=bucket, **({} if account.region == "us-east-1" else where))
             body = _zipped(source.resolve()) if one["source"]["packaging"] == "zip" else source.read_bytes()
             s3.put_object(Bucket=bucket, Key=_filled(destination["objectKey"], account), Body=body)
 
