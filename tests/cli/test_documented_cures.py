@@ -70,8 +70,8 @@ def parse(words: list[str]) -> None:
     """Have Typer read a command, down to its last option; nothing is run. Raises UsageError."""
     command: Any = get_command(app)
     context: Any = command.make_context("jitrctl", [], resilient_parsing=True)
-    while hasattr(command, "get_command") and words:
-        found = command.get_command(context, words[0])
+    while words and hasattr(command, "get_command"):
+        found: Any = command.get_command(context, words[0])
         assert found, f"there is no command {words[0]}"
         command, words = found, words[1:]
         context = command.make_context(command.name, [], parent=context, resilient_parsing=True)
