@@ -241,7 +241,7 @@ def test_an_early_rotation_is_allowed_by_the_printed_order(made: Doctored) -> No
     admitted(made)
     new = held(made, made.fleet.issue(SENSOR, begins=-0.5), Reason.NOT_A_ROTATION)
     shown = made.fleet.say("device", "show", SENSOR, "--account", DEV)
-    assert f"What to do: `jitrctl doctor {new.certificate_id} {HERE} --fleet" in shown
+    assert f"what to do: `jitrctl doctor {new.certificate_id} {HERE} --fleet" in shown
     assert f"`jitrctl enrollment allow {new.certificate_id} --may-follow --fleet" in shown
 
     (printed,) = made.cure(new, SENSOR)
@@ -326,7 +326,7 @@ def test_what_an_active_device_lost_is_found_and_given_back(
     lost(made, described["certificateDescription"]["certificateArn"])
 
     shown = made.fleet.say("device", "show", SENSOR, "--account", DEV)
-    assert f"Cure: `jitrctl device reconcile {leaf.certificate_id} {HERE} --fleet {made.fleet.file}`" in shown
+    assert f"cure: `jitrctl device reconcile {leaf.certificate_id} {HERE} --fleet {made.fleet.file}`" in shown
     (printed,) = made.cure(leaf, SENSOR, device=leaf.certificate_id)
     assert LOST[lost] in " ".join(printed.split())
     assert "missing" not in made.fleet.say("device", "show", SENSOR, "--account", DEV)

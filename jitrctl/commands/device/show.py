@@ -206,10 +206,10 @@ def _cures(stage: Stage, found: StageCertificate) -> list[str]:
     if decision is None or decision.reason is None or registered is None or registered.status is Status.ACTIVE:
         return []
     place = f"--account {stage.account.name} --region {stage.region}"
-    cures = [f"  What to do: `jitrctl doctor {found.certificate_id} {place}`"]
+    cures = [f"what to do: `jitrctl doctor {found.certificate_id} {place}`"]
     if decision.reason is Reason.NOT_A_ROTATION:
         cures.append(
-            f"  Is it a rotation before its time: `jitrctl enrollment allow {found.certificate_id} --may-follow`"
+            f"if it is a rotation before its time: `jitrctl enrollment allow {found.certificate_id} --may-follow`"
         )
     return cures
 
@@ -220,7 +220,7 @@ def _missing(stage: Stage, view: DeviceView, found: StageCertificate) -> list[st
     if not missing:
         return []
     command = reconcile_command(stage, found.certificate_id)
-    return [*(f"missing: {one}" for one in missing), f"  Cure: `{command}`"]
+    return [*(f"missing: {one}" for one in missing), f"cure: `{command}`"]
 
 
 def _order(view: DeviceView, certificate_id: str) -> list[str]:
