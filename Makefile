@@ -39,8 +39,9 @@ check: setup
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 
+# Of another fleet file: make synth FLEET=path/to/fleet.toml
 synth: setup
-	node_modules/.bin/cdk synth --quiet -c nag=true
+	node_modules/.bin/cdk synth --quiet -c nag=true $(if $(FLEET),-c 'fleet=$(FLEET)')
 	$(BIN)/cfn-lint 'cdk.out/*.template.json'
 
 # Figures for large fleets (50 accounts with 2 Regions and 4 CAs each; 100 CAs in one account; 400 accounts with a hub):

@@ -15,6 +15,7 @@ os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
 
 import aws_cdk as cdk
 
+from jitr_cdk.assembly import remove_stale
 from jitr_cdk.asset import AssetError, explain_missing_byte_code
 from jitr_cdk.stage import AccountStacks
 from jitr_cdk.target import AWS, local
@@ -44,7 +45,7 @@ def main() -> int:
     except (FleetError, AssetError) as error:
         print(error, file=sys.stderr)  # noqa: T201 -- cdk shows it
         return 2
-    app.synth()
+    remove_stale(Path(app.synth().directory))
     return 0
 
 

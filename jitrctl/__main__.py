@@ -3,82 +3,45 @@
 from __future__ import annotations
 
 import gc
-import inspect
 import sys
 from functools import cache
-from typing import TYPE_CHECKING
 
-import typer
-from botocore.exceptions import BotoCoreError, ClientError
-from typer.main import get_command
-
-from jitr.errors import JitrError
-from jitr_fleet.problems import FleetError
-from jitrctl.commands import crl, demo, dlq, doctor, enrollment, local, prove, replay, sweep, verify
-from jitrctl.commands.ca import group as ca
-from jitrctl.commands.device import group as device
-from jitrctl.commands.fleet import group as fleet
-from jitrctl.errors import Interrupted, JitrctlError, Unusable
-from jitrctl.localaws.errors import LocalAwsError
-from jitrctl.run.parallel import describe_error
+from jitrctl.commands.tree import every_group
 from jitrctl.terminal import Exit, print_error
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-app = typer.Typer(
-    name="jitrctl",
-    help="Operate a jitr fleet: just-in-time registration of AWS IoT devices across accounts.",
-    epilog="Exit codes: 0 done; 1 tried, and failed somewhere; 2 unusable input, nothing was done; 130 interrupted.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
-app.command()(demo.demo)
-app.command()(replay.replay)
-app.command(name="verify")(verify.verify_command)
-app.command()(doctor.doctor)
-app.command()(sweep.sweep)
-app.command()(prove.prove)
-app.add_typer(ca.app, name="ca")
-app.add_typer(crl.app, name="crl")
-app.add_typer(device.app, name="device")
-app.add_typer(enrollment.app, name="enrollment")
-app.add_typer(dlq.app, name="dlq")
-app.add_typer(fleet.app, name="fleet")
-app.add_typer(local.app, name="local")
 
 _SELDOM = 100_000  # allocations between two garbage collections; Python's default is 700
 
 
-def _unwrap(commands: typer.Typer) -> None:
-    """Remove the source's line breaks from each command's help, so that it wraps at the terminal's width."""
-    for command in commands.registered_commands:
-        paragraphs = inspect.cleandoc((command.callback and command.callback.__doc__) or "").split("\n\n")
-        command.help = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
-    for group in commands.registered_groups:
-        if group.typer_instance:
-            _unwrap(group.typer_instance)
-
-
-_unwrap(app)
-
-# The first match counts.
-_EXITS: dict[type[Exception], Exit] = {
-    FleetError: Exit.UNUSABLE,
-    Unusable: Exit.UNUSABLE,
-    Interrupted: Exit.INTERRUPTED,
-    LocalAwsError: Exit.FAILED,
-    JitrctlError: Exit.FAILED,
-    JitrError: Exit.FAILED,
-    ClientError: Exit.FAILED,
-    BotoCoreError: Exit.FAILED,
-}
-
-
 @cache
-def _put_together(commands: typer.Typer) -> Callable[..., object]:
-    """All commands, once for the process: it takes 40 ms, and the tests run a thousand."""
-    return get_command(commands)
+def _exits() -> dict[type[Exception], Exit]:
+    """The exit code of each expected error; the first match counts.
+
+    Imported only when there is an error: botocore's classes take a third of a second, and the help needs none.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+    from jitr.errors import JitrError  # noqa: PLC0415
+    from jitr_fleet.problems import FleetError  # noqa: PLC0415
+    from jitrctl.errors import Interrupted, JitrctlError, Unusable  # noqa: PLC0415
+    from jitrctl.localaws.errors import LocalAwsError  # noqa: PLC0415
+
+    return {
+        FleetError: Exit.UNUSABLE,
+        Unusable: Exit.UNUSABLE,
+        Interrupted: Exit.INTERRUPTED,
+        LocalAwsError: Exit.FAILED,
+        JitrctlError: Exit.FAILED,
+        JitrError: Exit.FAILED,
+        ClientError: Exit.FAILED,
+        BotoCoreError: Exit.FAILED,
+    }
+
+
+def _describe(error: Exception) -> str:
+    from jitr_fleet.problems import FleetError  # noqa: PLC0415 -- as above
+    from jitrctl.run.parallel import describe_error  # noqa: PLC0415
+
+    return str(error) if isinstance(error, FleetError) else describe_error(error)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -87,12 +50,12 @@ def main(arguments: list[str] | None = None) -> int:
     # time of opening fifty accounts.
     gc.set_threshold(_SELDOM)
     try:
-        _put_together(app)(args=arguments)
+        every_group()(args=arguments)
     except SystemExit as done:  # typer's way to end: success, usage errors, Ctrl-C
         return done.code if isinstance(done.code, int) else Exit.DONE
-    except tuple(_EXITS) as error:
-        print_error(str(error) if isinstance(error, FleetError) else describe_error(error))
-        return next(code for kind, code in _EXITS.items() if isinstance(error, kind))
+    except tuple(_exits()) as error:
+        print_error(_describe(error))
+        return next(code for kind, code in _exits().items() if isinstance(error, kind))
     return Exit.DONE
 
 

@@ -1,17 +1,21 @@
 """Prints a command's output: tables and errors for people, JSON for programs, exit codes.
 
 Results go to standard output; progress and errors to standard error, so that a pipe gets only results.
+
+On a terminal, text and tables wrap at its width, and certificate ids in tables are shortened. Where standard output is
+no terminal (a pipe, a file, a CI job), nothing is wrapped, cut or shortened: a table has one line for each row.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from datetime import UTC
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.table import Table
 from rich.text import Text
 
@@ -23,8 +27,39 @@ if TYPE_CHECKING:
 _LONGEST_WORD, _SHORTEST = 27, 8
 _GAP = 2  # between columns
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+_UNLIMITED = 1_000_000  # columns
+# Whoever pastes a command or an id must get it in one piece.
+_IN_ONE_PIECE = re.compile(r"`(?:jitrctl|aws|cdk|make|node_modules\S*|\.venv\S*) |[0-9a-f]{64}")
+
+
+class Output(Console):
+    """A stream that wraps at the terminal's width, and does not wrap at all where it is none."""
+
+    @property
+    def is_piped(self) -> bool:
+        """Whether nobody's terminal limits the width; TTY_COMPATIBLE=1 says that what reads the pipe is like one.
+
+        FORCE_COLOR, which many CI systems set, does not say that.
+        """
+        return not self.file.isatty() and self._environ.get("TTY_COMPATIBLE") != "1"
+
+    @property  # type: ignore[misc]  # nobody sets it
+    def size(self) -> ConsoleDimensions:
+        """The terminal's columns and lines; without one, as many columns as any line needs."""
+        known = super().size
+        columns = self._environ.get("COLUMNS", "")  # which Rich does not look at on a dumb terminal
+        width = _UNLIMITED if self.is_piped else int(columns) if columns.isdigit() else known.width
+        return ConsoleDimensions(width, known.height)
+
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **how: Any) -> None:
+        """Print as Console does; text with a command or a certificate's id has no line breaks added."""
+        if soft_wrap is None:
+            soft_wrap = any(isinstance(one, (str, Text)) and _IN_ONE_PIECE.search(str(one)) for one in objects)
+        super().print(*objects, soft_wrap=soft_wrap, **how)
+
+
+out = Output(highlight=False)
+err = Output(stderr=True, highlight=False)
 
 
 class Exit(IntEnum):
@@ -36,17 +71,76 @@ class Exit(IntEnum):
     INTERRUPTED = 130  # Ctrl-C
 
 
-def table(rows: Sequence[Mapping[str, str]], *, whole: Collection[str] = ()) -> Table:
-    """A table of rows with the same keys, the headings; if it is too wide, cells wrap between words.
+def table(rows: Sequence[Mapping[str, str]], *, whole: Collection[str] = ()) -> Table | Text:
+    """A table of rows with the same keys, the headings.
 
-    Words in the columns of `whole` are broken last.
+    On a terminal, cells wrap between words when the table is too wide; words in the columns of `whole` are broken last.
+    When it is too narrow for the columns beside each other, each row is a block of lines, one for each column. In a
+    pipe each row is one line, its columns aligned by at least two spaces.
     """
+    if out.is_piped:
+        return _aligned(rows)
+    rows = _break_stages(rows)
+    widths = _column_widths(rows, whole)
+    if sum(widths.values()) > _room(widths):
+        return _blocks(rows)
     shown = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
-    for heading, width in _least_widths(rows, whole).items():
-        shown.add_column(heading, overflow="fold", min_width=width)
+    for heading, width in widths.items():
+        # Fixed: where least widths leave no column to spare, Rich makes the table too wide, and cuts the last column.
+        shown.add_column(heading, overflow="fold", width=width)
     for row in rows:
         shown.add_row(*(Text(value) for value in row.values()))
     return shown
+
+
+def _aligned(rows: Sequence[Mapping[str, str]]) -> Text:
+    """The table with one line for each row, however long."""
+    lines = [[*rows[0]], *([" ".join(value.splitlines()) for value in row.values()] for row in rows)]
+    widths = [max(map(len, column)) + _GAP for column in zip(*lines, strict=True)]
+    return Text("\n".join("".join(map(str.ljust, line, widths)).rstrip() for line in lines))
+
+
+def _blocks(rows: Sequence[Mapping[str, str]]) -> Table:
+    """The table with a line for each cell, its heading before it, and an empty line after each row."""
+    shown = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=False)
+    shown.add_column(style="dim", no_wrap=True)
+    shown.add_column(overflow="fold")
+    for number, row in enumerate(rows):
+        if number:
+            shown.add_row("", "")
+        for heading, value in row.items():
+            shown.add_row(heading, Text(value))
+    return shown
+
+
+def _room(columns: Collection[str]) -> int:
+    """The columns of the terminal that are left for these columns' cells; Rich adds the gap to the last one, too."""
+    return out.width - _GAP * len(columns)
+
+
+def _needed(rows: Sequence[Mapping[str, str]]) -> dict[str, int]:
+    """The width of each column's longest cell."""
+    return {heading: max(map(len, (heading, *(row[heading] for row in rows)))) for heading in rows[0]}
+
+
+def _break_stages(rows: Sequence[Mapping[str, str]]) -> Sequence[Mapping[str, str]]:
+    """The rows, whose stages may break between account and Region when the table is too wide."""
+    if "stage" not in rows[0] or sum(_needed(rows).values()) <= _room(rows[0]):
+        return rows
+    return [{**row, "stage": row["stage"].replace("/", "/ ").replace("/  ", "/ ")} for row in rows]
+
+
+def _column_widths(rows: Sequence[Mapping[str, str]], whole: Collection[str]) -> dict[str, int]:
+    """The width of each column: what it needs, or its least width and a share of the room."""
+    widths = _least_widths(rows, whole)
+    needed = _needed(rows)
+    for _ in range(_room(widths) - sum(widths.values())):
+        # The column whose longest cell takes the most lines.
+        tallest = max(widths, key=lambda heading: needed[heading] / widths[heading])
+        if needed[tallest] <= widths[tallest]:
+            break
+        widths[tallest] += 1
+    return widths
 
 
 def _least_widths(rows: Sequence[Mapping[str, str]], whole: Collection[str]) -> dict[str, int]:
@@ -55,7 +149,7 @@ def _least_widths(rows: Sequence[Mapping[str, str]], whole: Collection[str]) -> 
         heading: min(max(len(word) for row in rows for word in (heading, *row[heading].split())), _LONGEST_WORD)
         for heading in rows[0]
     }
-    room = out.width - _GAP * len(least)
+    room = _room(least)
     for columns in ([heading for heading in least if heading not in whole], [*least]):
         while columns and sum(least.values()) > room and max(least[heading] for heading in columns) > _SHORTEST:
             widest = max(
@@ -77,8 +171,8 @@ def grouped(texts: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def short(certificate_id: str) -> str:
-    """The first digits of a certificate's id."""
-    return f"{certificate_id[:16]}…"
+    """The first digits of a certificate's id, enough to recognize it on a terminal; in a pipe all of it."""
+    return certificate_id if out.is_piped else f"{certificate_id[:16]}…"
 
 
 def at(moment: datetime) -> str:

@@ -6,9 +6,8 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from typer.main import get_command
-
-from jitrctl.__main__ import app
+from jitrctl.commands.tree import every_group
+from jitrctl.run.lazy_commands import every_command
 
 PAGE = Path(__file__).parents[1] / "docs" / "cli.md"
 BETWEEN = re.compile(r"(?<=<!-- commands: make docs -->\n).*(?=<!-- end of commands -->)", re.DOTALL)
@@ -19,12 +18,9 @@ WIDTH = 120
 COMMON = {"--account", "--region", "--fleet", "--json"}
 
 
-def commands(command: Any, name: str = "jitrctl") -> dict[str, Any]:
-    """Every command that is not a group, by its full name, in the order of --help."""
-    below = getattr(command, "commands", None)
-    if below is None:
-        return {name: command}
-    return {full: one for part, each in below.items() for full, one in commands(each, f"{name} {part}").items()}
+def commands() -> dict[str, Any]:
+    """Every command that does something, under its full name, in the order of --help."""
+    return dict(every_command(every_group()))
 
 
 def describe(name: str, command: Any) -> str:
@@ -50,7 +46,7 @@ def describe(name: str, command: Any) -> str:
 
 def render_commands() -> str:
     """All commands, as the text between the page's markers."""
-    return "\n" + "\n".join(describe(name, one) for name, one in commands(get_command(app)).items())
+    return "\n" + "\n".join(describe(name, one) for name, one in commands().items())
 
 
 def _wrapped(text: str) -> str:

@@ -65,7 +65,8 @@ def render_probes() -> str:
 
 def _run(more: list[str], *, at: int = 0, by: signal.Signals | None = None) -> str:
     """Run the command; send it the signal `by` when it begins the probe with number `at`."""
-    environ = os.environ | {"COLUMNS": "120", "NO_COLOR": "1", "TERM": "dumb", "PYTHONUNBUFFERED": "1"}
+    as_terminal = {"COLUMNS": "120", "TTY_COMPATIBLE": "1", "NO_COLOR": "1", "TERM": "dumb"}
+    environ = os.environ | as_terminal | {"PYTHONUNBUFFERED": "1"}
     lines: list[str] = []
     with subprocess.Popen(
         [sys.executable, "-m", "jitrctl", *ARGUMENTS, *more],

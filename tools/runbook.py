@@ -305,12 +305,16 @@ class Runbook(WrongRule):
     def run_command(self, line: str, code: int = 0) -> str:
         """Run a command in the fleet file's folder; the line and its output. RuntimeError on another exit code."""
         words = shlex.split(line)
-        environ = self.fleet.local.account.environ_over(os.environ) | {
-            "COLUMNS": "110",
-            "NO_COLOR": "1",
-            "TERM": "dumb",
-            "PYTHONPATH": os.pathsep.join(sys.path[:2]),
-        }
+        environ = (
+            self.fleet.local.account.environ_over(os.environ)
+            | {
+                "COLUMNS": "110",
+                "TTY_COMPATIBLE": "1",  # as on a terminal
+                "NO_COLOR": "1",
+                "TERM": "dumb",
+                "PYTHONPATH": os.pathsep.join(sys.path[:2]),
+            }
+        )
         done = subprocess.run(
             [sys.executable, "-m", *words],
             cwd=self.directory,

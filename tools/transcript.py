@@ -37,7 +37,7 @@ def shorten(lines: str) -> str:
 
 def main() -> int:
     demo = Path(sys.executable).parent / "jitrctl"
-    environ = os.environ | {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
+    environ = os.environ | {"COLUMNS": "100", "TTY_COMPATIBLE": "1", "NO_COLOR": "1", "TERM": "dumb"}
     done = subprocess.run([demo, "demo"], env=environ, stdout=subprocess.PIPE, text=True, check=True)
     lines = "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
     put(WHOLE, lines)

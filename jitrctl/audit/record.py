@@ -23,7 +23,7 @@ from jitrctl.audit.events import event_detail, publish_event
 from jitrctl.audit.log import BRAKE, AuditEntry, keep, mark_completed
 from jitrctl.clock import now
 from jitrctl.session.aws_errors import explain
-from jitrctl.terminal import err, short
+from jitrctl.terminal import err
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -105,7 +105,7 @@ def _mark_completed(stage: Stage, dynamodb: Any, given: AuditEntry) -> None:
 def _in_words(stage: Stage, given: AuditEntry) -> str:
     """An order with its subject and its steps, for a warning."""
     names = {BRAKE: "the brake"} | {ca.certificate_id: f"CA {ca.name}" for ca in stage.fleet.cas}
-    subject = names.get(given.subject) or f"certificate {short(given.subject)}"
+    subject = names.get(given.subject) or f"certificate {given.subject}"
     return f"`{given.order}` about {subject} ({'; '.join(given.steps)})"
 
 

@@ -17,7 +17,6 @@ from jitr_fleet.choices import RegisteredBy
 from jitrctl.ca import registry
 from jitrctl.errors import Refused, Unusable
 from jitrctl.session.stage import known_ca
-from jitrctl.terminal import short
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -89,8 +88,8 @@ class Dependent:
     followed_by: str | None  # id of the successor: the sweep retires this one after the overlap
 
     def __str__(self) -> str:
-        text = f"{self.thing_name or 'a certificate'} ({short(self.certificate_id)} {self.status}"
-        return f"{text}, followed by {short(self.followed_by)})" if self.followed_by else f"{text})"
+        text = f"{self.thing_name or 'a certificate'} ({self.certificate_id} {self.status}"
+        return f"{text}, followed by {self.followed_by})" if self.followed_by else f"{text})"
 
 
 @dataclass(slots=True, kw_only=True)

@@ -22,12 +22,10 @@ if TYPE_CHECKING:
     from jitr_fleet.model import Ca
     from jitrctl.session.stage import Stage
 
-app = typer.Typer(help="The CAs' lists of revoked certificates.", no_args_is_help=True)
 
 _Ca = Annotated[str | None, typer.Option("--ca", metavar="NAME", help="The CA, as the fleet file calls it.")]
 
 
-@app.command()
 @over_stages
 def put(
     scope: Scope,
@@ -77,7 +75,6 @@ def put(
     )
 
 
-@app.command()
 @over_stages
 def show(scope: Scope, ca: _Ca = None) -> None:
     """Show which CRL is published for each CA, and until when it is in force.

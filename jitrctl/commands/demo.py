@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jitr_fleet.certificate_file import certificate_id_in
 from jitrctl.demo.scenes.cast import Detail
 from jitrctl.demo.story import Story, StoryStep
 from jitrctl.localaws import accounts
 from jitrctl.localaws.errors import LocalAwsError
 from jitrctl.localaws.workspace import Workspace
 from jitrctl.mqtt.errors import MqttError
-from jitrctl.terminal import Exit, err, out, print_json, table
+from jitrctl.terminal import Exit, err, out, print_json, short, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,7 +97,7 @@ def _play(number: int, step: StoryStep, *, quiet: bool) -> dict[str, Any]:
         mark = "[red]failed[/red]" if error else f"[dim]{seconds:.1f} s[/dim]"
         out.print(f"\n[bold]{number}  {step.title}[/bold]  {mark}")
         if detail.rows:
-            out.print(table(detail.rows))
+            out.print(table([{name: _shorten(cell) for name, cell in row.items()} for row in detail.rows]))
         if detail.note:
             out.print(detail.note, markup=False)
     elif error:
@@ -111,3 +112,8 @@ def _progress(text: str, *, quiet: bool = False) -> AbstractContextManager[Any]:
     if not quiet:
         err.print(text, markup=False, soft_wrap=True)
     return nullcontext()
+
+
+def _shorten(cell: str) -> str:
+    """A cell of the table, with a certificate's id as it is shown."""
+    return short(cell) if certificate_id_in(cell) else cell

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from jitrctl.session.stage import Stage
 
-app = typer.Typer(help="Dead letters, and events that could not be delivered.", no_args_is_help=True)
 
 _SHOWN = 80  # characters of a reason in a list
 
@@ -48,7 +47,6 @@ _Ids = Annotated[list[str] | None, typer.Argument(metavar="MESSAGE", help="Begin
 _All = Annotated[bool, typer.Option("--all", help="Every message that is there.")]
 
 
-@app.command("list")
 @over_stages
 def show_list(scope: Scope, most: _Most = 100, queue: _Queue = LetterQueue.DEAD) -> None:
     """List the messages in the dead-letter queue of each account, or in another queue: which certificate, and why.
@@ -68,7 +66,7 @@ def show_list(scope: Scope, most: _Most = 100, queue: _Queue = LetterQueue.DEAD)
         results,
         rows=lambda _, found: [
             {
-                "message": one.id[:8],
+                "message": _short(one),
                 "sent": at(one.sent_at),
                 "certificate": short(one.certificate_id) if one.certificate_id else "unreadable",
                 "reason": _cut(one.reason),
@@ -79,7 +77,6 @@ def show_list(scope: Scope, most: _Most = 100, queue: _Queue = LetterQueue.DEAD)
     )
 
 
-@app.command()
 @over_stages
 def show(
     scope: Scope,
@@ -115,7 +112,6 @@ def show(
     )
 
 
-@app.command()
 @over_stages
 def redrive(
     scope: Scope, messages: _Ids = None, *, every: _All = False, queue: _Queue = LetterQueue.DEAD, yes: Yes = False
@@ -135,7 +131,6 @@ def redrive(
     _carry_out(scope, messages, queue, "sent again", sending, every=every, yes=yes)
 
 
-@app.command("drop")
 @over_stages
 def drop_messages(
     scope: Scope, messages: _Ids = None, *, every: _All = False, queue: _Queue = LetterQueue.DEAD, yes: Yes = False
@@ -214,7 +209,7 @@ def _carry_out(
     results = scope.across(process, doing="working", stages=[done.stage for done in looked.done if done.value])
     scope.report(
         results,
-        rows=lambda _, worked: [{"message": one.id[:8], "now": error or what} for one, error in worked],
+        rows=lambda _, worked: [{"message": _short(one), "now": error or what} for one, error in worked],
         fields=lambda worked: {
             "messages": [{"id": one.id, "ok": error is None, "error": error} for one, error in worked]
         },
@@ -247,9 +242,14 @@ def _document(one: Letter) -> dict[str, Any]:
     }
 
 
+def _short(one: Letter) -> str:
+    """The beginning of a message's id, enough to name it; in a pipe all of it."""
+    return one.id if out.is_piped else one.id[:8]
+
+
 def _cut(text: str) -> str:
-    """A reason, cut for the list; `dlq show` has all of it."""
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    """A reason, cut for the list on a terminal; `dlq show` has all of it."""
+    return text if out.is_piped or len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _pretty(body: str) -> str:

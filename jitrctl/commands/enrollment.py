@@ -16,7 +16,7 @@ from jitrctl.device import denied_but_active, enrollment
 from jitrctl.errors import Unusable
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.terminal import at as at_
-from jitrctl.terminal import print_error
+from jitrctl.terminal import out, print_error, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _NAMED = 5  # names shown in a note; --json has all
 
-app = typer.Typer(help="The list of devices that the fleet expects or denies, in all accounts.", no_args_is_help=True)
 
 _Subject = Annotated[
     str, typer.Argument(metavar="DEVICE", help="A thing name, a certificate's id, or its file.", show_default=False)
@@ -36,7 +35,6 @@ _Subject = Annotated[
 _Thing = Annotated[bool, typer.Option("--thing", help="Take DEVICE as a thing name in any case.")]
 
 
-@app.command()
 @over_stages
 def allow(
     scope: Scope,
@@ -81,7 +79,6 @@ def allow(
     _allow(scope, entry, yes=yes, lift_denials=lift_denials)
 
 
-@app.command()
 @over_stages
 def deny(scope: Scope, device: _Subject, note: Note = "", *, thing: _Thing = False, yes: Yes = False) -> None:
     """Deny a device for good, wherever it is not ACTIVE yet; reports where it is.
@@ -92,7 +89,6 @@ def deny(scope: Scope, device: _Subject, note: Note = "", *, thing: _Thing = Fal
     _write(scope, [entry], f"deny {entry.subject}", yes=yes, lift_denials=True)
 
 
-@app.command()
 @over_stages
 def remove(scope: Scope, device: _Subject, note: Note = "", *, thing: _Thing = False, yes: Yes = False) -> None:
     """Remove an entry from the list: the CA's rule decides again. ACTIVE devices stay ACTIVE.
@@ -103,7 +99,6 @@ def remove(scope: Scope, device: _Subject, note: Note = "", *, thing: _Thing = F
     _write(scope, [entry], f"remove the entry of {entry.subject}", yes=yes, lift_denials=True)
 
 
-@app.command("import")
 @over_stages
 def import_(
     scope: Scope,
@@ -135,7 +130,6 @@ def import_(
     _write(scope, entries, f"write {len(entries)} entries of {file}", yes=yes, lift_denials=lift_denials)
 
 
-@app.command()
 @over_stages
 def show(scope: Scope, device: _Subject, *, thing: _Thing = False) -> None:
     """Show a device's entry in every account: what it says, who wrote it, when and why.
@@ -152,7 +146,6 @@ def show(scope: Scope, device: _Subject, *, thing: _Thing = False) -> None:
     )
 
 
-@app.command("list")
 @over_stages
 def list_(
     scope: Scope,
@@ -255,9 +248,16 @@ def _write_confirmed(
         ]
 
     results = scope.across(work, doing=how_far, stages=stages)
+
+    def show_results() -> None:
+        out.print(table([{"stage": str(done.stage), **_outcome(done.value[0])} for done in results.done]))
+        for done in results.done:
+            for line in _still_active(done.stage, done.value[1]):
+                out.print(line, markup=False)
+
     scope.report(
         results,
-        rows=lambda _, done: [_outcome(*done)],
+        show=show_results,
         fields=lambda done: {
             "written": done[0].written,
             "unchanged": done[0].unchanged,
@@ -272,27 +272,33 @@ def _write_confirmed(
     )
 
 
-def _outcome(written: Written, active: Sequence[str]) -> dict[str, str]:
+def _outcome(written: Written) -> dict[str, str]:
     denied = [subject.name for subject in written.still_denied]
     listed = ", ".join(denied[:_NAMED]) + (f" and {len(denied) - _NAMED} more" if len(denied) > _NAMED else "")
     first = [
         f"not written, {entry.subject.name} was {_became(entry)} meanwhile" for entry in written.overtaken[:_NAMED]
     ]
     others = len(written.overtaken) - _NAMED
-    more = f"and {len(active) - _NAMED} more: --json names them" if len(active) > _NAMED else ""
     notes = [
         *first,
         f"and {others} more: --json names them" if others > 0 else "",
         "give the order again if it is still meant" if first else "",
         f"still denied: {listed} (--lift-denials)" if denied else "",
-        *(f"still ACTIVE: jitrctl device revoke {certificate_id}" for certificate_id in active[:_NAMED]),
-        more,
     ]
     return {
         "written": str(written.written),
         "unchanged": str(written.unchanged),
         "note": "; ".join(filter(None, notes)),
     }
+
+
+def _still_active(stage: Stage, active: Sequence[str]) -> list[str]:
+    """The denied devices that are ACTIVE in a stage, as the order that ends them."""
+    if not active:
+        return []
+    place = f"--account {stage.account.name} --region {stage.region}"
+    more = f"; and {len(active) - _NAMED} more: --json names them" if len(active) > _NAMED else ""
+    return [f"{stage}: still ACTIVE: `jitrctl device revoke {' '.join(active[:_NAMED])} {place}`{more}"]
 
 
 def _became(entry: Entry) -> str:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from jitrctl.localaws.account import LocalAccount
     from jitrctl.localaws.issuing import DeviceFiles
 
-app = typer.Typer(help="Run a local AWS: the accounts of a fleet, on 127.0.0.1.", no_args_is_help=True)
 
 _FleetFile = Annotated[
     Path | None,
@@ -40,7 +39,6 @@ _Ca = Annotated[
 _Device = Annotated[str, typer.Argument(help="The device's name, for instance sensor-0042.")]
 
 
-@app.command()
 def up(
     fleet: _FleetFile = None,
     account: _Accounts = None,
@@ -82,7 +80,6 @@ def up(
     show_next(workspace, started, deployed=False)
 
 
-@app.command()
 def deploy(*, account: _Accounts = None, region: _Regions = None, as_json: _Json = False) -> None:
     """Deploy the stacks into the accounts that run, by the CDK CLI; again after each change to your fleet file.
 
@@ -120,7 +117,6 @@ def deploy(*, account: _Accounts = None, region: _Regions = None, as_json: _Json
         raise typer.Exit(Exit.FAILED)
 
 
-@app.command()
 def status(*, as_json: _Json = False) -> None:
     """Show which accounts are running, and how to point aws, cdk and a device at them.
 
@@ -137,7 +133,6 @@ def status(*, as_json: _Json = False) -> None:
         out.print("No local AWS is running; `jitrctl local up` starts one.")
 
 
-@app.command()
 def down() -> None:
     """Stop the accounts; what was in them is gone.
 
@@ -149,7 +144,6 @@ def down() -> None:
     )
 
 
-@app.command()
 def issue(
     name: _Device,
     ca: _Ca = None,
@@ -173,7 +167,6 @@ def issue(
     out.print(f"{files.certificate}\n{files.key}\ncertificate id {files.certificate_id}", markup=False, soft_wrap=True)
 
 
-@app.command()
 def connect(
     name: _Device,
     account: Annotated[str, typer.Option(help="The account to connect to.")],

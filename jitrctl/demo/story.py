@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from jitrctl.localaws.issuing import IssuingCa
     from jitrctl.localaws.workspace import Workspace
 
-_SHORT = 16  # digits of an id that are enough to recognize it
-
 
 @dataclass(frozen=True, slots=True)
 class StoryStep:
@@ -153,7 +151,7 @@ def _register_ca(stage: LocalStage, name: str, ca: IssuingCa) -> dict[str, str]:
     return {
         "account": stage.name,
         "CA": name,
-        "certificate id": f"{described['certificateId'][:_SHORT]}…",
+        "certificate id": described["certificateId"],
         "mode": described["certificateMode"],
         "status": described["status"],
         "auto-registration": described["autoRegistrationStatus"],

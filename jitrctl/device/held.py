@@ -10,7 +10,7 @@ from jitr.store.registry_writes import Due
 from jitrctl.clock import now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from datetime import datetime
 
     from jitr.decisions import Decision
@@ -35,12 +35,20 @@ class Held:
     next_look: datetime | None
 
 
+def list_held_ids(stage: Stage, *, most: int) -> list[str]:
+    """The ids of the held certificates, ordered by their next evaluation; a few may not be held any more.
+
+    Raises Unavailable, botocore's errors.
+    """
+    return stage.registry.list_due(Due.LOOK, now() + _ANY_TIME, most=most)
+
+
 def list_held(stage: Stage) -> Iterator[Held]:
     """The held devices, ordered by their next evaluation; at most MOST.
 
     Raises Unavailable, botocore's errors.
     """
-    ids = stage.registry.list_due(Due.LOOK, now() + _ANY_TIME, most=MOST)
+    ids = list_held_ids(stage, most=MOST)
     for start in range(0, len(ids), _BATCH):
         some = ids[start : start + _BATCH]
         records = stage.registry.recall(some)
@@ -50,9 +58,13 @@ def list_held(stage: Stage) -> Iterator[Held]:
                 yield _held(decision)
 
 
-def find_held(stage: Stage, thing_name: str) -> set[str]:
-    """The ids of the held certificates that the rules would give this thing name."""
-    return {one.certificate_id for one in list_held(stage) if one.thing_name == thing_name}
+def find_held(stage: Stage, thing_names: Collection[str]) -> dict[str, set[str]]:
+    """The ids of the held certificates that the rules would give these thing names, by name; reads the list once."""
+    found: dict[str, set[str]] = {name: set() for name in thing_names}
+    for one in list_held(stage) if found else ():
+        if one.thing_name in found:
+            found[one.thing_name].add(one.certificate_id)
+    return found
 
 
 def _held(decision: Decision) -> Held:

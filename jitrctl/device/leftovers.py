@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from jitr.errors import NAME_LOST
 from jitr.iot_models import Status
 from jitr.rules import OnReplacement
+from jitrctl.terminal import short
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,8 +38,8 @@ class LeftBehind:
 
     def __str__(self) -> str:
         text = (
-            f"{self.stage}: the old certificate {self.certificate_id[:16]}… of {self.thing_name} is still "
-            f"{self.status}; {self.followed_by[:16]}… follows it in {self.followed_in}"
+            f"{self.stage}: the old certificate {short(self.certificate_id)} of {self.thing_name} is still "
+            f"{self.status}; {short(self.followed_by)} follows it in {self.followed_in}"
         )
         return f"{text}, and the sweep retires the old one after the overlap" if self.retiring else text
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from jitr.rules import Rules
     from jitr.store.registry import Registry
 
-_STATUS_OF = {
+STATUS_OF = {
     OperatorAction.DEACTIVATED: Status.INACTIVE,
     OperatorAction.DENIED: Status.INACTIVE,
     OperatorAction.REVOKED: Status.REVOKED,
@@ -145,7 +145,7 @@ class Operator:
                 except VerdictConflict as other:
                     raise OvertakenByColleague(
                         other,
-                        f"it is certificate {certificate_id[:16]} with its signature written differently, for which "
+                        f"it is certificate {certificate_id} with its signature written differently, for which "
                         "the order was carried out: give it again for this one",
                     ) from other
                 status = self._end(twin_id, twin) or status
@@ -154,7 +154,7 @@ class Operator:
     def _end(self, certificate_id: str, record: Record) -> Status | None:
         """Set the status that the record's verdict demands; a second time after a claim that was under way."""
         assert record.verdict is not None  # noqa: S101 -- it was just written or read
-        status_wanted = _STATUS_OF[record.verdict.action]
+        status_wanted = STATUS_OF[record.verdict.action]
         try:
             status = self._set_status(certificate_id, status_wanted)
             if record.intent is not None:

@@ -31,7 +31,6 @@ from jitr.verdicts import VerdictConflict
 from jitrctl.clock import now
 from jitrctl.device.operations import OvertakenByColleague
 from jitrctl.errors import Refused
-from jitrctl.terminal import short
 
 if TYPE_CHECKING:
     from jitr.admission.identity import Identity
@@ -99,7 +98,7 @@ def compare(stage: Stage, certificate_id: str) -> Reconciliation | None:
         )
     owner = stage.registry.owner(identity.thing_name)
     if owner and owner.certificate_id != certificate_id and not _shares(stage, device):
-        raise Refused(f"thing {identity.thing_name} is {short(owner.certificate_id)}'s now: reconcile that one")
+        raise Refused(f"thing {identity.thing_name} is {owner.certificate_id}'s now: reconcile that one")
     ca = _ca(stage, device)
     return Reconciliation(
         thing_name=identity.thing_name,

@@ -25,7 +25,7 @@ from jitrctl.device.registry_scan import find_by_serial, parse_serial
 from jitrctl.errors import Refused, Unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from jitr.owners import Owner
     from jitr.record import Record
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 # A certificate is related to its predecessor and its successor: so many steps of that in one stage.
 _MOST_STEPS = 50
+_MOST_SERIALS = 5  # words that may be serial numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,15 @@ class DeviceView:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traced:
+    """What was found of several devices."""
+
+    known: Mapping[str, SearchKeys]  # by what the operator gave
+    stages: tuple[Stage, ...]  # that answered
+    failed: tuple[Failed, ...]
+
+
 def parse_device(word: str) -> SearchKeys:
     """What an argument names: a certificate's id, a fingerprint with colons, a certificate's file, or a thing.
 
@@ -150,93 +160,86 @@ def search(scope: Scope, start: SearchKeys) -> tuple[Results[DeviceView], tuple[
     return views, failed, known
 
 
-def only_certificate(scope: Scope, start: SearchKeys, stages: Sequence[Stage], *, held: bool = False) -> str:
-    """Resolve to one certificate: the one given, or the only one that a thing ever had in any of these stages.
-
-    With `held`, a held certificate that requests the thing's name counts, too.
-
-    Raises Refused when a thing has several, or none; or when a stage cannot be asked.
-    """
-    if start.certificates:
-        return next(iter(start.certificates))
-    known, _, failed = trace(scope, start, stages, held=held)
-    return _require_one(start, known.certificates, failed)
-
-
-def waiting_certificate(scope: Scope, start: SearchKeys, stages: Sequence[Stage]) -> str:
-    """Resolve to the certificate to approve: the one given, else the held one that requests the thing's name.
-
-    Raises Refused when there are several, or none; or when a stage cannot be asked.
-    """
-    if start.certificates:
-        return next(iter(start.certificates))
-    (thing,) = start.things
-    asked = scope.across(lambda stage: find_held(stage, thing), doing="reading held devices", stages=stages)
-    waiting = frozenset(one for done in asked.done for one in done.value)
-    return _require_one(start, waiting, asked.failed) if waiting else only_certificate(scope, start, stages)
-
-
-def _require_one(start: SearchKeys, certificates: frozenset[str], failed: Sequence[Failed]) -> str:
-    (thing,) = start.things
-    if failed:
-        raise Refused(f"{failed[0].stage} cannot be asked which certificates {thing} has ({failed[0].error})")
-    if len(certificates) > 1:
-        raise Refused(f"{thing} has {len(certificates)} certificates, say which: {', '.join(sorted(certificates))}")
-    return next(iter(certificates))
-
-
 def trace(
     scope: Scope, start: SearchKeys, stages: Sequence[Stage], *, held: bool = False
 ) -> tuple[SearchKeys, tuple[Stage, ...], tuple[Failed, ...]]:
-    """Find all that is related to a certificate or a thing in any stage.
-
-    Returns what was found, the stages that answered, and those that failed.
-
-    With `held` also held certificates that request the name of the thing: a device that was never admitted, or a
-    second one under its name.
+    """Find all that is related to one certificate or thing: what was found, the stages that answered, and the others.
 
     A thing name that no stage knows is searched for as a serial number.
 
     Raises Refused when no stage knows it.
     """
-    known = start
-    serial = parse_serial(next(iter(start.things))) if start.things else None
+    traced = trace_each(scope, {"": start}, stages, held=held)
+    known = traced.known[""]
+    if not known.certificates and traced.stages:
+        raise Refused(not_known(start))
+    return known, traced.stages, traced.failed
+
+
+def trace_each(
+    scope: Scope, starts: Mapping[str, SearchKeys], stages: Sequence[Stage], *, held: bool = False
+) -> Traced:
+    """Find all that is related to each of these certificates or things in any stage.
+
+    With `held` also held certificates that request the name of the thing: a device that was never admitted, or a
+    second one under its name. A thing name that no stage knows is searched for as a serial number.
+    """
+    known = dict(starts)
     failed: list[Failed] = []
-    for thing in start.things if held else ():
-        asked = scope.across(lambda stage, thing=thing: find_held(stage, thing), doing="searching", stages=stages)  # type: ignore[misc]
+    if held and (things := {thing for start in starts.values() for thing in start.things}):
+        asked = scope.across(lambda stage: find_held(stage, things), doing="reading held devices", stages=stages)
         failed += asked.failed
         stages = tuple(done.stage for done in asked.done)
-        known |= SearchKeys(certificates=frozenset(one for done in asked.done for one in done.value))
-    while True:
-        traced = scope.across(lambda stage, known=known: _trace(stage, known), doing="searching", stages=stages)  # type: ignore[misc]
+        for done in asked.done:
+            known = {
+                given: keys | SearchKeys(frozenset(one for thing in keys.things for one in done.value.get(thing, ())))
+                for given, keys in known.items()
+            }
+    changed = known
+    while changed:
+        traced = scope.across(
+            lambda stage, changed=changed: {given: _trace(stage, keys) for given, keys in changed.items()},  # type: ignore[misc]
+            doing="searching",
+            stages=stages,
+        )
         failed += traced.failed
         stages = tuple(done.stage for done in traced.done)
-        found = known
-        for done in traced.done:
-            found |= done.value
-        if found == known:
-            if known.certificates or serial is None:
-                break
-            found, serial = _of_serial(scope, serial, stages), None
-        known = found or known
-    if not known.certificates and stages:
-        (thing,) = known.things
-        numbered = f", and none a certificate with serial number {thing}" if parse_serial(thing) else ""
-        raise Refused(
-            f"no account knows a thing {thing} with a certificate{numbered}: correct the name, or give the certificate"
-        )
-    return known, tuple(stages), tuple(failed)
+        before = known
+        for answer in traced.done:
+            known = known | {given: known[given] | found for given, found in answer.value.items()}
+        changed = {given: keys for given, keys in known.items() if keys != before[given]}
+    traced_here = Traced(known=known, stages=tuple(stages), failed=tuple(failed))
+    by_serial = _find_serials(scope, traced_here)
+    if not by_serial:
+        return traced_here
+    numbered = trace_each(scope, by_serial, stages)
+    return Traced(known=known | numbered.known, stages=numbered.stages, failed=(*failed, *numbered.failed))
 
 
-def _of_serial(scope: Scope, serial: str, stages: Sequence[Stage]) -> SearchKeys:
-    """The certificates with a serial number, in place of the thing name that the number was taken for.
+def not_known(start: SearchKeys) -> str:
+    """That no stage knows a thing."""
+    (thing,) = start.things
+    numbered = f", and none a certificate with serial number {thing}" if parse_serial(thing) else ""
+    return f"no account knows a thing {thing} with a certificate{numbered}: correct the name, or give the certificate"
 
-    A stage that cannot be asked is asked again by what follows, which reports it.
+
+def _find_serials(scope: Scope, traced: Traced) -> dict[str, SearchKeys]:
+    """The certificates whose serial numbers were taken for names of things that no stage knows.
+
+    Not for more than a few words: each takes a read of the whole registry. A stage that cannot be asked is asked again
+    by what follows, which reports it.
     """
+    unknown = {given: next(iter(keys.things)) for given, keys in traced.known.items() if not keys.certificates}
+    serials = {given: serial for given, word in unknown.items() if (serial := parse_serial(word))}
+    if not serials or len(unknown) > _MOST_SERIALS:
+        return {}
     asked = scope.across(
-        lambda stage: find_by_serial(stage, serial), doing="searching all records for a serial number", stages=stages
+        lambda stage: {given: find_by_serial(stage, serial) for given, serial in serials.items()},
+        doing="searching all records for a serial number",
+        stages=traced.stages,
     )
-    return SearchKeys(certificates=frozenset(one for done in asked.done for one in done.value))
+    found = {given: frozenset(one for done in asked.done for one in done.value[given]) for given in serials}
+    return {given: SearchKeys(certificates=ids) for given, ids in found.items() if ids}
 
 
 def _trace(stage: Stage, known: SearchKeys) -> SearchKeys:

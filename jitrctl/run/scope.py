@@ -1,6 +1,5 @@
 """Defines once what every command on the fleet takes and prints: --account, --region, --fleet and --json.
 
-    @app.command()
     @over_stages
     def where(scope: Scope, certificate: Certificate) -> None:
         results = scope.across(lambda stage: ..., doing="asking AWS IoT")

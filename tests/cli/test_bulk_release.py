@@ -181,7 +181,7 @@ def test_records_of_an_earlier_version_are_found_after_the_next_count(fleet: Sim
     [
         (["--rejected-for", "COMON_NAME_REFUSED"], "did you mean COMMON_NAME_REFUSED?"),
         (["--rejected-for", "CRL_STALE"], "nothing is rejected for CRL_STALE"),
-        (["--rejected-for", REASON, "device.pem"], "leave out the one"),
+        (["--rejected-for", REASON, "device.pem"], "leave out those that are named"),
         (["--would-be-admitted", "device.pem"], "can only be said with --rejected-for"),
         ([], "say which device"),
     ],

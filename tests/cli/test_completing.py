@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
-from jitrctl.__main__ import app
+from jitrctl.commands.tree import every_group
+from jitrctl.run.lazy_commands import every_command
 
 
 def completed(line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -14,7 +14,7 @@ def completed(line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     monkeypatch.setenv("COMP_WORDS", line)
     monkeypatch.setenv("COMP_CWORD", str(line.count(" ")))
     with pytest.raises(SystemExit):
-        get_command(app).main(prog_name="jitrctl", args=[])
+        every_group().main(prog_name="jitrctl", args=[])
     return capsys.readouterr().out.split()
 
 
@@ -38,6 +38,5 @@ def test_names_of_the_fleet_file_are_completed(
 
 
 def test_help_breaks_no_line_within_a_paragraph() -> None:
-    for group in ("ca", "device", "enrollment", "fleet"):
-        for command in get_command(app).commands[group].commands.values():  # type: ignore[attr-defined]
-            assert not [part for part in (command.help or "").split("\n\n") if "\n" in part.strip()], command.name
+    for name, command in every_command(every_group()).items():
+        assert not [part for part in (command.help or "").split("\n\n") if "\n" in part.strip()], name

@@ -46,7 +46,6 @@ def test_held_devices_are_listed_with_why_as_what_and_until_when_and_nothing_is_
     assert fleet.ask("device", "list", "--held", "--ca", "factory")[DEV]["held"] == [one]
     assert fleet.ask("device", "list", "--held", "--ca", "factory-2")[DEV]["held"] == []
     assert "no device is held for EXPIRED" in fleet.say("device", "list", "--held", "--reason", "EXPIRED")
-    assert "say --held" in fleet.say("device", "list", code=2)
 
 
 def test_a_held_device_is_shown_approved_and_let_in_by_the_name_it_asks_for(fleet: Simulated, held: Leaf) -> None:

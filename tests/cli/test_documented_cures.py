@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.main import get_command
 
 import jitrctl
 from jitr.errors import Reason
-from jitrctl.__main__ import app
+from jitrctl.commands.tree import every_group
 from jitrctl.doctor import cures
+from jitrctl.run.lazy_commands import Outline
 
 DOCS = Path(__file__).parents[2] / "docs"
 REJECTIONS, RUNBOOK = (DOCS / name for name in ("rejections.md", "runbook.md"))
@@ -68,12 +68,12 @@ def without_filled(command: str) -> str:
 
 def parse(words: list[str]) -> None:
     """Have Typer read a command, down to its last option; nothing is run. Raises UsageError."""
-    command: Any = get_command(app)
+    command: Any = every_group()
     context: Any = command.make_context("jitrctl", [], resilient_parsing=True)
-    while words and hasattr(command, "get_command"):
+    while words and not words[0].startswith("-") and hasattr(command, "get_command"):
         found: Any = command.get_command(context, words[0])
         assert found, f"there is no command {words[0]}"
-        command, words = found, words[1:]
+        command, words = found.loaded if isinstance(found, Outline) else found, words[1:]
         context = command.make_context(command.name, [], parent=context, resilient_parsing=True)
     context.resilient_parsing = False  # from here on an unknown option is an error
     parser = command.make_parser(context)

@@ -3,6 +3,7 @@
 import json
 import shutil
 import stat
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from jitrctl.localaws import accounts, deployment
 from jitrctl.localaws.account import AccountSpec, LocalAccount
 from jitrctl.localaws.errors import LocalAwsError
 from jitrctl.localaws.workspace import CHECKOUT, Workspace, _keep_local_accounts
+from tests.support.cli.terminal import Terminal
 
 DEVICE_COMMANDS = [["device"], *(["device", order] for order in ("release", "deactivate", "revoke", "adopt"))]
 
@@ -160,6 +162,22 @@ def test_the_demos_json_is_one_document_also_when_a_step_fails(
     assert document["ok"] is False
     assert [(step["step"], step["ok"]) for step in document["steps"]] == [("First", True), ("Second", False)]
     assert document["steps"][0]["detail"] == {"rows": [{"account": "dev"}], "note": "All well."}
+
+
+@pytest.mark.usefixtures("workspace")
+def test_the_demo_shows_ids_short_on_a_terminal_and_whole_in_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = "0123456789abcdef" * 4
+    _story(monkeypatch, StoryStep("First", lambda: Detail(rows=[{"certificate id": one}])))
+    shown = Terminal()
+    with redirect_stdout(shown):
+        assert main(["demo"]) == 0
+    assert f"{one[:16]}…" in shown.getvalue()
+    assert one not in shown.getvalue()
+
+    assert main(["demo", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["steps"][0]["detail"]["rows"] == [{"certificate id": one}]
 
 
 @pytest.mark.usefixtures("workspace")

@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING, Any
 import botocore.session
 import pytest
 from botocore import xform_name
-from typer.main import get_command
 
 from jitr.pacing.schedule import PACE
 from jitr_fleet.resources import LIVE, ResourceNames
-from jitrctl.__main__ import app
 from jitrctl.localaws.workspace import CHECKOUT
 from simulation.faults import denied
 from tests.support.cli.operator_commands import (
@@ -184,7 +182,7 @@ def test_of_every_command_it_is_said_whether_it_reads_or_acts() -> None:
     spec.loader.exec_module(generator)
 
     said = [*READING, *ACTING, *BY_OTHER_TESTS, *KEEPING_CAS, *KEEPING_CAS_BY_OTHER_TESTS, *OFFLINE, *PROVING]
-    assert sorted(said) == sorted(generator.commands(get_command(app)))
+    assert sorted(said) == sorted(generator.commands())
 
 
 def test_the_page_says_of_every_command_under_which_policy_it_runs() -> None:

@@ -112,7 +112,7 @@ def test_an_adoption_that_was_not_announced_says_which_certificate_it_was(fleet:
     refused(fleet)
     said = fleet.ask("device", "adopt", "old-0001", "--account", DEV, code=1)[DEV]
     (warning,) = said["warnings"]
-    assert f"about certificate {device[:16]}… (take thing old-0001 into the registry) {NOT_ANNOUNCED}" in warning
+    assert f"about certificate {device} (take thing old-0001 into the registry) {NOT_ANNOUNCED}" in warning
     assert said["certificate_id"] == device
 
 

@@ -9,9 +9,11 @@ import pytest
 import typer
 from typer.main import get_command
 
-from jitrctl.__main__ import app, main
+from jitrctl.__main__ import main
+from jitrctl.commands.tree import every_group
 from jitrctl.errors import Interrupted, Refused
 from jitrctl.run import scope as scoping
+from jitrctl.run.lazy_commands import every_command
 from jitrctl.run.scope import Scope, over_stages
 from jitrctl.session.stage import Stage
 
@@ -20,15 +22,7 @@ LOCAL = {f"local {command}" for command in ("up", "deploy", "status", "down", "i
 OF_THIS_MACHINE = {"ca create", "device issue", "demo", *LOCAL}
 
 
-def commands(command: Any, name: str = "") -> dict[str, Any]:
-    """Every command, under its full name."""
-    below = getattr(command, "commands", None)
-    if below is None:
-        return {name: command}
-    return {full: one for part, each in below.items() for full, one in commands(each, f"{name} {part}".strip()).items()}
-
-
-COMMANDS = commands(get_command(app))
+COMMANDS: dict[str, Any] = dict(every_command(every_group(), name=""))
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS.keys() - OF_THIS_MACHINE))
@@ -61,7 +55,7 @@ def run(fleet_file: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]
                 thing="sensor-0001",
             )
 
-        monkeypatch.setattr("jitrctl.__main__.app", made)
+        monkeypatch.setattr("jitrctl.__main__.every_group", lambda: get_command(made))
         return main(["--fleet", str(fleet_file), *options])
 
     return run

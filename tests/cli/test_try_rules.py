@@ -3,7 +3,6 @@
 import io
 import zipfile
 from contextlib import redirect_stdout
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,9 @@ from jitrctl.rules import trial
 from jitrctl.rules.deployed import NotReadable, read_deployed_rules, rules_in
 from jitrctl.rules.trial import ADMITTED, DecisionChange
 from jitrctl.session.stage import Stage
-from jitrctl.terminal import out
 from simulation import Leaf
 from tests.support.cli.simulated import DEV, PROD, RULES, Simulated, simulated
+from tests.support.cli.terminal import Terminal
 
 WRONG = RULES.replace("sensor", "senzor", 1)
 # What one of two devices has, and the other lacks.
@@ -63,7 +62,7 @@ def test_a_device_that_works_and_would_be_refused_fails_the_trial(fleet: Simulat
 def test_a_reason_is_shown_whole_at_80_columns(
     fleet: Simulated, monkeypatch: pytest.MonkeyPatch, width: int, reason: str
 ) -> None:
-    monkeypatch.setattr(out, "_width", width)
+    monkeypatch.setenv("COLUMNS", str(width))
     (device,) = come_up(fleet, "sensor-0001")
     change = DecisionChange(
         ca="factory-of-2027",
@@ -75,7 +74,7 @@ def test_a_reason_is_shown_whole_at_80_columns(
         is_refused=True,
     )
     monkeypatch.setattr(trial, "compare", lambda *_: change)
-    said = StringIO()
+    said = Terminal()
     with redirect_stdout(said):
         main(["fleet", "try-rules", "--fleet", str(fleet.file), "--account", "dev"])
     heading, *rows = said.getvalue().partition("\n\n")[0].splitlines()

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jitrctl.audit.record import audited
+from jitrctl.commands.device.many import report_each, run_each
 from jitrctl.device.adopt import Adoption, NoSuchThing
+from jitrctl.device.operations import OperatingError
+from jitrctl.device.targets import read_devices
 from jitrctl.errors import Refused
 from jitrctl.run.scope import Note, Scope, over_stages
 from jitrctl.terminal import print_error, short
@@ -19,40 +22,68 @@ if TYPE_CHECKING:
 @over_stages
 def adopt(
     scope: Scope,
-    thing: Annotated[str, typer.Argument(help="The name of a thing that exists, with one certificate attached.")],
+    things: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="THING",
+            help="A thing that exists, with one certificate attached; several; or - for a list on standard input.",
+        ),
+    ],
     note: Note = "",
 ) -> None:
-    """Take a thing made without jitr into the registry, so that its next certificate can be a rotation.
+    """Take things made without jitr into the registry, so that their next certificates can be rotations.
 
     Example: jitrctl device adopt sensor-0001 --account dev --note "made by hand in 2024"
     """
-    without_ca: list[Stage] = []
+    names = read_devices(things)
+    without_ca: list[str] = []
+    seen = scope.across(lambda stage: {name: _exists(stage, name) for name in names}, doing="reading")
+    found = {done.stage: done.value for done in seen.done}
+    unknown = [name for name in names if not any(exists[name] for exists in found.values())]
+    if unknown and seen.ok:
+        raise Refused(
+            f"no account has a thing {' or '.join(unknown)}: correct the name, or see `aws iot list-things`"
+            + ("; nothing was done with any of them" if len(names) > 1 else "")
+        )
 
-    def adopt_here(stage: Stage) -> str | None:
-        adoption = Adoption(thing, client=stage.iot, iot=stage.aws_iot, registry=stage.registry)
-        try:
-            certificate_id, is_new = adoption.inspect()
-        except NoSuchThing:
+    def adopt_here(stage: Stage, name: str) -> str | None:
+        if not found[stage][name]:
             return None
+        adoption = _adoption(stage, name)
+        certificate_id, is_new = adoption.inspect()
         if adoption.is_without_ca:
-            without_ca.append(stage)
-        steps = [f"take thing {thing} into the registry"] if is_new else []
+            without_ca.append(f"{stage} {name}" if len(names) > 1 else str(stage))
+        steps = [f"take thing {name} into the registry"] if is_new else []
         with audited(stage, "device adopt", certificate_id, steps, note):
             return adoption.carry_out() if is_new else certificate_id
 
-    results = scope.across(adopt_here, doing=f"adopting {thing}")
-    if results.ok and not any(done.value for done in results.done):
-        raise Refused(f"no account has a thing {thing}: correct the name, or see `aws iot list-things`")
-    for stage in without_ca if not scope.as_json else ():
+    results = run_each(scope, names, list(found), adopt_here, doing="adopting")
+    for place in without_ca if not scope.as_json else ():
         print_error(
-            f"{stage}: which CA issued its certificate is not known here, so that its next one will be held "
+            f"{place}: which CA issued its certificate is not known here, so that its next one will be held "
             "(NOT_A_ROTATION)"
         )
-    scope.report(
+    report_each(
+        scope,
         results,
-        rows=lambda _, certificate_id: [
-            {"thing": thing, "belongs to": short(certificate_id) if certificate_id else "no such thing here"}
+        rows=lambda name, certificate_id: [
+            {"thing": name, "belongs to": short(certificate_id) if certificate_id else "no such thing here"}
         ],
-        fields=lambda certificate_id: {"certificate_id": certificate_id},
-        thing_name=thing,
+        fields=lambda _, certificate_id: {"certificate_id": certificate_id},
+        failed=seen.failed,
+        **({"thing_name": names[0]} if len(names) == 1 else {}),
     )
+
+
+def _adoption(stage: Stage, name: str) -> Adoption:
+    return Adoption(name, client=stage.iot, iot=stage.aws_iot, registry=stage.registry)
+
+
+def _exists(stage: Stage, name: str) -> bool:
+    try:
+        _adoption(stage, name).inspect()
+    except NoSuchThing:
+        return False
+    except OperatingError:
+        return True  # and why it cannot be adopted is said where it is tried
+    return True

@@ -1,28 +1,31 @@
-"""`jitrctl device approve | deny | deactivate | revoke`, and the path that every order on one certificate takes.
+"""`jitrctl device approve | deny | deactivate | revoke`, and the path that every order on certificates takes.
 
-`give_order` is that path: resolve what was given to one certificate, show what the order does in each stage, ask, carry
-it out in each stage, publish the verdict there, report. What differs between the orders is a `CarryOut` function.
+`give_order` is that path: resolve each device that was given to one certificate, show what the order does in each
+stage, ask once, carry it out in each stage, publish each verdict there, report. What differs between the orders is a
+`CarryOut` function.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from jitr.verdicts import OperatorAction
+from jitr_fleet.certificate_file import certificate_id_in
 from jitrctl.audit.events import publish_own_verdict
 from jitrctl.clock import now
-from jitrctl.commands.device.show import Device
+from jitrctl.commands.device.many import Devices, report_each, run_each
 from jitrctl.device.operations import Operator, OrderContext
-from jitrctl.device.search import (
-    DeviceView,
-    SearchKeys,
-    StageCertificate,
-    only_certificate,
-    parse_device,
-    waiting_certificate,
+from jitrctl.device.search import DeviceView, SearchKeys, StageCertificate
+from jitrctl.device.targets import (
+    Target,
+    known_or_held_targets,
+    known_targets,
+    parse_devices,
+    read_devices,
+    waiting_targets,
 )
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.session.stage import Stage
@@ -45,105 +48,125 @@ class Ordered:
 # Carry out an order in one stage, on condition that the record is still the one that the operator was shown.
 # Raises Refused, Unavailable, botocore's errors.
 CarryOut: TypeAlias = Callable[[Stage, str, OrderContext, "Record"], Ordered]
-# Find the certificate that is meant, in these stages. Raises Refused.
-Resolve: TypeAlias = Callable[[Scope, SearchKeys, Sequence[Stage]], str]
+# Find the certificates that are meant, in these stages. Raises Refused.
+Resolve: TypeAlias = Callable[[Scope, Mapping[str, SearchKeys], Sequence[Stage]], list[Target]]
 
 
 @over_stages
-def approve(scope: Scope, device: Device, note: Note = "") -> None:
-    """Approve a device that is held for it, or that was not seen yet; takes effect at its next connect or sweep.
+def approve(scope: Scope, devices: Devices, note: Note = "") -> None:
+    """Approve devices that are held for it, or that were not seen yet; takes effect at the next connect or sweep.
 
     A thing's name means the held device that requests it. An approval replaces only the enrollment entry: all other
     checks still apply.
 
     Example: jitrctl device approve device.pem --account prod --note "order 4711"
     """
-    give_order(scope, device, "approve it", _approve, note=note, yes=True, resolve=waiting_certificate)
+    give_order(scope, devices, "approve it", _approve, note=note, yes=True, resolve=waiting_targets)
 
 
 @over_stages
-def deny(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False) -> None:
-    """Deny a device, also in accounts that have never seen it; a registered certificate is set INACTIVE.
+def deny(scope: Scope, devices: Devices, note: Note = "", *, yes: Yes = False) -> None:
+    """Deny devices, also in accounts that have never seen them; a registered certificate is set INACTIVE.
 
-    Example: jitrctl device deny device.pem --note "lost in transit"
+    Example: jitrctl device deny sensor-0001 sensor-0002 --note "lost in transit"
     """
-    give_order(
-        scope,
-        device,
-        "have it denied",
-        partial(_take_away, OperatorAction.DENIED),
-        note=note,
-        yes=yes,
-        resolve=partial(only_certificate, held=True),
-    )
+    carry_out = partial(_take_away, OperatorAction.DENIED)
+    give_order(scope, devices, "have it denied", carry_out, note=note, yes=yes, resolve=known_or_held_targets)
 
 
 @over_stages
-def deactivate(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False) -> None:
-    """Set a certificate INACTIVE, and prevent its activation until it is released.
+def deactivate(scope: Scope, devices: Devices, note: Note = "", *, yes: Yes = False) -> None:
+    """Set certificates INACTIVE, and prevent their activation until they are released.
 
     Example: jitrctl device deactivate device.pem --account dev --note "sold"
     """
-    give_order(
-        scope, device, "have it deactivated", partial(_take_away, OperatorAction.DEACTIVATED), note=note, yes=yes
-    )
+    carry_out = partial(_take_away, OperatorAction.DEACTIVATED)
+    give_order(scope, devices, "have it deactivated", carry_out, note=note, yes=yes)
 
 
 @over_stages
-def revoke(scope: Scope, device: Device, note: Note = "", *, yes: Yes = False) -> None:
-    """Set a certificate REVOKED; accounts that have never seen it will refuse it.
+def revoke(scope: Scope, devices: Devices, note: Note = "", *, yes: Yes = False) -> None:
+    """Set certificates REVOKED; accounts that have never seen them will refuse them.
 
-    Example: jitrctl device revoke device.pem --note "key was on a stolen laptop"
+    Example: jitrctl device revoke - --note "keys were on a stolen laptop" --yes < stolen.txt
     """
-    give_order(scope, device, "have it revoked", partial(_take_away, OperatorAction.REVOKED), note=note, yes=yes)
+    carry_out = partial(_take_away, OperatorAction.REVOKED)
+    give_order(scope, devices, "have it revoked", carry_out, note=note, yes=yes)
 
 
 def give_order(
     scope: Scope,
-    device: str,
+    devices: Sequence[str],
     what: str,
     carry_out: CarryOut,
     *,
     note: str,
     yes: bool,
-    resolve: Resolve = only_certificate,
+    resolve: Resolve = known_targets,
 ) -> None:
-    """Give an order on one certificate in all stages of the scope: resolve, plan, ask, run in each stage, audit.
+    """Give an order on certificates in all stages of the scope: resolve, plan, ask, run in each stage, audit.
 
-    `what` names the order in the plan ("approve it"); `yes` asks nothing.
+    `devices` is what the operator gave. `what` names the order in the plan ("approve it"); `yes` asks nothing.
 
     Raises Unusable, Refused, typer.Exit.
     """
-    # Resolve
-    start = parse_device(device)
+    # Resolve: all of the devices, or none
+    starts = parse_devices(read_devices(devices))
     stages, not_opened = scope.open_stages()
-    certificate_id = resolve(scope, start, stages) if stages else ""
+    targets = {target.given: target.certificate_id for target in (resolve(scope, starts, stages) if stages else ())}
 
     # Plan
-    known = SearchKeys(frozenset({certificate_id}))
+    known = SearchKeys(frozenset(targets.values()))
     views = scope.across(lambda stage: DeviceView.of(stage, known), doing="reading", stages=stages)
-    shown = {done.stage: done.value.certificates[certificate_id] for done in views.done}
+    shown = {done.stage: done.value.certificates for done in views.done}
 
     # Ask
     if shown:
-        places = [f"  {stage}  {describe(found)}" for stage, found in shown.items()]
-        scope.confirm([f"Certificate {certificate_id}: {what}, in", *places], yes=yes)
+        scope.confirm(_plan(targets, what, shown), yes=yes)
 
     # Run in each stage
-    def run(stage: Stage) -> Ordered:
-        ordered = carry_out(stage, certificate_id, OrderContext(by=stage.caller, note=note), shown[stage].record)
+    def run(stage: Stage, device: str) -> Ordered:
+        certificate_id = targets[device]
+        order = OrderContext(by=stage.caller, note=note)
+        ordered = carry_out(stage, certificate_id, order, shown[stage][certificate_id].record)
         if ordered.action:  # Audit
             publish_own_verdict(stage, certificate_id, ordered.action, ordered.status)
         return ordered
 
-    results = scope.across(run, doing="carrying it out", stages=list(shown))
-    scope.report(
+    results = run_each(scope, list(targets), list(shown), run, doing="carrying it out")
+    several = len(targets) > 1
+    report_each(
+        scope,
         results,
-        rows=lambda _, ordered: [{"certificate": short(certificate_id), "now": ordered.text}],
-        fields=lambda ordered: {"status": ordered.text},
+        rows=lambda device, ordered: [
+            ({"device": name_of(device)} if several else {})
+            | {"certificate": short(targets[device]), "now": ordered.text}
+        ],
+        fields=lambda device, ordered: {"certificate_id": targets[device], "status": ordered.text},
         failed=(*not_opened, *views.failed),
-        certificate_id=certificate_id,
+        **({} if several else {"certificate_id": next(iter(targets.values()), "")}),
     )
+
+
+def name_of(device: str) -> str:
+    """A device as the operator gave it, for a table's cell that has the certificate's id beside it."""
+    return short(device) if certificate_id_in(device) else device
+
+
+def _plan(targets: Mapping[str, str], what: str, shown: Mapping[Stage, Mapping[str, StageCertificate]]) -> list[str]:
+    """What an order would do: each certificate, and its state in each stage; of several, equal states on one line."""
+    lines = []
+    for given, certificate_id in targets.items():
+        states = [(describe(found[certificate_id]), str(stage)) for stage, found in shown.items()]
+        named = ""
+        if len(targets) > 1:
+            named = "" if certificate_id_in(given) else f" ({given})"
+            states = [(state, ", ".join(one for same, one in states if same == state)) for state in dict(states)]
+        lines += [
+            f"Certificate {certificate_id}{named}: {what}, in",
+            *(f"  {where}  {state}" for state, where in states),
+        ]
+    return lines
 
 
 def open_operator(stage: Stage) -> Operator:

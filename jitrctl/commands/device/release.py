@@ -12,8 +12,8 @@ import typer
 from jitr.errors import Reason
 from jitr.verdicts import OperatorAction
 from jitrctl.commands.ca.status import Cas
+from jitrctl.commands.device.many import OptionalDevices
 from jitrctl.commands.device.order import Ordered, give_order, open_operator
-from jitrctl.commands.device.show import Device
 from jitrctl.device.bulk_release import BulkOrdered, Plan, Wanted, find_rejections, judge_again, order_releases
 from jitrctl.device.search import DeviceView, SearchKeys
 from jitrctl.errors import Unusable
@@ -36,14 +36,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 @over_stages
 def release(
     scope: Scope,
-    device: Device = "",
+    devices: OptionalDevices = None,
     note: Note = "",
     rejected_for: Annotated[
         list[str] | None,
         typer.Option(
             "--rejected-for",
             metavar="REASON",
-            help="All devices that were rejected for this reason, instead of one; may be repeated.",
+            help="All devices that were rejected for this reason, instead of named ones; may be repeated.",
         ),
     ] = None,
     ca: Cas = None,
@@ -63,7 +63,7 @@ def release(
     revoked: Annotated[bool, typer.Option("--revoked", help="Also if an operator revoked or deactivated it.")] = False,
     yes: Yes = False,
 ) -> None:
-    """Have a refused device evaluated again at its next connect; its registration is deleted for that.
+    """Have refused devices evaluated again at their next connect; their registrations are deleted for that.
 
     With --rejected-for: all devices that were rejected for a reason. The functions evaluate them again, after new
     devices, without a new registration or connect. REVOKED devices, and those that somebody has deactivated, are left
@@ -73,8 +73,8 @@ def release(
     """
     many = {"--ca": ca, "--since": since, "--would-be-admitted": would_be_admitted, "--dry-run": dry_run}
     if rejected_for:
-        if device or revoked:
-            raise Unusable("--rejected-for is for many devices: leave out the one, and --revoked")
+        if devices or revoked:
+            raise Unusable("--rejected-for finds the devices: leave out those that are named, and --revoked")
         wanted = Wanted(
             reasons=[_reason(name) for name in rejected_for],
             cas=ca or (),
@@ -83,11 +83,12 @@ def release(
         )
         _release_many(scope, wanted, note, dry_run=dry_run, yes=yes)
         return
-    if not device:
-        raise Unusable("say which device: its certificate, id or thing; or all with --rejected-for REASON")
+    if not devices:
+        raise Unusable("say which devices: a certificate, id or thing of each; or all with --rejected-for REASON")
     if given := [name for name, value in many.items() if value]:
         raise Unusable(f"{', '.join(given)} can only be said with --rejected-for")
-    give_order(scope, device, "release it: its registration is deleted", partial(_release, revoked), note=note, yes=yes)
+    carry_out = partial(_release, revoked)
+    give_order(scope, devices, "release it: its registration is deleted", carry_out, note=note, yes=yes)
 
 
 def _release(revoked: bool, stage: Stage, certificate_id: str, order: OrderContext, seen: Record) -> Ordered:  # noqa: FBT001 -- bound by partial

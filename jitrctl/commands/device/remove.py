@@ -1,4 +1,4 @@
-"""`jitrctl device remove`: removes a whole device in the chosen stages."""
+"""`jitrctl device remove`: removes whole devices in the chosen stages."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import typer
 from jitr.owners import NameRollback
 from jitr.verdicts import OperatorVerdict
 from jitrctl.audit.events import publish_own_verdict
-from jitrctl.commands.device.order import open_operator
-from jitrctl.commands.device.show import Device
+from jitrctl.commands.device.many import Devices, report_each, run_each
+from jitrctl.commands.device.order import name_of, open_operator
 from jitrctl.device.operations import OrderContext
-from jitrctl.device.search import DeviceView, SearchKeys, parse_device, trace
+from jitrctl.device.search import DeviceView, SearchKeys, trace_each
+from jitrctl.device.targets import parse_devices, read_devices, refuse_unknown
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
-from jitrctl.terminal import at, short
+from jitrctl.terminal import at
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from jitrctl.session.stage import Stage
 
@@ -52,43 +53,66 @@ class _Remains:
 @over_stages
 def remove(
     scope: Scope,
-    device: Device,
+    devices: Devices,
     note: Note = "",
     *,
     forget: Annotated[
         bool,
         typer.Option(
-            "--forget", help="Also drop its records: a certificate that comes again is evaluated as a new one."
+            "--forget", help="Also drop the records: a certificate that comes again is evaluated as a new one."
         ),
     ] = False,
     yes: Yes = False,
 ) -> None:
-    """Remove a device in every chosen account: its certificates, its thing and its records.
+    """Remove devices in every chosen account: their certificates, their things and their records.
 
-    Its enrollment entries stay: `enrollment remove`. If interrupted, the same command completes it.
+    Their enrollment entries stay: `enrollment remove`. If interrupted, the same command completes it.
 
     Example: jitrctl device remove sensor-0001 --note "scrapped"
     """
+    starts = parse_devices(read_devices(devices))
     stages, failed = scope.open_stages()
-    known, asked, unasked = trace(scope, parse_device(device), stages)
-    seen = scope.across(lambda stage: _read_remains(stage, known), doing="reading", stages=asked)
+    traced = trace_each(scope, starts, stages)
+    if traced.stages:
+        refuse_unknown(starts, traced)
+    known = _distinct(traced.known)
+    seen = scope.across(
+        lambda stage: {device: _read_remains(stage, keys) for device, keys in known.items()},
+        doing="reading",
+        stages=traced.stages,
+    )
     remains = {done.stage: done.value for done in seen.done}
-    to_do = [f"  {stage}  {line}" for stage, one in remains.items() for line in one.lines()]
+    to_do = [
+        f"  {stage}  {line}" for device in known for stage, found in remains.items() for line in found[device].lines()
+    ]
     if to_do:
         scope.confirm(["Remove, for good,", *to_do, FORGOTTEN if forget else STAYS_OUT], yes=yes)
 
-    def remove_here(stage: Stage) -> list[str]:
-        return _remove(stage, remains[stage], note=note, forget=forget)
+    def remove_here(stage: Stage, device: str) -> list[tuple[str, str]]:
+        return _remove(stage, remains[stage][device], note=note, forget=forget)
 
-    results = scope.across(remove_here, doing="removing", stages=list(remains))
-    scope.report(
+    results = run_each(scope, list(known), list(remains), remove_here, doing="removing")
+    report_each(
+        scope,
         results,
-        rows=lambda _, done: [{"removed": "; ".join(done) or "nothing is left here"}],
-        fields=lambda done: {"removed": list(done)},
-        failed=(*failed, *unasked, *seen.failed),
-        things=sorted(known.things),
-        certificates=sorted(known.certificates),
+        rows=lambda device, done: [
+            ({"device": name_of(device)} if len(known) > 1 else {})
+            | {"removed": "; ".join(f"{kind} {name_of(name)}" for kind, name in done) or "nothing is left here"}
+        ],
+        fields=lambda _, done: {"removed": [f"{kind} {name}" for kind, name in done]},
+        failed=(*failed, *traced.failed, *seen.failed),
+        things=sorted({thing for keys in known.values() for thing in keys.things}),
+        certificates=sorted({one for keys in known.values() for one in keys.certificates}),
     )
+
+
+def _distinct(known: Mapping[str, SearchKeys]) -> dict[str, SearchKeys]:
+    """Each device once, by the first name that was given for it."""
+    distinct: dict[str, SearchKeys] = {}
+    for device, keys in known.items():
+        if not any(keys.certificates & other.certificates for other in distinct.values()):
+            distinct[device] = keys
+    return distinct
 
 
 def _read_remains(stage: Stage, known: SearchKeys) -> _Remains:
@@ -106,25 +130,28 @@ def _exists(stage: Stage, thing: str) -> bool:
     return True
 
 
-def _remove(stage: Stage, remains: _Remains, *, note: str, forget: bool) -> list[str]:
-    """Remove certificates, things, then their records: so a second run finds what the first one left."""
-    at_work, done = open_operator(stage), list[str]()
+def _remove(stage: Stage, remains: _Remains, *, note: str, forget: bool) -> list[tuple[str, str]]:
+    """Remove certificates, things, then their records: so a second run finds what the first one left.
+
+    Returns what was removed: kind and name.
+    """
+    at_work, done = open_operator(stage), list[tuple[str, str]]()
     given = OrderContext(by=stage.caller, note=note)
     verdicts = dict[str, OperatorVerdict]()
     for certificate_id in remains.certificates:
         seen = remains.view.certificates[certificate_id].record
         was_there, verdicts[certificate_id] = at_work.remove_certificate(certificate_id, given, seen=seen)
         if was_there:
-            done.append(f"certificate {short(certificate_id)}")
+            done.append(("certificate", certificate_id))
         publish_own_verdict(stage, certificate_id, verdicts[certificate_id].action, None)
-    done += [f"thing {thing}" for thing in remains.things if at_work.remove_thing(thing)]
+    done += [("thing", thing) for thing in remains.things if at_work.remove_thing(thing)]
     for certificate_id in remains.certificates:
         at_work.forget(certificate_id, wholly=forget, seen=verdicts[certificate_id])
     done += _give_up_names(stage, remains.view)
     return done
 
 
-def _give_up_names(stage: Stage, view: DeviceView) -> Sequence[str]:
+def _give_up_names(stage: Stage, view: DeviceView) -> list[tuple[str, str]]:
     for thing, owner in view.owners.items():
         stage.registry.give_back(NameRollback(thing_name=thing, by=owner.certificate_id, to=None))
-    return [f"name {thing}" for thing in view.owners]
+    return [("name", thing) for thing in view.owners]

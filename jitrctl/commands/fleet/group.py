@@ -1,4 +1,4 @@
-"""`jitrctl fleet …`: the commands on the fleet file, and on all stages at once."""
+"""`jitrctl fleet check | devices | quotas`: the fleet file, where devices live, and what limits activation."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitr_fleet.policy_proof import prove_fleet
-from jitrctl.commands.fleet.copy_denials import copy_denials
 from jitrctl.commands.fleet.policies import policy_documents, show_policies
-from jitrctl.commands.fleet.status import status
-from jitrctl.commands.fleet.try_rules import try_fleet_rules
 from jitrctl.device import locations
 from jitrctl.run.scope import Scope, over_stages, over_stages_offline
 from jitrctl.status import quotas
-from jitrctl.terminal import err, out, print_json, table
+from jitrctl.terminal import err, out, print_json, short, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,16 +20,12 @@ if TYPE_CHECKING:
     from jitrctl.session.stage import Stage
     from jitrctl.status.quotas import QuotaFinding
 
-_SHORT = 16  # digits of an id that are enough to recognize it
 
 OutOfPlace = Annotated[
     bool, typer.Option("--out-of-place", help="Only devices in an account to which they do not belong.")
 ]
 
-app = typer.Typer(help="The fleet as a whole.", no_args_is_help=True)
 
-
-@app.command()
 @over_stages_offline
 def check(scope: Scope) -> None:
     """Check the fleet file and every file that it names, report all problems, and show its contents; needs no AWS.
@@ -91,12 +84,6 @@ def check(scope: Scope) -> None:
     show_policies(proofs)
 
 
-app.command()(status)
-app.command("try-rules")(try_fleet_rules)
-app.command("copy-denials")(copy_denials)
-
-
-@app.command()
 @over_stages
 def devices(
     scope: Scope,
@@ -139,7 +126,6 @@ def devices(
     )
 
 
-@app.command(name="quotas")
 @over_stages
 def show_quotas(scope: Scope) -> None:
     """Show the Service Quotas that limit activation, what activations_per_second needs, and the increase to request.
@@ -203,7 +189,7 @@ def _quota(one: QuotaFinding) -> dict[str, Any]:
 def _device_row(names: Mapping[str, str], one: DeviceLocation) -> dict[str, str]:
     return {
         "thing": one.thing_name or "-",
-        "certificate": one.certificate_id[:_SHORT],
+        "certificate": short(one.certificate_id),
         "CA": one.ca or "-",
         "lives in": f"{names.get(one.account_id, one.account_id)}/{one.region}",
         "since": f"{one.since:%F}",

@@ -11,7 +11,7 @@ READING: dict[str, list[str]] = {
     "jitrctl ca plan": [],
     "jitrctl ca status": ["--count"],
     "jitrctl crl show": [],
-    "jitrctl device list": ["--held"],
+    "jitrctl device list": [],
     "jitrctl device show": ["{device}"],
     "jitrctl device where": ["{device}"],
     "jitrctl dlq list": [],

@@ -134,6 +134,13 @@ class Simulated:
         assert ended == code, told
         return told
 
+    def lines(self, *words: str, code: int = 0) -> list[str]:
+        """Run a command; the lines of its standard output, which is a pipe."""
+        said = StringIO()
+        with redirect_stdout(said), redirect_stderr(StringIO()):
+            assert main([*words, "--fleet", str(self.file)]) == code
+        return said.getvalue().splitlines()
+
     def ask(self, *words: str, code: int = 0) -> dict[str, Any]:
         """Run a command with --json; what it says of each account."""
         said, beside = StringIO(), StringIO()

@@ -1,4 +1,4 @@
-"""`jitrctl ca …`: the commands that register CAs and keep them as the fleet file says."""
+"""`jitrctl ca plan | apply | pause | resume`: makes the CAs what the fleet file says; holds all decisions."""
 
 from __future__ import annotations
 
@@ -11,18 +11,13 @@ from jitrctl.audit.log import BRAKE, PAUSE, RESUME
 from jitrctl.audit.record import audited
 from jitrctl.ca import registry
 from jitrctl.ca.plan import CaPlan, plan, proof_warning
-from jitrctl.commands.ca.accept_rejections import accept_rejections
 from jitrctl.commands.ca.first_denials import (
     WithoutDenials,
     copy_first_denials,
     describe_first_denials,
     plan_first_denials,
 )
-from jitrctl.commands.ca.proof import csr, verification
-from jitrctl.commands.ca.rotate import retire_ca, rotate
-from jitrctl.commands.ca.status import Cas, status
-from jitrctl.commands.ca.switch_mode import switch_mode
-from jitrctl.commands.issue import create
+from jitrctl.commands.ca.status import Cas
 from jitrctl.errors import Refused
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.session.stage import chosen_cas
@@ -33,16 +28,10 @@ if TYPE_CHECKING:
 
     from jitrctl.session.stage import Stage
 
-app = typer.Typer(
-    help="The CAs in each account: register, rotate and retire them, and show their state.", no_args_is_help=True
-)
-app.command()(csr)
-app.command()(verification)
 
 _Anyway = Annotated[bool, typer.Option("--anyway", help="Enable auto-registration also before the stack is deployed.")]
 
 
-@app.command("plan")
 @over_stages
 def show_plan(scope: Scope, ca: Cas = None, *, anyway: _Anyway = False) -> None:
     """Show what `ca apply` would do in each account, and the obstacles; changes nothing.
@@ -63,7 +52,6 @@ def show_plan(scope: Scope, ca: Cas = None, *, anyway: _Anyway = False) -> None:
     )
 
 
-@app.command()
 @over_stages
 def apply(
     scope: Scope,
@@ -117,15 +105,6 @@ def apply(
     )
 
 
-app.command()(status)
-app.command()(switch_mode)
-app.command()(rotate)
-app.command("retire")(retire_ca)
-app.command()(create)
-app.command()(accept_rejections)
-
-
-@app.command()
 @over_stages
 def pause(scope: Scope, note: Note = "", *, yes: Yes = False) -> None:
     """Pause decisions: new devices wait in the queue, for up to four days, until `ca resume`; nothing is lost.
@@ -141,7 +120,6 @@ def pause(scope: Scope, note: Note = "", *, yes: Yes = False) -> None:
     _switch(scope, stages, failed, note, on=False)
 
 
-@app.command()
 @over_stages
 def resume(scope: Scope, note: Note = "") -> None:
     """Resume decisions, first on the devices that waited.
