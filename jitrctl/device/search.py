@@ -213,7 +213,7 @@ def trace_each(
     if not by_serial:
         return traced_here
     numbered = trace_each(scope, by_serial, stages)
-    return Traced(known=known | numbered.known, stages=numbered.stages, failed=(*failed, *numbered.failed))
+    return Traced(known={**known, **numbered.known}, stages=numbered.stages, failed=(*failed, *numbered.failed))
 
 
 def not_known(start: SearchKeys) -> str:

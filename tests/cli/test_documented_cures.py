@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.core import TyperGroup
 
 import jitrctl
 from jitr.errors import Reason
@@ -70,11 +71,12 @@ def parse(words: list[str]) -> None:
     """Have Typer read a command, down to its last option; nothing is run. Raises UsageError."""
     command: Any = every_group()
     context: Any = command.make_context("jitrctl", [], resilient_parsing=True)
-    while words and not words[0].startswith("-") and hasattr(command, "get_command"):
-        found: Any = command.get_command(context, words[0])
-        assert found, f"there is no command {words[0]}"
-        command, words = found.loaded if isinstance(found, Outline) else found, words[1:]
-        context = command.make_context(command.name, [], parent=context, resilient_parsing=True)
+    while words and not words[0].startswith("-") and isinstance(command, TyperGroup):
+        name, words = words[0], words[1:]
+        found: Any = command.get_command(context, name)
+        assert found, f"there is no command {name}"
+        command = found.loaded if isinstance(found, Outline) else found
+        context = command.make_context(name, [], parent=context, resilient_parsing=True)
     context.resilient_parsing = False  # from here on an unknown option is an error
     parser = command.make_parser(context)
     _, left, _ = parser.parse_args(list(words))
