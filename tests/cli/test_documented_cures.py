@@ -100,7 +100,7 @@ def test_a_command_that_does_not_exist_is_noticed() -> None:
         parse(["device", "release", "ID", "--pretty-please"])
 
 
-@pytest.mark.parametrize("reason", sorted(cures._WRITERS, key=lambda one: one.name))
+@pytest.mark.parametrize("reason", sorted(cures._WRITERS, key=str))
 def test_a_reason_for_which_doctor_prints_an_order_has_one_in_its_row(reason: Reason) -> None:
     (row,) = re.findall(rf"^\| `{reason.name}` \|.*$", REJECTIONS.read_text(encoding="utf-8"), re.MULTILINE)
     assert "`jitrctl " in row.rpartition(" | ")[2] or reason is Reason.TARGET_MISSING  # which a deployment cures
