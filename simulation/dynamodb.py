@@ -207,6 +207,19 @@ class DynamoDb:
             answer["Items"] = [_projected(item, params) for item in shown]
         return answer
 
+    def scan(self, params: Params) -> Answer:
+        """Read a whole table, or what a filter holds of it, on one page."""
+        if unknown := params.keys() & {"ScanFilter", "AttributesToGet", "IndexName", "Segment", "Limit", "Select"}:
+            raise NotModelled(f"Scan with {', '.join(unknown)}")
+        _check_placeholders(params, "FilterExpression", "ProjectionExpression")
+        items = list(self._table(params).items.values())
+        found = [item for item in items if self._holds(params.get("FilterExpression"), item, params)]
+        return {
+            "Items": [_projected(item, params) for item in found],
+            "Count": len(found),
+            "ScannedCount": len(items),
+        }
+
     def _matching(self, table: Table, index_name: str | None, params: Params) -> list[Item]:
         """The items that match the key condition, which must require one value of the partition key."""
         index = table.indexes.get(index_name or "")

@@ -20,6 +20,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+sys.path[:0] = [str(Path(__file__).parents[1])]
+from tools.runbook_wrong_rule import WrongRule  # noqa: E402 -- the checkout is on the path only now
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -32,7 +35,6 @@ _ELSEWHERE = re.compile(r"^.*, not AWS$\n?", re.MULTILINE)
 # Whose fleet it is, which each command says where no option names the file.
 _FLEET = re.compile(r"^fleet acme, .*$\n?", re.MULTILINE)
 _PATIENCE = 60.0  # seconds
-_RIGHT, _WRONG = '"sensor-[0-9]{4,}"', '"senzor-[0-9]{4,}"'  # patterns of the factory's devices
 _PROD_ID = "222222222222"
 # An account that does not run locally; the scenes only read what the hub has of it.
 _PROD = f"""
@@ -43,13 +45,13 @@ ca.factory = {{ mode = "SNI_ONLY" }}
 """
 
 
-class Runbook:
+class Runbook(WrongRule):
     """The scenes, on one stage; each yields commands with their output."""
 
     def __init__(self, fleet: Deployed) -> None:
         self.fleet = fleet
         self.directory = fleet.workspace.directory
-        self.mistaken: dict[str, str] = {}  # devices under a wrong pattern: name → certificate id
+        self.mistaken = {}
 
     def scenes(self) -> dict[str, Callable[[], Iterator[str]]]:
         return {
@@ -78,6 +80,10 @@ class Runbook:
             "wrong-rule-held": self.wrong_rule_held,
             "wrong-rule-rejected": self.wrong_rule_rejected,
         }
+
+    def blocks(self, wanted: set[str]) -> dict[str, str]:
+        """The blocks of the scenes that are wanted, of all when none is named."""
+        return {name: "\n".join(scene()) for name, scene in self.scenes().items() if not wanted or name in wanted}
 
     def well(self) -> Iterator[str]:
         self.issue("sensor-0001")
@@ -210,58 +216,6 @@ class Runbook:
         self.until(lambda: certificate_id in self.in_hub())
         yield self.run_command("jitrctl fleet devices")
 
-    def wrong_rule(self) -> Iterator[str]:
-        """A wrong pattern is deployed, and two dozen devices connect for the first time."""
-        self.change_pattern(_RIGHT, _WRONG)
-        self.deploy()
-        self.mistaken = {name: self.issue(name) for name in (f"sensor-{2001 + number}" for number in range(24))}
-        for name in self.mistaken:
-            self.connect_once(name)
-        for certificate_id in self.mistaken.values():
-            self.fleet.local.wait_for_decision(certificate_id, seconds=600)
-        yield self.run_command("jitrctl fleet status --account dev", code=1)
-        yield self.run_command("jitrctl device list --held --account dev")
-
-    def wrong_rule_tried(self) -> Iterator[str]:
-        """Continues: the pattern is corrected in the fleet file, and not deployed yet."""
-        self.change_pattern(_WRONG, _RIGHT)
-        yield self.run_command("jitrctl fleet try-rules --ca factory --account dev")
-
-    def wrong_rule_held(self) -> Iterator[str]:
-        """Continues: the corrected pattern is deployed; devices that the brake held are activated."""
-        held = self.of_mistaken("PENDING_ACTIVATION")
-        self.deploy()
-        yield self.run_command("jitrctl sweep --account dev")
-        self.until(lambda: self.are_active(held), seconds=600)
-        yield self.run_command("jitrctl device list --held --account dev")
-
-    def wrong_rule_rejected(self) -> Iterator[str]:
-        """Continues: devices rejected before the brake engaged are released; one device was stolen meanwhile."""
-        stolen, *others = self.of_mistaken("INACTIVE")
-        yield self.run_command(f'jitrctl device deactivate {stolen}.pem --account dev --note "stolen" --yes')
-        release = "jitrctl device release --rejected-for COMMON_NAME_REFUSED --ca factory --would-be-admitted"
-        yield self.run_command(f"{release} --account dev --dry-run")
-        yield self.run_command(f'{release} --account dev --note "wrong pattern" --yes')
-        yield self.run_command("jitrctl sweep --account dev")
-        self.until(lambda: self.are_active(others), seconds=600)
-        yield self.run_command(f"{release} --account dev --dry-run")
-        yield self.run_command("jitrctl fleet status --account dev")
-
-    def of_mistaken(self, status: str) -> list[str]:
-        """The names of the devices under the wrong pattern that are in that status."""
-        return [name for name, one in self.mistaken.items() if self.fleet.local.status(one) == status]
-
-    def are_active(self, names: list[str]) -> bool:
-        """Whether these devices are ACTIVE; while they are not, the sweep runs once more."""
-        if not (are := set(names) <= set(self.of_mistaken("ACTIVE"))):
-            self.fleet.local.sweep()
-        return are
-
-    def change_pattern(self, old: str, new: str) -> None:
-        file = self.fleet.workspace.fleet_file
-        before, after = file.read_text(encoding="utf-8").split(old, 1)  # ValueError where it is not there
-        file.write_text(before + new + after, encoding="utf-8")
-
     def deploy(self) -> None:
         self.fleet.deploy()
 
@@ -387,11 +341,17 @@ def main() -> int:
     checkout = str(PAGE.parents[1])
     sys.path[:0] = [str(Path(checkout) / "functions"), checkout]
     from tests.support.local.deployed import deployed  # noqa: PLC0415 -- the checkout is on the path only now
+    from tools.runbook_situations import SITUATIONS, two_accounts  # noqa: PLC0415 -- the same
 
-    with tempfile.TemporaryDirectory() as directory, deployed(Path(directory) / "local", with_hub) as fleet:
-        runbook = Runbook(fleet)
-        wanted = set(sys.argv[1:])
-        blocks = {name: "\n".join(scene()) for name, scene in runbook.scenes().items() if not wanted or name in wanted}
+    wanted = set(sys.argv[1:])
+    blocks: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as directory:
+        if not wanted or wanted - SITUATIONS:
+            with deployed(Path(directory) / "local", with_hub) as fleet:
+                blocks |= Runbook(fleet).blocks(wanted)
+        if not wanted or wanted & SITUATIONS:
+            with two_accounts(Path(directory) / "accounts") as situations:
+                blocks |= situations.blocks(wanted)
 
     def filled(found: re.Match[str]) -> str:
         if found[1] not in blocks:

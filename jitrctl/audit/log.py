@@ -80,11 +80,27 @@ def read_last(stage: Stage, subject: str) -> AuditEntry | None:
 
     Raises Unavailable, botocore's errors.
     """
+    return next(iter(read_all(stage, subject)[-1:]), None)
+
+
+def read_all(stage: Stage, subject: str) -> tuple[AuditEntry, ...]:
+    """The kept orders about a subject, the last one last; empty when there is no table.
+
+    Raises Unavailable, botocore's errors.
+    """
     try:
         kept = _kept(stage, stage.dynamodb, subject)
     except stage.dynamodb.exceptions.ResourceNotFoundException:
-        return None
-    return _from_fields(subject, deserialize({"order": kept[-1]})["order"]) if kept else None
+        return ()
+    return tuple(_from_fields(subject, deserialize({"order": one})["order"]) for one in kept)
+
+
+def read_all_if_readable(stage: Stage, subject: str) -> tuple[AuditEntry, ...]:
+    """The same; empty also when they cannot be read, so that the rest of the answer can still be shown."""
+    try:
+        return read_all(stage, subject)
+    except (BotoCoreError, ClientError, Unavailable):
+        return ()
 
 
 def read_last_if_readable(stage: Stage, subject: str) -> AuditEntry | None:

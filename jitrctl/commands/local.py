@@ -10,6 +10,7 @@ import typer
 from jitrctl.commands.local_display import document_of, row_of, shell_path, show_next, show_running
 from jitrctl.errors import Unusable
 from jitrctl.localaws import accounts
+from jitrctl.localaws.doctor_command import pointing_to_doctor
 from jitrctl.localaws.errors import LocalAwsError
 from jitrctl.localaws.own_fleet import OwnFleet, find_source
 from jitrctl.localaws.workspace import Workspace
@@ -198,7 +199,8 @@ def connect(
     (place_here,) = workspace.places_of(here)
     stage = LocalStage(here[0], place_here, workspace.load_fleet())
     device = stage.device(files, client_id or stage.thing_name(named.name, files) or name)
-    connection, attempts = device.connect_until_accepted(stage.endpoint, patience=patience)
+    with pointing_to_doctor(files, here[0], workspace.fleet_file, device.client_id):
+        connection, attempts = device.connect_until_accepted(stage.endpoint, patience=patience)
     with connection:
         for attempt in attempts:
             what = f"{attempt.refusal.how}: {attempt.refusal.detail}" if attempt.refusal else "CONNACK: accepted"

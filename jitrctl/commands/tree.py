@@ -89,6 +89,7 @@ _GROUPS = {
             "check": "fleet.group:check",
             "status": "fleet.status:status",
             "try-rules": "fleet.try_rules:try_fleet_rules",
+            "copy-denials": "fleet.copy_denials:copy_denials",
             "devices": "fleet.group:devices",
             "quotas": "fleet.group:show_quotas",
         },

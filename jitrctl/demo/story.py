@@ -91,7 +91,7 @@ class Story:
         )
         left = [name for name in self._left_out if name.partition("/")[0] not in {one.name for one in started}]
         return Detail(
-            note=f"fleet.toml also has {', '.join(left)}: `jitrctl local up --fleet` starts all." if left else "",
+            note=f"fleet.toml also has {', '.join(left)}: `jitrctl local up --fleet FILE` starts all." if left else "",
             rows=[
                 {
                     "account": account.name,

@@ -21,6 +21,7 @@ from jitr.x509.certificate import Certificate
 from jitr_fleet.certificate_file import certificate_id_in
 from jitrctl.certificate_files import first_certificate_id
 from jitrctl.device.held import find_held
+from jitrctl.device.registry_scan import find_by_serial, parse_serial
 from jitrctl.errors import Refused, Unusable
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 # A certificate is related to its predecessor and its successor: so many steps of that in one stage.
 _MOST_STEPS = 50
+_MOST_SERIALS = 5  # words that may be serial numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +99,10 @@ class DeviceView:
 
     certificates: dict[str, StageCertificate] = field(default_factory=dict)  # by certificate id
     owners: dict[str, Owner] = field(default_factory=dict)  # by thing name
-    # By certificate id, where they were read: the last order, and the connection of its thing.
+    # By certificate id, where they were read: the last order, its thing's connection, and what it lacks (missing.py).
     orders: dict[str, AuditEntry] = field(default_factory=dict)
     connections: dict[str, LiveConnection] = field(default_factory=dict)
+    missing: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, stage: Stage, known: SearchKeys) -> Self:
@@ -132,6 +135,8 @@ class Traced:
 def parse_device(word: str) -> SearchKeys:
     """What an argument names: a certificate's id, a fingerprint with colons, a certificate's file, or a thing.
 
+    A serial number reads like a thing's name; `trace` tells them apart.
+
     Raises Unusable.
     """
     if certificate_id := certificate_id_in(word):
@@ -160,6 +165,8 @@ def trace(
 ) -> tuple[SearchKeys, tuple[Stage, ...], tuple[Failed, ...]]:
     """Find all that is related to one certificate or thing: what was found, the stages that answered, and the others.
 
+    A thing name that no stage knows is searched for as a serial number.
+
     Raises Refused when no stage knows it.
     """
     traced = trace_each(scope, {"": start}, stages, held=held)
@@ -175,7 +182,7 @@ def trace_each(
     """Find all that is related to each of these certificates or things in any stage.
 
     With `held` also held certificates that request the name of the thing: a device that was never admitted, or a
-    second one under its name.
+    second one under its name. A thing name that no stage knows is searched for as a serial number.
     """
     known = dict(starts)
     failed: list[Failed] = []
@@ -201,13 +208,38 @@ def trace_each(
         for answer in traced.done:
             known = known | {given: known[given] | found for given, found in answer.value.items()}
         changed = {given: keys for given, keys in known.items() if keys != before[given]}
-    return Traced(known=known, stages=tuple(stages), failed=tuple(failed))
+    traced_here = Traced(known=known, stages=tuple(stages), failed=tuple(failed))
+    by_serial = _find_serials(scope, traced_here)
+    if not by_serial:
+        return traced_here
+    numbered = trace_each(scope, by_serial, stages)
+    return Traced(known={**known, **numbered.known}, stages=numbered.stages, failed=(*failed, *numbered.failed))
 
 
 def not_known(start: SearchKeys) -> str:
     """That no stage knows a thing."""
     (thing,) = start.things
-    return f"no account knows a thing {thing} with a certificate: correct the name, or give the certificate"
+    numbered = f", and none a certificate with serial number {thing}" if parse_serial(thing) else ""
+    return f"no account knows a thing {thing} with a certificate{numbered}: correct the name, or give the certificate"
+
+
+def _find_serials(scope: Scope, traced: Traced) -> dict[str, SearchKeys]:
+    """The certificates whose serial numbers were taken for names of things that no stage knows.
+
+    Not for more than a few words: each takes a read of the whole registry. A stage that cannot be asked is asked again
+    by what follows, which reports it.
+    """
+    unknown = {given: next(iter(keys.things)) for given, keys in traced.known.items() if not keys.certificates}
+    serials = {given: serial for given, word in unknown.items() if (serial := parse_serial(word))}
+    if not serials or len(unknown) > _MOST_SERIALS:
+        return {}
+    asked = scope.across(
+        lambda stage: {given: find_by_serial(stage, serial) for given, serial in serials.items()},
+        doing="searching all records for a serial number",
+        stages=traced.stages,
+    )
+    found = {given: frozenset(one for done in asked.done for one in done.value[given]) for given in serials}
+    return {given: SearchKeys(certificates=ids) for given, ids in found.items() if ids}
 
 
 def _trace(stage: Stage, known: SearchKeys) -> SearchKeys:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jitrctl.ca.explaining_orders import (
+    DEACTIVATED,
+    DELETED,
+    NOT_AUTOMATIC,
+    StateChange,
+    find_order,
+    in_another_mode,
+)
+from jitrctl.ca.plan import plan
 from jitrctl.doctor.finding import LinkFinding, broken, good, note
+from jitrctl.status.stage_commands import aws_command, deploy_command
 
 if TYPE_CHECKING:
     from jitrctl.ca.plan import FoundCa
@@ -15,10 +25,12 @@ def check_registration(case: DeviceContext) -> LinkFinding:
     """The CA is registered; AWS IoT closes the connection of a device whose CA is not."""
     ca = case.issuing.ca
     if case.ca.found is None:
-        return broken(
-            f"CA {ca.name} is not registered in {case.stage}{_by_whom(case)}",
-            f"`jitrctl ca plan {case.options}`, then `jitrctl ca apply`",
-        )
+        planned = plan(case.ca)
+        if not planned.steps and planned.obstacles:
+            cure = f"{'; '.join(planned.obstacles)}; then {_apply(case)}"
+        else:
+            cure = _apply(case) if planned.steps else f"the stack registers it: `{deploy_command(case.stage)}`"
+        return broken(f"CA {ca.name} is not registered in {case.stage}{_by_whom(case, DELETED)}", cure)
     return good(f"{ca.name} is registered, {ca.certificate_id}")
 
 
@@ -26,9 +38,11 @@ def check_mode(case: DeviceContext) -> LinkFinding:
     """The CA's mode is the fleet file's: devices must send other things in each, and a wrong mode has them held."""
     found, declared = _found(case).mode, case.issuing.mode
     if found is not declared:
+        by_whom = _by_whom(case, in_another_mode(case.ca))
         return broken(
-            f"it is registered in mode {found}, the fleet file says {declared}{_by_whom(case)}",
-            f"correct the fleet file, or `jitrctl ca switch-mode` {case.options}, after reading what that does",
+            f"it is registered in mode {found}, the fleet file says {declared}{by_whom}",
+            f"correct the fleet file, or `jitrctl ca switch-mode --ca {case.issuing.ca.name} {case.options}`, which "
+            "says first what that does to the devices",
         )
     return good(str(found))
 
@@ -37,8 +51,8 @@ def check_status(case: DeviceContext) -> LinkFinding:
     """The CA is ACTIVE; AWS IoT registers no device of an INACTIVE one."""
     if not _found(case).active:
         return broken(
-            f"the CA is INACTIVE: no device of it can register{_by_whom(case)}",
-            f"ask who deactivated it, and why; `jitrctl ca apply {case.options}` sets it ACTIVE",
+            f"the CA is INACTIVE: no device of it can register{_by_whom(case, DEACTIVATED)}",
+            f"ask who deactivated it, and why; {_apply(case)} sets it ACTIVE",
         )
     return good("ACTIVE")
 
@@ -47,8 +61,8 @@ def check_auto_registration(case: DeviceContext) -> LinkFinding:
     """Auto-registration is on: AWS IoT registers a new device when it connects."""
     if not _found(case).registers_automatically:
         return broken(
-            f"auto-registration is off: AWS IoT refuses new devices, and sends no event{_by_whom(case)}",
-            f"`jitrctl ca apply {case.options}` enables it",
+            f"auto-registration is off: AWS IoT refuses new devices, and sends no event{_by_whom(case, NOT_AUTOMATIC)}",
+            f"{_apply(case)} enables it",
         )
     return good("ENABLE")
 
@@ -56,10 +70,13 @@ def check_auto_registration(case: DeviceContext) -> LinkFinding:
 def check_template(case: DeviceContext) -> LinkFinding:
     """The CA has no provisioning template: with one AWS IoT provisions devices (JITP), and sends jitr no event."""
     if _found(case).has_template:
+        remove = aws_command(
+            case.stage,
+            f"iot update-ca-certificate --certificate-id {case.issuing.ca.certificate_id} --remove-auto-registration",
+        )
         return broken(
             "a provisioning template is set: AWS IoT provisions devices itself, and sends jitr no event",
-            f"`aws iot update-ca-certificate --certificate-id {case.issuing.ca.certificate_id} "
-            f"--remove-auto-registration --region {case.stage.region}`, then `jitrctl ca apply {case.options}`",
+            f"`{remove}`, then {_apply(case)}",
         )
     return good("none, so AWS IoT publishes an event")
 
@@ -72,13 +89,18 @@ def check_logging(case: DeviceContext) -> LinkFinding:
     if level is None:
         return note(
             "AWS IoT logs nothing, and nothing else says why it refuses a device",
-            'iot_logging = "error" under [stack] in the fleet file, then deploy; or `aws iot set-v2-logging-options`',
+            f'iot_logging = "error" under [stack] in the fleet file, then deploy: `{deploy_command(case.stage)}`',
         )
     return good(f"{level}, in the log group AWSIotLogsV2")
 
 
-def _by_whom(case: DeviceContext) -> str:
-    return f"; the last order about it was {case.last_order}" if case.last_order else ""
+def _apply(case: DeviceContext) -> str:
+    return f"`jitrctl ca apply --ca {case.issuing.ca.name} {case.options}`"
+
+
+def _by_whom(case: DeviceContext, change: StateChange) -> str:
+    order = find_order(case.ca_orders, change)
+    return f"; so ordered: {order}" if order else ""
 
 
 def _found(case: DeviceContext) -> FoundCa:

@@ -103,7 +103,7 @@ def try_with_sni(case: DeviceContext, connector: DeviceConnector) -> LinkFinding
     except NotAcceptedError:
         return broken(
             f"closed, as every first connection is, and not accepted in {_PATIENCE:.0f} s",
-            f"run `jitrctl doctor {case.path} {case.options}` again: it now says at which link the device waits",
+            f"run `jitrctl doctor {case.device} {case.options}` again: it now says at which link the device waits",
         )
     except (LocalAwsError, MqttError, OSError) as error:
         return broken(f"the endpoint cannot be reached: {error}", _CURES["timeout"])

@@ -6,7 +6,8 @@ every other error is raised unchanged: botocore's errors, Unavailable, AccessErr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jitr.admission.issuers import issuers_of
@@ -16,6 +17,7 @@ from jitr.x509.certificate import Certificate
 from jitrctl import intake
 from jitrctl.audit import log
 from jitrctl.ca import registry
+from jitrctl.device.missing import read_thing
 from jitrctl.device.search import DeviceView, SearchKeys
 from jitrctl.doctor import roles
 from jitrctl.doctor.backlog import Backlog, describe_messages, read_oldest
@@ -28,13 +30,17 @@ from jitrctl.status.iot_logging import iot_logging
 from jitrctl.verify import verify
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
     from pathlib import Path
 
+    from jitr.admission.enrollment import Entry, Subject
     from jitr.admission.procedure import Examination
+    from jitr.owners import Owner
     from jitr_fleet.model import CaDeployment
     from jitrctl.audit.log import AuditEntry
     from jitrctl.ca.plan import CaState
+    from jitrctl.device.missing import ThingState
     from jitrctl.device.search import StageCertificate
     from jitrctl.doctor.roles import Role
     from jitrctl.intake import Mapping
@@ -50,10 +56,16 @@ class DeviceContext:
     """A device's certificate in one stage."""
 
     stage: Stage
-    path: Path
+    file: Path | None  # None: the certificate is AWS IoT's copy
     certificates: tuple[str, ...]  # PEM, at least one, in the file's order: the device's, then its chain
     client_id: str | None  # MQTT's, if the operator gave one
     now: datetime
+    _things: dict[str, ThingState] = field(default_factory=dict)  # by name
+
+    @property
+    def device(self) -> str:
+        """The device as an argument of commands: the file, as it was given, else the certificate's id."""
+        return shlex.quote(str(self.file)) if self.file else self.certificate_id
 
     @property
     def options(self) -> str:
@@ -131,9 +143,14 @@ class DeviceContext:
         return registry.inspect_cas(self.stage, [self.issuing])[0]
 
     @kept
-    def last_order(self) -> AuditEntry | None:
-        """The last order about the CA; None if there is none, or it cannot be read."""
-        return log.read_last_if_readable(self.stage, self.issuing.ca.certificate_id)
+    def ca_orders(self) -> tuple[AuditEntry, ...]:
+        """The orders about the CA, the last one last; empty if there are none, or they cannot be read."""
+        return log.read_all_if_readable(self.stage, self.issuing.ca.certificate_id)
+
+    @kept
+    def last_switch(self) -> AuditEntry | None:
+        """The last order that paused or resumed the stage; None if there is none, or it cannot be read."""
+        return log.read_last_if_readable(self.stage, log.BRAKE)
 
     @kept
     def iot_logging(self) -> str | None:
@@ -220,6 +237,27 @@ class DeviceContext:
         view = DeviceView.of(self.stage, SearchKeys(frozenset({self.certificate_id})))
         return view.certificates[self.certificate_id]
 
+    def owner_of(self, thing_name: str) -> Owner | None:
+        """Whose the thing name is by the registry; None if it is free, or there is no table."""
+        try:
+            return self.stage.registry.owner(thing_name)
+        except self.stage.dynamodb.exceptions.ResourceNotFoundException:
+            return None
+
+    def was_followed(self, certificate_id: str) -> bool:
+        """Whether another certificate followed this one, by the registry; False if there is no table."""
+        try:
+            return self.stage.registry.recall([certificate_id])[certificate_id].replaced_by is not None
+        except self.stage.dynamodb.exceptions.ResourceNotFoundException:
+            return False
+
+    def read_entries(self, subjects: Iterable[Subject]) -> dict[Subject, Entry]:
+        """The enrollment entries of these subjects, those that there are; empty if there is no table."""
+        try:
+            return self.stage.enrollment.entries(subjects)
+        except self.stage.dynamodb.exceptions.ResourceNotFoundException:
+            return {}
+
     @property
     def is_past_registration(self) -> bool:
         """Whether the certificate is registered and no longer pending: what a first connection needs is over."""
@@ -240,6 +278,20 @@ class DeviceContext:
             return dict(self.stage.iot.describe_thing(thingName=name))
         except self.stage.iot.exceptions.ResourceNotFoundException:
             return None
+
+    def read_thing(self, name: str) -> ThingState:
+        """A thing with its groups and its certificates, read once."""
+        if name not in self._things:
+            self._things[name] = read_thing(self.stage, name)
+        return self._things[name]
+
+    def has_policy(self, name: str) -> bool:
+        """Whether the account has an AWS IoT policy of that name."""
+        try:
+            self.read_policy_text(name)
+        except self.stage.iot.exceptions.ResourceNotFoundException:
+            return False
+        return True
 
     def read_policy_text(self, name: str) -> str:
         """The default version of an AWS IoT policy, JSON."""

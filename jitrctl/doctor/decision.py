@@ -6,11 +6,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from jitr.decisions import Outcome
-from jitr.errors import Reason
 from jitr.iot_models import Status
 from jitr.verdicts import OperatorAction
+from jitrctl.audit.log import PAUSE
+from jitrctl.doctor.cures import cure_decision, release_command
 from jitrctl.doctor.finding import LinkFinding, broken, good, note
 from jitrctl.queues.dead_letters import LetterQueue
+from jitrctl.status.stage_commands import deploy_command
 from jitrctl.terminal import ago, at
 
 if TYPE_CHECKING:
@@ -19,26 +21,17 @@ if TYPE_CHECKING:
 
 _RECENT = timedelta(minutes=15)
 _PENDING = Status.PENDING_ACTIVATION
-_CURES = {
-    Reason.NOT_LISTED: "`jitrctl enrollment allow {thing}`, if it is one of yours",
-    Reason.OTHER_ACCOUNT: "`jitrctl enrollment show {thing}` says where it belongs",
-    Reason.AWAITING_APPROVAL: "`jitrctl device approve {path} {options}`",
-    Reason.CA_AMBIGUOUS: "the certificate fits {cas} alike, and AWS IoT does not name one: remove one of them from "
-    "[account.{account}] in the fleet file and deploy (`cdk deploy {stage}`); then the next sweep, or `jitrctl sweep "
-    "{options}`, has the device evaluated under the other one. Devices that were activated keep their CA",
-    Reason.OPERATOR_VERDICT: "`jitrctl device show {path}` says whose; `jitrctl device release {path} {options}`",
-}
 
 
 def check_mapping(case: DeviceContext) -> LinkFinding:
     """The event source mapping is on: the function receives from the queue."""
     if case.function is None:
-        return broken("there is no function `register`", f"deploy the stack: `cdk deploy {case.stage}`")
+        return broken("there is no function `register`", _deploy(case))
     if case.mapping is None:
-        return broken("the function has no queue", f"deploy the stack: `cdk deploy {case.stage}`")
+        return broken("the function has no queue", _deploy(case))
     if not case.mapping.is_on:
         return broken(
-            f"it is {case.mapping.state}: {case.backlog}, and nothing is lost",
+            f"it is {case.mapping.state}, {_paused_by(case)}: {case.backlog}, and nothing is lost",
             f"`jitrctl ca resume {case.options}`",
         )
     return good(case.mapping.state)
@@ -68,18 +61,19 @@ def check_function(case: DeviceContext) -> LinkFinding:
     configuration = case.function or {}
     if configuration.get("State", "Active") not in ("Active", "Inactive"):
         why = configuration.get("StateReason", "Lambda does not say why")
-        return broken(f"it is {configuration['State']}: {why}", f"deploy the stack: `cdk deploy {case.stage}`")
+        return broken(f"it is {configuration['State']}: {why}", _deploy(case))
     own = [one for one in case.errors if one.certificate_id == case.certificate_id]
     if own:
         return broken(
             f"it failed on this certificate {ago(own[-1].at, case.now)}: {own[-1].text}",
-            "deploy what it lacks, usually a permission; the message is then tried again by itself",
+            f"deploy what it lacks, usually a permission: `{deploy_command(case.stage)}`; the message is then tried "
+            "again by itself",
         )
     crashes = [one for one in case.errors if one.certificate_id is None and case.now - one.at < _RECENT]
     if crashes and case.stage_certificate.record.decision is None:
         return broken(
             f"it fails for every device, last {ago(crashes[-1].at, case.now)}: {crashes[-1].text}",
-            f"deploy a version that starts; its log is {_log(case)}",
+            f"deploy a version that starts: `{deploy_command(case.stage)}`; its log is {_log(case)}",
         )
     if case.errors:
         return note(f"its last error was not about this certificate: {case.errors[-1].text}")
@@ -92,7 +86,8 @@ def check_status(case: DeviceContext) -> LinkFinding:
     if registered is None:
         return broken(
             f"AWS IoT in {case.stage} has never seen it: the device did not get as far as a CONNECT here",
-            "check the device: the account's endpoint, SNI, port 8883, its key; `jitrctl doctor --key` tries it",
+            "check the device: the account's endpoint, SNI, port 8883, its key; with its key, `jitrctl doctor "
+            f"{case.device} --key KEY.pem {case.options}` connects as the device does",
         )
     if registered.status in (Status.ACTIVE, _PENDING):
         return good(f"{registered.status}, in mode {registered.mode}")
@@ -103,11 +98,11 @@ def check_status(case: DeviceContext) -> LinkFinding:
         why = f"{decision.outcome} {at(decision.decided_at)}, {decision.reason}: {decision.detail}"
     else:
         why = "set by something other than jitr"
-    cure = f"to activate it: `jitrctl device release {case.path} {case.options}`"
+    cure = f"if it is to be let in: {release_command(case)}, and have the device connect again"
     if decision and decision.outcome is Outcome.REPLACED:
-        why, cure = "a newer certificate replaced it", "the device has to use its new certificate"
+        why, cure = f"a newer certificate replaced it{_by_which(decision)}", "the device has to use its new certificate"
     elif decision and decision.reason and not verdict:
-        cure = f"{_cure(case, decision)}; then `jitrctl device release {case.path} {case.options}`"
+        cure = cure_decision(case, decision)
     return broken(f"{registered.status}, {why}", cure)
 
 
@@ -136,23 +131,23 @@ def check_decision(case: DeviceContext) -> LinkFinding:
         )
     if made.next_evaluation:
         text += f"; evaluated again after {at(made.next_evaluation)}, or when what it waits for changes"
-    return broken(text, _cure(case, made))
+    return broken(text, cure_decision(case, made))
 
 
-def _cure(case: DeviceContext, made: Decision) -> str:
-    """What to do about a decision's reason."""
-    if made.reason is None:
-        return f"have the device connect again, or `jitrctl sweep {case.options}`"
-    if made.reason in _CURES:
-        return _CURES[made.reason].format(
-            thing=made.requested_name or made.thing_name or case.connects_as,
-            path=case.path,
-            options=case.options,
-            cas=" and ".join(f"ca.{one.ca.name}" for one in case.possible),
-            account=case.stage.account.name,
-            stage=case.stage,
-        )
-    return f"see {made.reason} in docs/rejections.md"
+def _by_which(decision: Decision) -> str:
+    return f", {decision.replaced_by}" if decision.replaced_by else ""
+
+
+def _paused_by(case: DeviceContext) -> str:
+    """Who paused: the last order, if it was to pause; else something other than jitrctl disabled the mapping."""
+    last = case.last_switch
+    if last is None or last.order != PAUSE:
+        return "by no order of jitrctl (CloudTrail has who disabled the mapping: UpdateEventSourceMapping)"
+    return f"paused by {last.by} {at(last.at)}" + (f" ({last.note!r})" if last.note else ", who gave no reason")
+
+
+def _deploy(case: DeviceContext) -> str:
+    return f"deploy the stack: `{deploy_command(case.stage)}`"
 
 
 def _log(case: DeviceContext) -> str:

@@ -9,6 +9,7 @@ from jitr_fleet.authorization.evaluation import PolicyAnswer, Request, evaluate
 from jitr_fleet.resources import rule_sql
 from jitrctl.ca.plan import RuleState
 from jitrctl.doctor.finding import LinkFinding, broken, good, note
+from jitrctl.status.stage_commands import aws_command, deploy_command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,8 +32,8 @@ def check_rule_enabled(case: DeviceContext) -> LinkFinding:
     if case.rule.get("ruleDisabled"):
         return broken(
             "it is disabled: events of first connections are lost",
-            f"`aws iot enable-topic-rule --rule-name {_name(case)} --region {case.stage.region}`; the sweep finds the "
-            "devices whose events were lost",
+            f"`{aws_command(case.stage, f'iot enable-topic-rule --rule-name {_name(case)}')}`; then `jitrctl sweep "
+            f"{case.options}` finds the devices whose events were lost",
         )
     return good("enabled")
 
@@ -106,7 +107,7 @@ def _role_arn(case: DeviceContext) -> str | None:
 
 
 def _deploy(case: DeviceContext) -> str:
-    return f"deploy the stack: `cdk deploy {case.stage}`"
+    return f"deploy the stack: `{deploy_command(case.stage)}`"
 
 
 def _plain(text: str) -> str:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from jitr.errors import Reason, Rejected
 from jitr.rules import CertificateMode
 from jitr.x509.certificate import Certificate
+from jitrctl.doctor.cures import cure_reason
 from jitrctl.doctor.finding import LinkFinding, broken, good, note
+from jitrctl.status.stage_commands import deploy_command
 
 if TYPE_CHECKING:
     from jitrctl.doctor.context import DeviceContext
@@ -17,7 +19,7 @@ def check_certificate(case: DeviceContext) -> LinkFinding:
     """The certificate can be read, and is valid now; AWS IoT and TLS refuse any other."""
     if case.problem:
         return broken(
-            f"{case.path} cannot be read as a certificate: {case.problem}",
+            f"{case.file or 'what AWS IoT has'} cannot be read as a certificate: {case.problem}",
             "use the device's own copy; if that cannot be read either, report this line: "
             "a later version of jitr may read it",
         )
@@ -48,13 +50,15 @@ def check_issuer(case: DeviceContext) -> LinkFinding:
     if case.signer:
         return broken(
             f"signed by CA {case.signer}, which account {case.stage.account.name} does not have in the fleet file",
-            f"if the device is in the right account, add ca.{case.signer} to [account.{case.stage.account.name}], "
-            "deploy, and `jitrctl ca apply`",
+            f"if the device is in the right account, add ca.{case.signer} to [account.{case.stage.account.name}] in "
+            f"the fleet file, deploy: `{deploy_command(case.stage)}`, and `jitrctl ca apply --ca {case.signer} "
+            f"{case.options}`",
         )
     if case.signing_key_of:
         return broken(
             f"the key of CA {case.signing_key_of} signed it, but it names another issuer: {case.certificate.issuer}",
-            "put the CA certificate with that name into the fleet file, and register it",
+            "put the CA certificate with that name into the fleet file as a CA of its own, deploy: "
+            f"`{deploy_command(case.stage)}`, and register it: `jitrctl ca apply {case.options}`",
         )
     return broken(
         f"none of the fleet's CAs signed it; its issuer is {case.certificate.issuer}",
@@ -69,7 +73,7 @@ def check_chain(case: DeviceContext) -> LinkFinding:
     read = [_read(pem) for pem in case.certificates[1:]]
     if case.certificate.is_ca() and any(one and one.is_issued_by(case.certificate) for one in read):
         return broken(
-            f"{case.path} begins with the CA's certificate",
+            f"{case.file} begins with the CA's certificate",
             "put the device's certificate first: TLS takes the first one as the device's",
         )
     if mode is CertificateMode.SNI_ONLY:
@@ -83,10 +87,16 @@ def check_admission(case: DeviceContext) -> LinkFinding:
     if refusal:
         return broken(
             f"it would be refused: {refusal.reason}, {refusal.detail}",
-            f"see {refusal.reason} in docs/rejections.md; `jitrctl verify {case.path} --account "
-            f"{case.stage.account.name}` shows every check",
+            cure_reason(case, refusal.reason) + _verify(case),
         )
     return good(f"it would be admitted, as thing {identity.thing_name if identity else '?'}")
+
+
+def _verify(case: DeviceContext) -> str:
+    """Where every check is shown, which needs the certificate's file."""
+    return (
+        f"; `jitrctl verify {case.device} --account {case.stage.account.name}` shows every check" if case.file else ""
+    )
 
 
 def _read(pem: str) -> Certificate | None:

@@ -52,6 +52,8 @@ LINKS = (
     Link(name="certificate status", check=decision.check_status),
     Link(name="decision", check=decision.check_decision, of_registered=True),
     Link(name="thing", check=provisioned.check_thing, of_registered=True),
+    Link(name="other certificates", check=provisioned.check_other_principals, of_registered=True),
+    Link(name="thing groups", check=provisioned.check_groups, of_registered=True),
     Link(name="policy", check=provisioned.check_policy, of_registered=True),
     Link(name="policy allows Connect", check=provisioned.check_policy_allows, of_registered=True),
     Link(name="connection", check=provisioned.check_connection, of_registered=True),

@@ -1,6 +1,6 @@
 """Has the local AWS run a user's fleet file: which accounts and Regions, its throw-away CAs, its local copy.
 
-`jitrctl local up --fleet` chooses and prepares. `source.json` keeps what was chosen, so that `jitrctl local deploy`
+`jitrctl local up --fleet F` chooses and prepares. `source.json` keeps what was chosen, so that `jitrctl local deploy`
 reads the user's file again, as it is then, for the processes that run.
 """
 
@@ -115,7 +115,7 @@ class OwnFleet:
         if other := {spec.stage for spec in self.specs} ^ running.keys():
             raise LocalAwsError(
                 f"{self.source} has other accounts and Regions than those that run ({', '.join(sorted(other))}): "
-                "`jitrctl local down`, then `jitrctl local up --fleet` again"
+                "`jitrctl local down`, then `jitrctl local up --fleet FILE` again"
             )
         directory = workspace.directory
         path = directory / state.SOURCE

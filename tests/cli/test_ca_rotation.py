@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from jitr_fleet.parse import load
-from jitrctl.ca import device_count, rotation
+from jitrctl.ca import device_count, early_rotation, rotation
 from jitrctl.commands.ca.status import count_document, counted_when
 from jitrctl.errors import Refused
 from jitrctl.session.stage import Stage
@@ -217,3 +217,43 @@ def test_what_aws_lists_under_no_ca_is_counted_from_the_records(fleet: Simulated
     of_new = device_count.read_last_count(fleet.stage(DEV), fleet.new.certificate_id)
     assert of_new
     assert (dict(of_new.by_status), of_new.unlisted) == ({}, 0)
+
+
+def test_devices_with_most_of_their_life_left_are_warned_of_in_the_plan(fleet: Simulated) -> None:
+    near_its_end = fleet.issue("sensor-0001", begins=-330)
+    assert fleet.knock(DEV, near_its_end, "sensor-0001") == "accepted"
+    for name in ("sensor-0002", "sensor-0003"):
+        assert fleet.knock(DEV, fleet.issue(name, begins=-10, days=300), name) == "accepted"
+
+    plan = fleet.say("ca", "rotate", "--account", DEV, code=2)
+
+    assert "dev/eu-central-1: 2 of 3 devices on factory will be held" in plan
+    assert "NOT_A_ROTATION" in plan
+    assert "rotation_window of [ca.factory-2], 60 days, and up to 290 days" in plan
+    assert 'rotation_window = "290d" under [ca.factory-2]' in plan
+    (one,) = fleet.ask("ca", "rotate", "--count", "--yes")[DEV]["successions"]
+    assert (one["early"]["looked_at"], one["early"]["refused"], one["early"]["complete"]) == (3, 2, True)
+
+    fleet.write(RULES + 'rotation_window = "290d"\n')
+    fleet.deploy()
+    assert "will be held" not in fleet.say("ca", "rotate", "--account", DEV)
+    assert fleet.knock(DEV, fleet.issue("sensor-0002", ca=fleet.new), "sensor-0002") == "accepted"
+
+
+def test_of_many_devices_so_many_are_looked_at_and_all_with_count(
+    fleet: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(early_rotation, "MOST", 1)
+    for name in ("sensor-0001", "sensor-0002", "sensor-0003"):
+        assert fleet.knock(DEV, fleet.issue(name), name) == "accepted"
+
+    assert "1 of 1 devices looked at (--count: all) on factory" in fleet.say("ca", "rotate", code=2)
+    assert "3 of 3 devices on factory" in fleet.say("ca", "rotate", "--count", code=2)
+
+
+def test_a_successor_that_rejects_replacements_is_warned_of_for_every_device(fleet: Simulated) -> None:
+    assert fleet.knock(DEV, fleet.issue("sensor-0001", begins=-330), "sensor-0001") == "accepted"
+    fleet.write(RULES + 'on_replacement = "reject"\n')
+    fleet.deploy()
+
+    assert "1 of 1 devices on factory will be refused" in fleet.say("ca", "rotate", "--account", DEV, code=2)

@@ -123,7 +123,7 @@ def verify(files: Files, path: Path) -> str:
 
 def doctor(_: Files, path: Path) -> str:
     certificates = read(path).certificates
-    return DeviceContext(stage=None, path=path, certificates=certificates, client_id=None, now=BEGINS).certificate_id  # type: ignore[arg-type]
+    return DeviceContext(stage=None, file=path, certificates=certificates, client_id=None, now=BEGINS).certificate_id  # type: ignore[arg-type]
 
 
 def of_device(_: Files, path: Path) -> str:

@@ -104,4 +104,4 @@ def test_several_accounts_are_shown_in_a_line_each(
 
     said = " ".join(capsys.readouterr().out.split())
     assert "dev/eu-central-1 4 CA registered" in said
-    assert "Cure: `jitrctl ca plan --account dev --region eu-central-1`" in said
+    assert f"Cure: `jitrctl ca apply --ca factory --account dev --region eu-central-1 --fleet {fleet_file}`" in said

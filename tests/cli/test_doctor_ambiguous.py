@@ -36,7 +36,7 @@ def case(fleet: Simulated, leaf: Leaf) -> DeviceContext:
     path = fleet.directory / "device.pem"
     path.write_text(leaf.pem)
     return DeviceContext(
-        stage=fleet.stage(DEV), path=path, certificates=(leaf.pem,), client_id=None, now=fleet.aws.clock.now()
+        stage=fleet.stage(DEV), file=path, certificates=(leaf.pem,), client_id=None, now=fleet.aws.clock.now()
     )
 
 
@@ -59,7 +59,8 @@ def test_of_a_device_that_two_cas_may_have_issued_it_is_said_what_that_means(fle
         "CA_AMBIGUOUS: AWS IoT names no CA, and CAs factory and factory-2 have the key that signed it" in finding.text
     )
     assert "the certificate fits ca.factory and ca.factory-2 alike" in finding.cure
-    assert f"from [account.{DEV}] in the fleet file and deploy (`cdk deploy {DEV}/{REGION}`)" in finding.cure
+    assert f"from [account.{DEV}] in the fleet file and deploy (`" in finding.cure
+    assert f"cdk deploy {DEV}/{REGION} -c fleet={fleet.file}`)" in finding.cure
     assert f"`jitrctl sweep --account {DEV} --region {REGION}`" in finding.cure
 
 

@@ -63,7 +63,7 @@ class Device:
         path.write_text(self.leaf.pem)
         case = DeviceContext(
             stage=self.fleet.stage(DEV),
-            path=path,
+            file=path,
             certificates=(self.leaf.pem,),
             client_id=client_id,
             now=self.fleet.aws.clock.now(),

@@ -258,14 +258,17 @@ def test_every_section_of_the_runbook_names_a_command_and_every_block_is_of_a_re
     blocks = re.findall(
         r"<!-- run: ([a-z-]+) -->\n(.*?)<!-- end of run -->", RUNBOOK.read_text(encoding="utf-8"), re.DOTALL
     )
-    scenes = ast.parse((RUNBOOK.parents[1] / "tools" / "runbook.py").read_text(encoding="utf-8"))
-    (names,) = (
-        [str(key.value) for key in node.keys if isinstance(key, ast.Constant)]
-        for function in ast.walk(scenes)
+    files = [RUNBOOK.parents[1] / "tools" / name for name in ("runbook.py", "runbook_situations.py")]
+    names = [
+        str(key.value)
+        for file in files
+        for function in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(function, ast.FunctionDef) and function.name == "scenes"
         for node in ast.walk(function)
         if isinstance(node, ast.Dict)
-    )
+        for key in node.keys
+        if isinstance(key, ast.Constant)
+    ]
     assert sorted(name for name, _ in blocks) == sorted(names), (
         "each block has a scene that makes it, and each scene its block"
     )

@@ -11,13 +11,20 @@ from jitrctl.audit.log import BRAKE, PAUSE, RESUME
 from jitrctl.audit.record import audited
 from jitrctl.ca import registry
 from jitrctl.ca.plan import CaPlan, plan, proof_warning
+from jitrctl.commands.ca.first_denials import (
+    WithoutDenials,
+    copy_first_denials,
+    describe_first_denials,
+    plan_first_denials,
+)
 from jitrctl.commands.ca.status import Cas
+from jitrctl.errors import Refused
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.session.stage import chosen_cas
 from jitrctl.terminal import grouped, out
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from jitrctl.session.stage import Stage
 
@@ -36,26 +43,42 @@ def show_plan(scope: Scope, ca: Cas = None, *, anyway: _Anyway = False) -> None:
     results = scope.across(lambda stage: _plans(stage, ca, anyway=anyway), doing="asking AWS IoT")
     scope.report(
         results,
-        show=lambda: _show_plans([(done.stage, one) for done in results.done for one in done.value]),
+        show=lambda: _show_plans(
+            [(done.stage, one) for done in results.done for one in done.value],
+            _denials_in_words(scope, {done.stage: done.value for done in results.done}),
+        ),
         fields=lambda plans: {"cas": [_plan_document(one) for one in plans]},
         ok=not any(one.obstacles for done in results.done for one in done.value),
     )
 
 
 @over_stages
-def apply(scope: Scope, ca: Cas = None, note: Note = "", *, anyway: _Anyway = False, yes: Yes = False) -> None:
+def apply(
+    scope: Scope,
+    ca: Cas = None,
+    note: Note = "",
+    *,
+    anyway: _Anyway = False,
+    without_denials: WithoutDenials = False,
+    yes: Yes = False,
+) -> None:
     """Make the registered CAs what the fleet file says: register, activate, enable auto-registration.
 
-    A wrong mode is shown, not changed. Exit code 1 when a CA still differs from the fleet file.
+    Before the first CA of an account lets devices in, the denials of the fleet's other accounts are copied there
+    (`fleet copy-denials`). A wrong mode is shown, not changed. Exit code 1 when a CA still differs from the fleet file.
 
     Example: jitrctl ca apply --account dev
     """
     stages, failed = scope.open_stages()
     planned = scope.across(lambda stage: _plans(stage, ca, anyway=anyway), doing="asking AWS IoT", stages=stages)
     to_do = [(done.stage, one) for done in planned.done for one in done.value]
-    if any(one.steps for _, one in to_do):
-        scope.confirm([f"{stage}  {one.state.name}: {step}" for stage, one in to_do for step in one.steps], yes=yes)
     plans = {done.stage: done.value for done in planned.done}
+    denials = plan_first_denials(scope, plans, without=without_denials)
+    if any(one.steps for _, one in to_do):
+        steps = [f"{stage}  {one.state.name}: {step}" for stage, one in to_do for step in one.steps]
+        scope.confirm([*describe_first_denials(denials), *steps], yes=yes)
+    not_copied = copy_first_denials(scope, denials)
+    plans = {stage: plans[stage] for stage in plans if stage not in {one.stage for one in not_copied}}
 
     def apply_steps(stage: Stage) -> tuple[CaPlan, ...]:
         for one in plans[stage]:
@@ -73,7 +96,7 @@ def apply(scope: Scope, ca: Cas = None, note: Note = "", *, anyway: _Anyway = Fa
             {"CA": one.state.name, "done": "; ".join(map(str, one.steps)) or "nothing to do"} for one in plans
         ],
         fields=lambda plans: {"cas": [_plan_document(one) for one in plans]},
-        failed=(*failed, *planned.failed),
+        failed=(*failed, *planned.failed, *not_copied),
         ok=not obstacles,
     )
 
@@ -125,7 +148,17 @@ def _plans(stage: Stage, cas: Sequence[str] | None, *, anyway: bool) -> tuple[Ca
     return tuple(plan(state, anyway=anyway) for state in states)
 
 
-def _show_plans(plans: Sequence[tuple[Stage, CaPlan]]) -> None:
+def _denials_in_words(scope: Scope, plans: Mapping[Stage, Sequence[CaPlan]]) -> list[str]:
+    """Which denials would be copied first; or why that cannot be said."""
+    try:
+        return describe_first_denials(plan_first_denials(scope, plans, without=False))
+    except Refused as error:
+        return [str(error)]
+
+
+def _show_plans(plans: Sequence[tuple[Stage, CaPlan]], denials: Sequence[str]) -> None:
+    for line in denials:
+        out.print(line, markup=False, soft_wrap=True)
     for stage, one in plans:
         for step in one.steps:
             out.print(f"{stage}  {one.state.name}: {step}", markup=False, soft_wrap=True)

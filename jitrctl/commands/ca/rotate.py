@@ -10,14 +10,16 @@ import typer
 from jitrctl.audit.record import audited
 from jitrctl.ca import registry
 from jitrctl.ca.device_count import DeviceCount, count_now, read_last_count
+from jitrctl.ca.early_rotation import EarlyRotation, find_early
 from jitrctl.ca.plan import CaPlan, plan
 from jitrctl.ca.rotation import CaRetirement, Succession, has_ca, inspect_retirement, not_given, retire, successions
+from jitrctl.clock import now
 from jitrctl.commands.ca.status import Cas, count_document, counted_when
 from jitrctl.errors import Refused
 from jitrctl.run import completion
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.session.stage import known_ca
-from jitrctl.terminal import out, warn
+from jitrctl.terminal import grouped, out, warn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +37,7 @@ class _Turn:
     obstacles: tuple[str, ...]
     on_the_old: DeviceCount | None  # None: not counted yet
     on_the_new: DeviceCount | None
+    early: EarlyRotation | None  # the devices that the successor would refuse today
 
 
 @over_stages
@@ -54,7 +57,8 @@ def rotate(
     """Register a CA's successor beside it in every account that has it, and show how many devices are still on the old.
 
     The fleet file names the successor: `succeeds`. --ca names the old CA. Devices follow with their next certificates;
-    `ca retire` ends the old CA. The same command again completes the registrations, and shows the new counts.
+    `ca retire` ends the old CA. The same command again completes the registrations, and shows the new counts. It warns
+    of devices whose next certificate would be held today, since the present one is valid for too long.
 
     Example: jitrctl ca rotate --ca factory --count --note "factory ends in March"
     """
@@ -70,8 +74,9 @@ def rotate(
         for turn in of_stage
         for step in (turn.plan.steps if turn.plan else ())
     ]
+    warnings = [(str(stage), str(turn.early)) for stage, of_stage in turns.items() for turn in of_stage if turn.early]
     if to_do:
-        scope.confirm(to_do, yes=yes)
+        scope.confirm([*to_do, *(f"But: {line}" for line in grouped(warnings))], yes=yes)
     results = scope.across(lambda stage: _carry_out(stage, turns[stage], note), doing="registering", stages=list(turns))
     obstacles = [
         (f"{done.stage} {turn.succession.new.name}", why)
@@ -79,7 +84,8 @@ def rotate(
         for turn in done.value
         for why in turn.obstacles
     ]
-    scope.warn(obstacles)
+    # In the plan, people have read of early rotations already.
+    scope.warn([*obstacles, *(warnings if scope.as_json or not to_do else ())])
     scope.report(
         results,
         rows=lambda _, of_stage: [_row(turn) for turn in of_stage],
@@ -162,6 +168,7 @@ def _turn(stage: Stage, succession: Succession, *, anyway: bool, count: bool) ->
         obstacles=planned[0].undone if planned else (not_given(stage, succession),),
         on_the_old=_count(stage, succession.old, count=count),
         on_the_new=_count(stage, succession.new, count=count),
+        early=find_early(stage, succession, now(), every=count),
     )
 
 
@@ -204,6 +211,20 @@ def _turn_document(turn: _Turn) -> dict[str, Any]:
         "obstacles": list(turn.obstacles),
         "on_the_old": count_document(turn.on_the_old),
         "on_the_new": count_document(turn.on_the_new),
+        "early": _early_document(turn.early),
+    }
+
+
+def _early_document(early: EarlyRotation | None) -> dict[str, Any] | None:
+    if early is None:
+        return None
+    return {
+        "looked_at": early.looked_at,
+        "complete": early.is_complete,
+        "refused": early.refused,
+        "longest_left": round(early.longest.total_seconds()),
+        "rotation_window": round(early.window.total_seconds()),
+        "warning": str(early),
     }
 
 

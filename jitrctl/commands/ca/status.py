@@ -12,6 +12,7 @@ from jitrctl import intake
 from jitrctl.audit import log
 from jitrctl.ca import registry
 from jitrctl.ca.device_count import count_now, read_last_count
+from jitrctl.ca.explaining_orders import find_cause
 from jitrctl.ca.plan import CaState, differences, proof_warning
 from jitrctl.run import completion
 from jitrctl.run.scope import Scope, over_stages
@@ -67,10 +68,10 @@ def status(
         differing = [(f"{stage} {one['ca']}", text) for stage, one in found for text in one["differences"]]
         last = [(f"{stage} {one['ca']}", one["last_order"]) for stage, one in found]
         last += [(str(done.stage), done.value["braked"]) for done in results.done]
-        ordered = [(place, f"the last order was {given}") for place, given in last if given]
+        ordered = [(place, f"so ordered: {given}") for place, given in last if given]
         warned = [(f"{stage} {one['ca']}", one["warning"]) for stage, one in found if one["warning"]]
         for line in grouped((*paused, *differing, *ordered, *warned)):
-            out.print(line, markup=False)
+            out.print(line, markup=False, soft_wrap=True)
 
     scope.report(results, show=show_results, fields=_document, ok=not differs)
 
@@ -102,10 +103,10 @@ def _pause(stage: Stage) -> AuditEntry | None:
 
 
 def _last_order(stage: Stage, state: CaState) -> AuditEntry | None:
-    """The last order about a CA that differs from the fleet file: it may be the cause. None for other CAs."""
+    """The order that explains why a CA differs from the fleet file; None for other CAs, and when none does."""
     if not differences(state):
         return None
-    return log.read_last_if_readable(stage, state.declared.ca.certificate_id)
+    return find_cause(log.read_all_if_readable(stage, state.declared.ca.certificate_id), state)
 
 
 def _document(found: dict[str, Any]) -> dict[str, Any]:

@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _DEVICES: Any = typer.Argument(
-    metavar="CERT|ID|THING",
-    help="A certificate's file, its id, or a thing's name; several; or - for a list on standard input, one a line.",
+    metavar="CERT|ID|THING|SERIAL",
+    help=(
+        "A certificate's file, its id or its serial number, or a thing's name; several; or - for a list on standard "
+        "input, one a line."
+    ),
     show_default=False,
 )
 Devices = Annotated[list[str], _DEVICES]

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jitr.errors import Reason
+from jitr.iot_models import Status
 from jitr.store.registry_items import from_verdict
 from jitr.telemetry import decision_fields
 from jitrctl.audit import log
 from jitrctl.device import live_connection
 from jitrctl.device.leftovers import LeftBehind, left_behind, present_owners
+from jitrctl.device.missing import list_missing, reconcile_command
 from jitrctl.device.search import DeviceView, StageCertificate, parse_device, search
 from jitrctl.run.scope import Scope, over_stages
+from jitrctl.session.fleet_option import with_fleet_option
 from jitrctl.terminal import at, out, short, table
 
 if TYPE_CHECKING:
@@ -22,7 +26,10 @@ if TYPE_CHECKING:
     from jitrctl.session.stage import Stage
 
 Device = Annotated[
-    str, typer.Argument(metavar="CERT|ID|THING", help="A certificate's file, its id, or a thing's name.")
+    str,
+    typer.Argument(
+        metavar="CERT|ID|THING|SERIAL", help="A certificate's file, its id or its serial number, or a thing's name."
+    ),
 ]
 
 
@@ -45,7 +52,7 @@ def show(scope: Scope, device: Device) -> None:
         things = sorted(present_owners(seen) or known.things)
         out.print(f"[bold]{', '.join(things)}[/bold]" if things else "a certificate without a thing")
         for certificate_id in _by_age(seen):
-            _show_certificate(certificate_id, seen)
+            _show_certificate(certificate_id, seen, scope.fleet_option)
         _show_left_behind(behind)
 
     scope.report(
@@ -113,7 +120,7 @@ def _certificate(certificate_id: str, views: dict[Stage, DeviceView]) -> Certifi
     return next((one.registered.certificate for one in certificates if one and one.registered), None)
 
 
-def _show_certificate(certificate_id: str, views: dict[Stage, DeviceView]) -> None:
+def _show_certificate(certificate_id: str, views: dict[Stage, DeviceView], fleet_option: str) -> None:
     out.print(f"\n[bold]Certificate[/bold] {certificate_id}", soft_wrap=True)
     if certificate := _certificate(certificate_id, views):
         out.print(
@@ -129,7 +136,12 @@ def _show_certificate(certificate_id: str, views: dict[Stage, DeviceView]) -> No
             unknown.append(str(stage))
             continue
         rows.append(_row(stage, found))
-        lines = (*_notes(found), *_connection(view, certificate_id), *_order(view, certificate_id))
+        lines = (
+            *_notes(found),
+            *(with_fleet_option(one, fleet_option) for one in (*_cures(stage, found), *_missing(stage, view, found))),
+            *_connection(view, certificate_id),
+            *_order(view, certificate_id),
+        )
         notes += [f"{stage}: {note}" for note in lines]
     if rows:
         out.print(table(rows))
@@ -137,7 +149,7 @@ def _show_certificate(certificate_id: str, views: dict[Stage, DeviceView]) -> No
         named = ", ".join(unknown) if len(unknown) <= 6 else f"{len(unknown)} stages, {unknown[0]} the first of them"  # noqa: PLR2004
         out.print(f"Not known in {named}.", style="dim", markup=False)
     for note in notes:
-        out.print(note, markup=False)
+        out.print(note, markup=False, soft_wrap=True)
 
 
 def _row(stage: Stage, found: StageCertificate) -> dict[str, str]:
@@ -184,7 +196,31 @@ def _with_orders(stage: Stage, view: DeviceView) -> DeviceView:
             for one in view.certificates.values()
             if one.registered and one.registered.things
         },
+        missing={one.certificate_id: list_missing(stage, one) for one in view.certificates.values()},
     )
+
+
+def _cures(stage: Stage, found: StageCertificate) -> list[str]:
+    """What to do about a refusal: doctor says it; of a second certificate under the name also the usual order."""
+    decision, registered = found.record.decision, found.registered
+    if decision is None or decision.reason is None or registered is None or registered.status is Status.ACTIVE:
+        return []
+    place = f"--account {stage.account.name} --region {stage.region}"
+    cures = [f"what to do: `jitrctl doctor {found.certificate_id} {place}`"]
+    if decision.reason is Reason.NOT_A_ROTATION:
+        cures.append(
+            f"if it is a rotation before its time: `jitrctl enrollment allow {found.certificate_id} --may-follow`"
+        )
+    return cures
+
+
+def _missing(stage: Stage, view: DeviceView, found: StageCertificate) -> list[str]:
+    """What the rules give it and it lacks, with the command that gives it."""
+    missing = view.missing.get(found.certificate_id, ())
+    if not missing:
+        return []
+    command = reconcile_command(stage, found.certificate_id)
+    return [*(f"missing: {one}" for one in missing), f"cure: `{command}`"]
 
 
 def _order(view: DeviceView, certificate_id: str) -> list[str]:
@@ -233,6 +269,7 @@ def _document(found: StageCertificate, view: DeviceView) -> dict[str, Any]:
         "replaced_by": record.replaced_by,
         "connection": connection.document() if connection else None,
         "last_order": log.document(view.orders.get(found.certificate_id)),
+        "missing": list(view.missing.get(found.certificate_id, ())),
     }
 
 

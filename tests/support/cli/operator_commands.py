@@ -58,6 +58,7 @@ BY_OTHER_TESTS = {
     "jitrctl dlq redrive",
     "jitrctl dlq drop",
     "jitrctl enrollment import",
+    "jitrctl fleet copy-denials",
 }
 # Under a policy of its own, policies/operators/prove.json: tests/prove/test_policy.py.
 PROVING = {"jitrctl prove"}

@@ -1,0 +1,227 @@
+"""Copies denials from the stages that have them to another one: entries that deny, and operators' verdicts.
+
+Each account has a registry and an enrollment list of its own. A new account starts with none, and a device that was
+stolen in another one would be let in there. So denials are copied before a stage admits its first device. What is
+copied says where it is from; what the stage has already, equal or stronger, stays, so a copy can be repeated.
+
+What the stage says otherwise stays too, and is reported, for an operator to decide: what was allowed there, and a
+certificate that is ACTIVE there, which may have been deactivated elsewhere only since its device moved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from jitr.admission.enrollment import EntryRule
+from jitr.iot_models import Status
+from jitr.record import Record
+from jitr.telemetry import VERDICT_DETAIL_TYPE
+from jitr.verdicts import OperatorVerdict, VerdictConflict
+from jitrctl.audit.events import publish_event, verdict_detail
+from jitrctl.clock import now
+from jitrctl.device import denied_but_active, enrollment
+from jitrctl.device.registry_scan import scan_denied
+from jitrctl.terminal import at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from jitr.admission.enrollment import Entry, Subject
+    from jitrctl.session.stage import Stage
+
+_BATCH = 100  # BatchGetItem's most
+_LONGEST_NOTE = 1_000  # characters, as of every note (jitrctl/run/scope.py)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Denials:
+    """The denials of one stage."""
+
+    entries: Mapping[Subject, Entry] = field(default_factory=dict)
+    verdicts: Mapping[str, OperatorVerdict] = field(default_factory=dict)  # by certificate id
+
+    def __bool__(self) -> bool:
+        return bool(self.entries or self.verdicts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeniedEntry:
+    """An entry to copy, and the stage that it is from."""
+
+    entry: Entry
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeniedCertificate:
+    """A verdict to copy, the stage that it is from, and the record that the target has of the certificate."""
+
+    certificate_id: str
+    verdict: OperatorVerdict
+    source: str
+    seen: Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyPlan:
+    """What a stage lacks of the denials of others."""
+
+    entries: tuple[DeniedEntry, ...] = ()
+    certificates: tuple[DeniedCertificate, ...] = ()
+    unchanged: int = 0  # denials that the stage has, too
+    allowed: tuple[str, ...] = ()  # what others deny, and is allowed or ACTIVE in the stage: left as it is
+
+    def __bool__(self) -> bool:
+        return bool(self.entries or self.certificates)
+
+    def lines(self) -> list[str]:
+        """Each denial in words, with who gave it, where, when and why."""
+        entries = [f"deny {one.entry.subject.kind} {one.entry.subject.name}, {_origin(one)}" for one in self.entries]
+        return entries + [
+            f"{one.verdict.action} certificate {one.certificate_id}, {_why(one)}" for one in self.certificates
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copied:
+    """What a copy did in one stage."""
+
+    entries: int = 0
+    verdicts: int = 0
+    overtaken: tuple[str, ...] = ()  # what colleagues wrote meanwhile, and is not replaced
+    still_active: tuple[str, ...] = ()  # ids of certificates that an entry denies, and that are ACTIVE
+
+
+def read_denials(stage: Stage) -> Denials:
+    """Read a stage's denials, both tables as a whole; none where there is no table.
+
+    Raises AccessError, Unavailable, botocore's errors.
+    """
+    try:
+        entries = {one.subject: one for one in stage.enrollment.scan_entries() if one.rule is EntryRule.DENY}
+    except stage.dynamodb.exceptions.ResourceNotFoundException:
+        entries = {}
+    verdicts = {certificate_id: record.verdict for certificate_id, record in scan_denied(stage) if record.verdict}
+    return Denials(entries=entries, verdicts=verdicts)
+
+
+def plan_copy(stage: Stage, sources: Mapping[str, Denials]) -> CopyPlan:
+    """What a stage lacks of these denials; `sources` has those of each other stage, by its name.
+
+    Of several verdicts on one certificate the strongest counts, of equal ones the earliest.
+
+    Raises Unavailable, botocore's errors; ResourceNotFoundException of DynamoDB when the stage is not deployed.
+    """
+    wanted_entries = _merge_entries(sources)
+    here = stage.enrollment.entries(wanted_entries)
+    wanted_verdicts = _merge_verdicts(sources)
+    records = _recall(stage, wanted_verdicts)
+    entries, certificates, allowed, unchanged = list[DeniedEntry](), list[DeniedCertificate](), list[str](), 0
+    for subject, entry in sorted(wanted_entries.items()):
+        found = here.get(subject)
+        if found is None or found.rule is EntryRule.REMOVED:
+            entries.append(entry)
+        elif found.rule is EntryRule.DENY:
+            unchanged += 1
+        else:
+            allowed.append(f"{subject.kind} {subject.name}, which {found.by} allows here; {_origin(entry)}")
+    for certificate_id, one in sorted(wanted_verdicts.items()):
+        record = records[certificate_id]
+        if record.decision and record.decision.status is Status.ACTIVE and not record.is_denied:
+            allowed.append(f"certificate {certificate_id}, which is ACTIVE here; {_why(one)}")
+        elif record.verdict is None or _is_stronger(one, record.verdict):
+            certificates.append(replace(one, seen=record))
+        elif record.verdict.action.allows_activation:
+            allowed.append(f"certificate {certificate_id}, {record.verdict.description} here; {_why(one)}")
+        else:
+            unchanged += 1
+    return CopyPlan(
+        entries=tuple(entries), certificates=tuple(certificates), unchanged=unchanged, allowed=tuple(allowed)
+    )
+
+
+def copy(stage: Stage, plan: CopyPlan) -> Copied:
+    """Write what a stage lacks, the entries first; each on condition that it is as the plan saw it.
+
+    Raises Refused, Unavailable, botocore's errors.
+    """
+    moment = now()
+    written = enrollment.write(
+        stage.enrollment,
+        [replace(one.entry, note=_note(_origin(one))) for one in plan.entries],
+        by=stage.caller,
+        at=moment,
+        lift_denials=False,
+    )
+    overtaken = [f"{one.subject.kind} {one.subject.name}" for one in written.overtaken]
+    verdicts = 0
+    for one in plan.certificates:
+        given = OperatorVerdict(action=one.verdict.action, by=stage.caller, at=moment, note=_note(_why(one)))
+        try:
+            stage.registry.give_verdict(one.certificate_id, given, seen=one.seen.verdict)
+        except VerdictConflict:
+            overtaken.append(f"certificate {one.certificate_id}")
+            continue
+        verdicts += 1
+        detail = verdict_detail(stage, one.certificate_id, given, None)
+        if why := publish_event(stage, VERDICT_DETAIL_TYPE, detail, moment):
+            stage.warnings.append(f"the verdict on {one.certificate_id} is copied, and not announced ({why})")
+    denied = denied_but_active.select_known(stage, [one.entry.subject for one in plan.entries])
+    return Copied(
+        entries=written.written,
+        verdicts=verdicts,
+        overtaken=tuple(overtaken),
+        still_active=tuple(one for subject in denied for one in denied_but_active.list_still_active(stage, subject)),
+    )
+
+
+def _merge_entries(sources: Mapping[str, Denials]) -> dict[Subject, DeniedEntry]:
+    merged: dict[Subject, DeniedEntry] = {}
+    for source, denials in sources.items():
+        for subject, entry in denials.entries.items():
+            merged.setdefault(subject, DeniedEntry(entry=entry, source=source))
+    return merged
+
+
+def _merge_verdicts(sources: Mapping[str, Denials]) -> dict[str, DeniedCertificate]:
+    merged: dict[str, DeniedCertificate] = {}
+    for source, denials in sources.items():
+        for certificate_id, verdict in denials.verdicts.items():
+            one = DeniedCertificate(certificate_id=certificate_id, verdict=verdict, source=source, seen=Record())
+            before = merged.get(certificate_id)
+            if before is None or _is_stronger(one, before.verdict):
+                merged[certificate_id] = one
+    return merged
+
+
+def _is_stronger(one: DeniedCertificate, other: OperatorVerdict) -> bool:
+    """Whether both verdicts deny, and the one to copy denies more."""
+    return other.action.is_weaker_than(one.verdict.action)
+
+
+def _recall(stage: Stage, certificate_ids: Iterable[str]) -> dict[str, Record]:
+    ids, records = sorted(certificate_ids), dict[str, Record]()
+    for start in range(0, len(ids), _BATCH):
+        records |= stage.registry.recall(ids[start : start + _BATCH])
+    return records
+
+
+def _origin(one: DeniedEntry) -> str:
+    """Who denied it in the source, when and why, or what a copy there says; also the note of the copy."""
+    if one.entry.note.startswith("denied in "):
+        return one.entry.note
+    when = f" {at(one.entry.at)}" if one.entry.at else ""
+    return f"denied in {one.source} by {one.entry.by}{when}" + (f": {one.entry.note}" if one.entry.note else "")
+
+
+def _why(one: DeniedCertificate) -> str:
+    verdict = one.verdict
+    if verdict.note.startswith(f"{verdict.action} in "):
+        return verdict.note
+    said = f": {verdict.note}" if verdict.note else ""
+    return f"{verdict.action} in {one.source} by {verdict.by} {at(verdict.at)}{said}"
+
+
+def _note(text: str) -> str:
+    return text[:_LONGEST_NOTE]

@@ -1,0 +1,73 @@
+"""Reads a stage's whole registry for the certificates of a kind; for operators, since each item of the table is read.
+
+The registry has no index by serial number or by verdict, and needs none otherwise. DynamoDB reads a megabyte at a call:
+a table of 100,000 devices takes about 150 calls.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from jitr.aws.calls import calling
+from jitr.store.dynamodb import deserialize, values
+from jitr.store.registry_items import certificate_key, to_record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jitr.record import Record
+    from jitrctl.session.stage import Stage
+
+_PREFIX = certificate_key("")
+# RFC 5280 allows 20 bytes; some CAs number from 1. With colons as openssl prints it, or with 0x.
+_SERIAL = re.compile(r"(?:0x)?([0-9A-Fa-f]{1,42}|[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){1,20})")
+
+
+def parse_serial(word: str) -> str | None:
+    """The serial number that a word can mean, as records have it: lower-case hex without leading zeros; None: none."""
+    match = _SERIAL.fullmatch(word.strip())
+    return (match[1].replace(":", "").lower().lstrip("0") or "0") if match else None
+
+
+def find_by_serial(stage: Stage, serial: str) -> set[str]:
+    """The ids of the certificates with a serial number that were decided on in a stage; each CA counts for itself.
+
+    Raises Unavailable, botocore's errors.
+    """
+    condition = "#decision.#serial = :serial OR #intent.#serial = :serial"
+    names = {"#decision": "decision", "#intent": "intent", "#serial": "serial"}
+    return {found for found, _ in _scan(stage, condition, names, serial=serial)}
+
+
+def scan_denied(stage: Stage) -> Iterator[tuple[str, Record]]:
+    """The certificates that an operator denied, deactivated or revoked in a stage, each with its record.
+
+    Raises Unavailable, botocore's errors.
+    """
+    yield from _scan(stage, "#verdict.#allows = :allows", {"#verdict": "verdict", "#allows": "allows"}, allows=False)
+
+
+def _scan(stage: Stage, condition: str, names: dict[str, str], **fields: Any) -> Iterator[tuple[str, Record]]:
+    """The certificates' records for which a condition holds, read consistently; none when there is no table."""
+    start: dict[str, Any] = {}
+    while True:
+        try:
+            with calling("Scan"):
+                answer = stage.dynamodb.scan(
+                    TableName=stage.names.registry_table,
+                    ConsistentRead=True,
+                    FilterExpression=condition,
+                    ExpressionAttributeNames=names,
+                    ExpressionAttributeValues=values(**fields),
+                    **start,
+                )
+        except stage.dynamodb.exceptions.ResourceNotFoundException:
+            return
+        for item in answer["Items"]:
+            read = deserialize(item)
+            if str(read["id"]).startswith(_PREFIX):
+                yield str(read["id"]).removeprefix(_PREFIX), to_record(read)
+        if "LastEvaluatedKey" not in answer:
+            return
+        start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}

@@ -1,0 +1,168 @@
+"""Denials of a fleet's accounts, copied to a new one before its first CA lets devices in."""
+
+from pathlib import Path
+
+import pytest
+
+from jitr.admission.enrollment import EntryRule, Subject, SubjectKind
+from jitr.errors import NotPermitted, Reason
+from jitr.verdicts import OperatorAction
+from jitrctl.device import denials
+from simulation import Leaf
+from tests.support.cli.simulated import DEV, PROD, Simulated, simulated
+
+NAME, OTHER = "sensor-0001", "sensor-0002"
+THING = Subject(SubjectKind.THING, NAME)
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Simulated:
+    """Dev denies a name, and two certificates; prod is new: deployed, and without a CA."""
+    fleet = simulated(tmp_path, monkeypatch)
+    ca, iot = fleet.old.certificate_id, fleet.iot(PROD)
+    iot.update_ca_certificate(certificateId=ca, newStatus="INACTIVE")
+    iot.delete_ca_certificate(certificateId=ca)
+    return fleet
+
+
+@pytest.fixture
+def stolen(fleet: Simulated) -> Leaf:
+    """A device that dev revoked, and whose thing name it denies."""
+    leaf = fleet.issue(OTHER)
+    assert fleet.knock(DEV, leaf, OTHER) == "accepted"
+    fleet.say("device", "revoke", leaf.certificate_id, "--account", DEV, "--note", "on a stolen laptop", "--yes")
+    fleet.say("enrollment", "deny", NAME, "--account", DEV, "--note", "stolen in May", "--yes")
+    return leaf
+
+
+def entry_rule(fleet: Simulated, name: str) -> EntryRule | None:
+    found = fleet.stage(name).enrollment.entries([THING]).get(THING)
+    return found.rule if found else None
+
+
+def admits(fleet: Simulated, leaf: Leaf, thing: str) -> bool:
+    return fleet.knock(PROD, leaf, thing) == "accepted"
+
+
+def test_a_new_account_gets_what_the_others_deny_with_who_gave_it_and_why(fleet: Simulated, stolen: Leaf) -> None:
+    plan = fleet.say("fleet", "copy-denials", "--account", PROD, code=2)
+    assert f"prod/eu-central-1 deny thing {NAME}, denied in dev/eu-central-1 by arn:" in plan
+    assert f"revoked certificate {stolen.certificate_id}, revoked in dev/eu-central-1 by arn:" in plan
+    assert "on a stolen laptop" in plan
+    assert entry_rule(fleet, PROD) is None
+
+    (done,) = fleet.ask("fleet", "copy-denials", "--account", PROD, "--yes").values()
+
+    assert (done["entries"], done["verdicts"]) == (1, 1)
+    assert entry_rule(fleet, PROD) is EntryRule.DENY
+    verdict = fleet.verdict(PROD, stolen)
+    assert verdict
+    assert verdict.action is OperatorAction.REVOKED
+    assert verdict.note.startswith("revoked in dev/eu-central-1 by arn:")
+    assert verdict.note.endswith("on a stolen laptop")
+    events = [one for one in fleet.place(PROD).events.put if one.detail_type == "Operator Verdict"]
+    assert len(events) == 1
+
+
+def test_what_was_copied_keeps_the_devices_out(fleet: Simulated, stolen: Leaf) -> None:
+    fleet.say("ca", "apply", "--account", PROD, "--yes")
+    assert not admits(fleet, stolen, OTHER)
+    assert not admits(fleet, fleet.issue(NAME), NAME)
+    assert admits(fleet, fleet.issue("sensor-0003"), "sensor-0003")
+
+
+def test_a_second_copy_changes_nothing_and_asks_nothing(fleet: Simulated, stolen: Leaf) -> None:
+    fleet.say("fleet", "copy-denials", "--account", PROD, "--yes")
+    before = fleet.verdict(PROD, stolen)
+
+    (done,) = fleet.ask("fleet", "copy-denials", "--account", PROD).values()
+
+    assert (done["entries"], done["verdicts"], done["unchanged"]) == (0, 0, 2)
+    assert fleet.verdict(PROD, stolen) == before
+
+
+def test_all_accounts_get_what_any_denies_and_a_note_stays_the_first_ones(fleet: Simulated, stolen: Leaf) -> None:
+    fleet.say("enrollment", "deny", "sensor-0009", "--account", PROD, "--note", "lost", "--yes")
+    fleet.say("fleet", "copy-denials", "--yes")
+    fleet.say("fleet", "copy-denials", "--yes")
+
+    nine = Subject(SubjectKind.THING, "sensor-0009")
+    assert fleet.stage(DEV).enrollment.entries([nine])[nine].note.startswith("denied in prod/eu-central-1 by arn:")
+    assert fleet.verdict(PROD, stolen)
+
+
+def test_the_strongest_of_several_verdicts_is_copied(fleet: Simulated, stolen: Leaf) -> None:
+    fleet.say("device", "deny", stolen.certificate_id, "--account", PROD, "--yes")
+    fleet.say("fleet", "copy-denials", "--account", PROD, "--yes")
+
+    verdict = fleet.verdict(PROD, stolen)
+    assert verdict
+    assert verdict.action is OperatorAction.REVOKED
+    fleet.say("device", "deny", fleet.issue("sensor-0005").certificate_id, "--account", DEV, "--yes")
+    fleet.say("fleet", "copy-denials", "--yes")
+    verdict = fleet.verdict(DEV, stolen)
+    assert verdict
+    assert verdict.note == "on a stolen laptop", "equal verdicts stay as they are"
+
+
+def test_what_an_operator_allowed_there_stays_and_is_reported(fleet: Simulated, stolen: Leaf) -> None:
+    fleet.say("enrollment", "allow", NAME, "--account", PROD, "--yes")
+    fleet.say("device", "approve", stolen.certificate_id, "--account", PROD)
+
+    said = fleet.say("fleet", "copy-denials", "--account", PROD, code=1)
+
+    assert f"not copied, decide yourself: thing {NAME}, which arn:" in said
+    assert f"certificate {stolen.certificate_id}, approved by arn:" in said
+    assert entry_rule(fleet, PROD) is EntryRule.ALLOW
+
+
+def test_a_device_that_is_active_there_stays_so_and_is_reported(fleet: Simulated, stolen: Leaf) -> None:
+    fleet.say("ca", "apply", "--account", PROD, "--without-denials", "--yes")
+    named = fleet.issue(NAME)
+    assert admits(fleet, stolen, OTHER)
+    assert admits(fleet, named, NAME)
+
+    said = fleet.say("fleet", "copy-denials", "--account", PROD, "--yes", code=1)
+
+    assert fleet.status(PROD, stolen) == "ACTIVE"
+    assert f"decide yourself: certificate {stolen.certificate_id}, which is ACTIVE here; revoked in dev" in said
+    assert f"denied, and still ACTIVE: `jitrctl device revoke {named.certificate_id} --fleet {fleet.file}`" in said
+
+
+def test_nothing_is_copied_while_an_account_cannot_be_asked(
+    fleet: Simulated, stolen: Leaf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise NotPermitted("Scan", "dynamodb:Scan is not allowed")
+
+    monkeypatch.setattr(denials, "scan_denied", refuse)
+    assert "cannot be asked for its denials" in fleet.say("fleet", "copy-denials", "--yes", code=1)
+    said = fleet.say("ca", "apply", "--account", PROD, "--yes", code=1)
+    assert "or say --without-denials" in said
+    assert fleet.verdict(PROD, stolen) is None
+    assert not fleet.place(PROD).iot.cas.by_id
+
+
+def test_ca_apply_says_and_does_it_only_before_the_first_ca(fleet: Simulated, stolen: Leaf) -> None:
+    plan = fleet.say("ca", "plan", "--account", PROD)
+    assert "prod/eu-central-1 copy denials that other accounts have:" in plan
+    assert plan.index("copy denials") < plan.index("factory: register it")
+    assert f"deny thing {NAME}" in fleet.say("ca", "apply", "--account", PROD, code=2)
+
+    fleet.say("ca", "apply", "--account", PROD, "--ca", "factory", "--yes")
+    assert entry_rule(fleet, PROD) is EntryRule.DENY
+    assert fleet.verdict(PROD, stolen)
+
+    fleet.say("enrollment", "deny", OTHER, "--account", DEV, "--yes")
+    fleet.aws.calls.clear()
+    assert "factory-2: register it" in fleet.say("ca", "apply", "--account", PROD, "--yes")
+    assert "Scan" not in fleet.aws.list_operations(caller="jitrctl")
+
+
+def test_the_reason_of_a_copied_denial_reaches_the_device_record(fleet: Simulated, stolen: Leaf) -> None:
+    fleet.say("ca", "apply", "--account", PROD, "--yes")
+    assert not admits(fleet, stolen, OTHER)
+
+    decision = fleet.record(PROD, stolen).decision
+    assert decision
+    assert decision.reason is Reason.WAS_REVOKED
