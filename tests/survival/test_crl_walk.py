@@ -70,6 +70,25 @@ def test_an_environment_that_has_just_read_that_there_is_none_reads_again(world:
     assert world.status() == "ACTIVE"
 
 
+def test_a_new_crl_that_s3_fails_to_give_at_first_is_waited_for(world: World) -> None:
+    world.connect()
+    world.mapping.drain(within=30)
+    world.publish_crl()
+    world.deployment.sweep()
+    failed: list[str] = []
+
+    def fault(call: Call, _moment: Moment) -> Fault | None:
+        if call.caller == "sweep" or call.service != "s3" or len(failed) == 3:  # as often as a call is tried
+            return None
+        failed.append(call.operation)
+        return Fault.SERVER_ERROR
+
+    world.aws.fault = fault
+    world.mapping.drain(within=300)
+    assert failed
+    assert world.status() == "ACTIVE"
+
+
 def test_a_crl_that_is_still_missing_costs_one_question_a_sweep(world: World) -> None:
     for _ in range(3):
         world.deployment.sweep()

@@ -72,15 +72,15 @@ class Examiner:
         if ca.mode_of("revocation") is not CheckMode.OFF:
             self._crls.of(ca)
 
-    def examine(self, applicant: Applicant, record: Record) -> Examined:
-        """Read what the checks need, and run them.
+    def examine(self, applicant: Applicant, record: Record, *, crl_not_before: datetime | None = None) -> Examined:
+        """Read what the checks need, and run them; with `crl_not_before` the CRL is one that was read after that time.
 
         Raises Unavailable.
         """
         rules, thing_name, twin_id = applicant.rules, applicant.thing_name, applicant.twin_id
         # Only the fleet's own CAs: the function's role may describe no other, and without rules no check needs it.
         ca = self._iot.describe_ca(rules.certificate_id) if rules else None
-        published = self._read_crl(rules, record)
+        published = self._read_crl(rules, record, crl_not_before)
         subjects = subjects_of(applicant.device.certificate_id, thing_name, twin_id)
         enrollment = self._read_entries(rules, subjects, record)
         examination = examine(
@@ -159,10 +159,10 @@ class Examiner:
             return renamed, identity_of(rules, certificate)
         return renamed, enrolled_identity(identity_of(rules, certificate), enrollment)
 
-    def _read_crl(self, rules: CaRules | None, record: Record) -> PublishedCrl | None:
+    def _read_crl(self, rules: CaRules | None, record: Record, not_before: datetime | None) -> PublishedCrl | None:
         if rules is None or rules.mode_of("revocation") is CheckMode.OFF:
             return None
-        return self._crls.of(rules, record.decision)
+        return self._crls.of(rules, record.decision, not_before=not_before)
 
     def _read_entries(self, rules: CaRules | None, subjects: tuple[Subject, ...], record: Record) -> Enrollment | None:
         if rules is None or rules.mode_of("enrollment") is CheckMode.OFF:

@@ -168,7 +168,8 @@ class Registration:
             attempt = RegistrationAttempt(
                 applicant=applicant,
                 record=record,
-                examined=self._examiner.examine(applicant, record),
+                # A new CRL may be why the sweep sent it, and S3 may have failed when the records were read.
+                examined=self._examiner.examine(applicant, record, crl_not_before=sent_at if is_swept else None),
                 rules_digest=self._rules_digest,
                 observed_at=now,
                 release=record.verdict_number if is_released else None,

@@ -44,7 +44,9 @@ class World:
         }
         self.enrollment.find_changed.return_value = set()
         self.crls = create_autospec(Crls, instance=True)
-        self.crls.of.side_effect = lambda *_: PublishedCrl(version='"1"', revocations=self.application.revocations)
+        self.crls.of.side_effect = lambda *_, **__: PublishedCrl(
+            version='"1"', revocations=self.application.revocations
+        )
         self.crls.changed_since.return_value = set()
         self.hook = create_autospec(Hook, instance=True)
         self.brakes = create_autospec(Brakes, instance=True)
