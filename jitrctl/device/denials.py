@@ -190,9 +190,16 @@ def _merge_verdicts(sources: Mapping[str, Denials]) -> dict[str, DeniedCertifica
         for certificate_id, verdict in denials.verdicts.items():
             one = DeniedCertificate(certificate_id=certificate_id, verdict=verdict, source=source, seen=Record())
             before = merged.get(certificate_id)
-            if before is None or _is_stronger(one, before.verdict):
+            if before is None or _counts_before(verdict, before.verdict):
                 merged[certificate_id] = one
     return merged
+
+
+def _counts_before(one: OperatorVerdict, other: OperatorVerdict) -> bool:
+    """Whether this of two denying verdicts is the one to copy: the stronger, of equal ones the earlier."""
+    if one.action is other.action:
+        return one.at < other.at
+    return other.action.is_weaker_than(one.action)
 
 
 def _is_stronger(one: DeniedCertificate, other: OperatorVerdict) -> bool:

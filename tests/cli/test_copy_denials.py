@@ -1,12 +1,13 @@
 """Denials of a fleet's accounts, copied to a new one before its first CA lets devices in."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from jitr.admission.enrollment import EntryRule, Subject, SubjectKind
 from jitr.errors import NotPermitted, Reason
-from jitr.verdicts import OperatorAction
+from jitr.verdicts import OperatorAction, OperatorVerdict
 from jitrctl.device import denials
 from simulation import Leaf
 from tests.support.cli.simulated import DEV, PROD, Simulated, simulated
@@ -127,6 +128,20 @@ def test_a_device_that_is_active_there_stays_so_and_is_reported(fleet: Simulated
     assert fleet.status(PROD, stolen) == "ACTIVE"
     assert f"decide yourself: certificate {stolen.certificate_id}, which is ACTIVE here; revoked in dev" in said
     assert f"denied, and still ACTIVE: `jitrctl device revoke {named.certificate_id} --fleet {fleet.file}`" in said
+
+
+def test_of_equal_verdicts_the_earliest_is_copied() -> None:
+    def given(day: int, action: OperatorAction = OperatorAction.REVOKED) -> denials.Denials:
+        verdict = OperatorVerdict(action=action, by=f"{day}", at=datetime(2026, 11, day, tzinfo=UTC))
+        return denials.Denials(verdicts={"a": verdict})
+
+    def source(**sources: denials.Denials) -> str:
+        return denials._merge_verdicts(sources)["a"].source
+
+    assert source(later=given(20), earlier=given(10)) == "earlier"
+    assert source(earlier=given(10), later=given(20)) == "earlier"
+    assert source(weaker=given(1, OperatorAction.DENIED), stronger=given(20)) == "stronger"
+    assert source(stronger=given(20), weaker=given(1, OperatorAction.DENIED)) == "stronger"
 
 
 def test_nothing_is_copied_while_an_account_cannot_be_asked(
