@@ -11,6 +11,7 @@ certificate that is ACTIVE there, which may have been deactivated elsewhere only
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from jitr.admission.enrollment import EntryRule
@@ -25,7 +26,7 @@ from jitrctl.device.registry_scan import scan_denied
 from jitrctl.terminal import at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from jitr.admission.enrollment import Entry, Subject
     from jitrctl.session.stage import Stage
@@ -90,7 +91,7 @@ class Copied:
     entries: int = 0
     verdicts: int = 0
     overtaken: tuple[str, ...] = ()  # what colleagues wrote meanwhile, and is not replaced
-    still_active: tuple[str, ...] = ()  # ids of certificates that an entry denies, and that are ACTIVE
+    still_active: tuple[str, ...] = ()  # ids of certificates that a copied denial is about, and that are ACTIVE
 
 
 def read_denials(stage: Stage) -> Denials:
@@ -111,21 +112,26 @@ def plan_copy(stage: Stage, sources: Mapping[str, Denials]) -> CopyPlan:
 
     Of several verdicts on one certificate the strongest counts, of equal ones the earliest.
 
+    Entries are looked at in AWS IoT, too: a claim that is under way is waited for, 90 seconds at most.
+
     Raises Unavailable, botocore's errors; ResourceNotFoundException of DynamoDB when the stage is not deployed.
     """
     wanted_entries = _merge_entries(sources)
     here = stage.enrollment.entries(wanted_entries)
     wanted_verdicts = _merge_verdicts(sources)
     records = _recall(stage, wanted_verdicts)
-    entries, certificates, allowed, unchanged = list[DeniedEntry](), list[DeniedCertificate](), list[str](), 0
+    candidates, certificates, allowed, unchanged = list[DeniedEntry](), list[DeniedCertificate](), list[str](), 0
     for subject, entry in sorted(wanted_entries.items()):
         found = here.get(subject)
         if found is None or found.rule is EntryRule.REMOVED:
-            entries.append(entry)
+            candidates.append(entry)
         elif found.rule is EntryRule.DENY:
             unchanged += 1
         else:
             allowed.append(f"{subject.kind} {subject.name}, which {found.by} allows here; {_origin(entry)}")
+    active = _find_active(stage, [one.entry.subject for one in candidates])
+    entries = [one for one in candidates if one.entry.subject not in active]
+    allowed += [_is_active_here(one, active[one.entry.subject]) for one in candidates if one.entry.subject in active]
     for certificate_id, one in sorted(wanted_verdicts.items()):
         record = records[certificate_id]
         if record.decision and record.decision.status is Status.ACTIVE and not record.is_denied:
@@ -144,6 +150,8 @@ def plan_copy(stage: Stage, sources: Mapping[str, Denials]) -> CopyPlan:
 def copy(stage: Stage, plan: CopyPlan) -> Copied:
     """Write what a stage lacks, the entries first; each on condition that it is as the plan saw it.
 
+    Then look for what became ACTIVE meanwhile, or is by somebody's hand and not by a decision.
+
     Raises Refused, Unavailable, botocore's errors.
     """
     moment = now()
@@ -155,7 +163,7 @@ def copy(stage: Stage, plan: CopyPlan) -> Copied:
         lift_denials=False,
     )
     overtaken = [f"{one.subject.kind} {one.subject.name}" for one in written.overtaken]
-    verdicts = 0
+    denied: list[str] = []
     for one in plan.certificates:
         given = OperatorVerdict(action=one.verdict.action, by=stage.caller, at=moment, note=_note(_why(one)))
         try:
@@ -163,17 +171,31 @@ def copy(stage: Stage, plan: CopyPlan) -> Copied:
         except VerdictConflict:
             overtaken.append(f"certificate {one.certificate_id}")
             continue
-        verdicts += 1
+        denied.append(one.certificate_id)
         detail = verdict_detail(stage, one.certificate_id, given, None)
         if why := publish_event(stage, VERDICT_DETAIL_TYPE, detail, moment):
             stage.warnings.append(f"the verdict on {one.certificate_id} is copied, and not announced ({why})")
-    denied = denied_but_active.select_known(stage, [one.entry.subject for one in plan.entries])
+    by_entry = _find_active(stage, [one.entry.subject for one in plan.entries])
+    still_active = {*chain.from_iterable(by_entry.values()), *denied_but_active.select_active(stage, denied)}
     return Copied(
         entries=written.written,
-        verdicts=verdicts,
+        verdicts=len(denied),
         overtaken=tuple(overtaken),
-        still_active=tuple(one for subject in denied for one in denied_but_active.list_still_active(stage, subject)),
+        still_active=tuple(sorted(still_active)),
     )
+
+
+def _find_active(stage: Stage, subjects: Sequence[Subject]) -> dict[Subject, list[str]]:
+    """The subjects that are ACTIVE in a stage, with the ids of the ACTIVE certificates."""
+    known = denied_but_active.select_known(stage, subjects)
+    found = {subject: denied_but_active.list_still_active(stage, subject) for subject in known}
+    return {subject: ids for subject, ids in found.items() if ids}
+
+
+def _is_active_here(one: DeniedEntry, active: Sequence[str]) -> str:
+    subject = one.entry.subject
+    by = "" if list(active) == [subject.name] else f" with certificate {', '.join(active)}"
+    return f"{subject.kind} {subject.name}, which is ACTIVE here{by}; {_origin(one)}"
 
 
 def _merge_entries(sources: Mapping[str, Denials]) -> dict[Subject, DeniedEntry]:
@@ -190,9 +212,16 @@ def _merge_verdicts(sources: Mapping[str, Denials]) -> dict[str, DeniedCertifica
         for certificate_id, verdict in denials.verdicts.items():
             one = DeniedCertificate(certificate_id=certificate_id, verdict=verdict, source=source, seen=Record())
             before = merged.get(certificate_id)
-            if before is None or _is_stronger(one, before.verdict):
+            if before is None or _counts_before(verdict, before.verdict):
                 merged[certificate_id] = one
     return merged
+
+
+def _counts_before(one: OperatorVerdict, other: OperatorVerdict) -> bool:
+    """Whether this of two denying verdicts is the one to copy: the stronger, of equal ones the earlier."""
+    if one.action is other.action:
+        return one.at < other.at
+    return other.action.is_weaker_than(one.action)
 
 
 def _is_stronger(one: DeniedCertificate, other: OperatorVerdict) -> bool:

@@ -14,6 +14,7 @@ from jitrctl.device.search import list_attached
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jitr.aws.iot import AwsIot
     from jitrctl.session.stage import Stage
 
 _AT_ONCE = 100  # BatchGetItem
@@ -37,7 +38,21 @@ def list_still_active(stage: Stage, subject: Subject) -> list[str]:
     records |= stage.registry.recall(twins) if twins else {}
     for certificate_id, record in records.items():
         wait_out_claim(stage.registry, certificate_id, record)
-    return sorted(certificate_id for certificate_id in records if _is_active(stage, certificate_id))
+    return sorted(certificate_id for certificate_id in records if _is_active(stage.aws_iot, certificate_id))
+
+
+def select_active(stage: Stage, certificate_ids: Sequence[str]) -> list[str]:
+    """Those of these certificates that are ACTIVE in one stage, whoever made them so; for many, so it takes turns.
+
+    Call it after their verdicts are written: claims that were made before are waited for, as above. Twins are not
+    looked for.
+
+    Raises Unavailable.
+    """
+    for start in range(0, len(certificate_ids), _AT_ONCE):
+        for certificate_id, record in stage.registry.recall(certificate_ids[start : start + _AT_ONCE]).items():
+            wait_out_claim(stage.registry, certificate_id, record)
+    return [one for one in certificate_ids if _is_active(stage.paced_iot, one)]
 
 
 def select_known(stage: Stage, subjects: Sequence[Subject]) -> list[Subject]:
@@ -60,8 +75,8 @@ def _of_thing(stage: Stage, thing_name: str) -> set[str]:
     return list_attached(stage, thing_name) | ({owner.certificate_id} if owner else set())
 
 
-def _is_active(stage: Stage, certificate_id: str) -> bool:
+def _is_active(iot: AwsIot, certificate_id: str) -> bool:
     try:
-        return stage.aws_iot.describe(certificate_id).status is Status.ACTIVE
+        return iot.describe(certificate_id).status is Status.ACTIVE
     except CertificateUnknown:
         return False

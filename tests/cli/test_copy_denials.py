@@ -1,15 +1,22 @@
 """Denials of a fleet's accounts, copied to a new one before its first CA lets devices in."""
 
+import json
+from contextlib import redirect_stderr, redirect_stdout
+from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
 from jitr.admission.enrollment import EntryRule, Subject, SubjectKind
 from jitr.errors import NotPermitted, Reason
-from jitr.verdicts import OperatorAction
-from jitrctl.device import denials
+from jitr.verdicts import OperatorAction, OperatorVerdict
+from jitrctl.__main__ import main
+from jitrctl.commands.fleet import copy_denials
+from jitrctl.device import denials, denied_but_active
+from jitrctl.session.stage import Stage
 from simulation import Leaf
-from tests.support.cli.simulated import DEV, PROD, Simulated, simulated
+from tests.support.cli.simulated import DEV, PROD, REGION, Simulated, simulated
 
 NAME, OTHER = "sensor-0001", "sensor-0002"
 THING = Subject(SubjectKind.THING, NAME)
@@ -126,7 +133,77 @@ def test_a_device_that_is_active_there_stays_so_and_is_reported(fleet: Simulated
 
     assert fleet.status(PROD, stolen) == "ACTIVE"
     assert f"decide yourself: certificate {stolen.certificate_id}, which is ACTIVE here; revoked in dev" in said
-    assert f"denied, and still ACTIVE: `jitrctl device revoke {named.certificate_id} --fleet {fleet.file}`" in said
+    assert f"thing {NAME}, which is ACTIVE here with certificate {named.certificate_id}; denied in dev" in said
+    assert entry_rule(fleet, PROD) is None, "a device that moved there comes back with its next certificate"
+    assert "device revoke" not in said
+    (told,) = fleet.ask("fleet", "copy-denials", "--account", PROD, "--yes", code=1).values()
+    assert (told["entries"], told["verdicts"], len(told["allowed"])) == (0, 0, 2)
+
+
+def test_an_entry_on_a_certificate_that_is_active_there_is_not_copied(fleet: Simulated) -> None:
+    fleet.say("ca", "apply", "--account", PROD, "--yes")
+    leaf = fleet.issue(OTHER)
+    assert admits(fleet, leaf, OTHER)
+    fleet.say("enrollment", "deny", leaf.certificate_id, "--account", DEV, "--yes")
+
+    (told,) = fleet.ask("fleet", "copy-denials", "--account", PROD, "--yes", code=1).values()
+
+    assert told["entries"] == 0
+    assert told["allowed"][0].startswith(f"certificate {leaf.certificate_id}, which is ACTIVE here; denied in dev")
+
+
+def test_a_device_that_became_active_before_the_copy_is_told_with_its_place(
+    fleet: Simulated, stolen: Leaf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.say("ca", "apply", "--account", PROD, "--without-denials", "--yes")
+    named, copy = fleet.issue(NAME), denials.copy
+
+    def admit_and_copy(stage: Stage, plan: denials.CopyPlan) -> denials.Copied:
+        assert admits(fleet, named, NAME)
+        assert admits(fleet, stolen, OTHER)
+        return copy(stage, plan)
+
+    monkeypatch.setattr(copy_denials, "copy", admit_and_copy)
+    said = fleet.say("fleet", "copy-denials", "--account", PROD, "--yes", code=1)
+
+    for leaf in (named, stolen):
+        where = f"{leaf.certificate_id} --account {PROD} --region {REGION} --fleet {fleet.file}`"
+        assert f"still ACTIVE: look whether it belongs here, `jitrctl device show {where}; if not, " in said
+        assert said.index(f"`jitrctl device show {where}") < said.index(f"`jitrctl device revoke {where}")
+
+
+def test_a_denied_certificate_that_the_console_activated_is_reported(fleet: Simulated, stolen: Leaf) -> None:
+    fleet.say("ca", "apply", "--account", PROD, "--without-denials", "--yes")
+    fleet.place(PROD).connect(stolen, client_id=OTHER)
+    fleet.iot(PROD).update_certificate(certificateId=stolen.certificate_id, newStatus="ACTIVE")
+
+    (told,) = fleet.ask("fleet", "copy-denials", "--account", PROD, "--yes", code=1).values()
+
+    assert told["verdicts"] == 1
+    assert told["still_active"] == [stolen.certificate_id]
+
+
+def test_a_claim_that_was_under_way_at_a_verdict_is_waited_for(
+    fleet: Simulated, stolen: Leaf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited_for = list[str]()
+    monkeypatch.setattr(denied_but_active, "wait_out_claim", lambda _registry, one, _record: waited_for.append(one))
+    fleet.say("fleet", "copy-denials", "--account", PROD, "--yes")
+    assert waited_for == [stolen.certificate_id]
+
+
+def test_of_equal_verdicts_the_earliest_is_copied() -> None:
+    def given(day: int, action: OperatorAction = OperatorAction.REVOKED) -> denials.Denials:
+        verdict = OperatorVerdict(action=action, by=f"{day}", at=datetime(2026, 11, day, tzinfo=UTC))
+        return denials.Denials(verdicts={"a": verdict})
+
+    def source(**sources: denials.Denials) -> str:
+        return denials._merge_verdicts(sources)["a"].source
+
+    assert source(later=given(20), earlier=given(10)) == "earlier"
+    assert source(earlier=given(10), later=given(20)) == "earlier"
+    assert source(weaker=given(1, OperatorAction.DENIED), stronger=given(20)) == "stronger"
+    assert source(stronger=given(20), weaker=given(1, OperatorAction.DENIED)) == "stronger"
 
 
 def test_nothing_is_copied_while_an_account_cannot_be_asked(
@@ -157,6 +234,67 @@ def test_ca_apply_says_and_does_it_only_before_the_first_ca(fleet: Simulated, st
     fleet.aws.calls.clear()
     assert "factory-2: register it" in fleet.say("ca", "apply", "--account", PROD, "--yes")
     assert "Scan" not in fleet.aws.list_operations(caller="jitrctl")
+
+
+def test_ca_plan_and_apply_have_the_copies_in_their_documents(fleet: Simulated, stolen: Leaf) -> None:
+    (planned,) = fleet.ask("ca", "plan", "--account", PROD).values()
+    assert [line.partition(",")[0] for line in planned["denials"]["copied"]] == [
+        f"deny thing {NAME}",
+        f"revoked certificate {stolen.certificate_id}",
+    ]
+    (dev,) = fleet.ask("ca", "plan", "--account", DEV, "--ca", "factory").values()
+    assert dev["denials"] is None, "it admits devices already"
+
+    (done,) = fleet.ask("ca", "apply", "--account", PROD, "--yes").values()
+
+    copied = done["denials"]
+    assert (copied["entries"], copied["verdicts"], copied["copied"]) == (1, 1, planned["denials"]["copied"])
+    (again,) = fleet.ask("ca", "apply", "--account", PROD, "--yes").values()
+    assert again["denials"] is None
+
+
+def test_ca_apply_says_what_the_copy_left_and_fails(fleet: Simulated, stolen: Leaf) -> None:
+    fleet.say("enrollment", "allow", NAME, "--account", PROD, "--yes")
+    fleet.say("device", "approve", stolen.certificate_id, "--account", PROD)
+    left = f"decide yourself: thing {NAME}, which arn:"
+    assert f"do not copy, {left}" in fleet.say("ca", "plan", "--account", PROD)
+
+    said = StringIO()
+    with redirect_stdout(said), redirect_stderr(StringIO()):
+        assert main(["ca", "apply", "--account", PROD, "--yes", "--json", "--fleet", str(fleet.file)]) == 1
+
+    document = json.loads(said.getvalue())
+    assert document["ok"] is False
+    assert len(document["stages"][0]["denials"]["allowed"]) == 2
+    assert any(f"not copied, {left}" in warning for warning in document["warnings"])
+
+
+def test_ca_apply_tells_of_denied_devices_that_are_active_with_commands_to_paste(
+    fleet: Simulated, stolen: Leaf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(denied_but_active, "select_active", lambda _stage, ids: ids)
+    said = fleet.say("ca", "apply", "--account", PROD, "--yes", code=1)
+    place = f"--account {PROD} --region {REGION} --fleet {fleet.file}"
+    assert "prod/eu-central-1: denied, and still ACTIVE: look whether it belongs here, `jitrctl device show " in said
+    assert f"`jitrctl device revoke {stolen.certificate_id} {place}`" in said
+
+
+def test_ca_plan_says_why_denials_cannot_be_copied_in_its_document(
+    fleet: Simulated, stolen: Leaf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise NotPermitted("Scan", "dynamodb:Scan is not allowed")
+
+    monkeypatch.setattr(denials, "scan_denied", refuse)
+    said = StringIO()
+    with redirect_stdout(said), redirect_stderr(StringIO()):
+        assert main(["ca", "plan", "--account", PROD, "--json", "--fleet", str(fleet.file)]) == 0
+
+    document = json.loads(said.getvalue())
+    assert document["stages"][0]["denials"] is None
+    assert "cannot be asked for its denials" in document["warnings"][0]
+    assert f"`jitrctl fleet copy-denials --fleet {fleet.file}` afterwards" in document["warnings"][0]
+    assert stolen.certificate_id not in said.getvalue()
 
 
 def test_the_reason_of_a_copied_denial_reaches_the_device_record(fleet: Simulated, stolen: Leaf) -> None:

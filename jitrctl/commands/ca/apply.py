@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +19,7 @@ from jitrctl.commands.ca.first_denials import (
     plan_first_denials,
 )
 from jitrctl.commands.ca.status import Cas
+from jitrctl.commands.fleet.copy_denials import plan_document
 from jitrctl.errors import Refused
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.session.stage import chosen_cas
@@ -26,10 +28,19 @@ from jitrctl.terminal import grouped, out
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from jitrctl.device.denials import CopyPlan
     from jitrctl.session.stage import Stage
 
 
 _Anyway = Annotated[bool, typer.Option("--anyway", help="Enable auto-registration also before the stack is deployed.")]
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlans:
+    """The plans for the CAs of one stage."""
+
+    stage: Stage
+    cas: tuple[CaPlan, ...]
 
 
 @over_stages
@@ -40,15 +51,22 @@ def show_plan(scope: Scope, ca: Cas = None, *, anyway: _Anyway = False) -> None:
 
     Example: jitrctl ca plan
     """
-    results = scope.across(lambda stage: _plans(stage, ca, anyway=anyway), doing="asking AWS IoT")
+    results = scope.across(lambda stage: StagePlans(stage, _plans(stage, ca, anyway=anyway)), doing="asking AWS IoT")
+    plans = {done.stage: done.value.cas for done in results.done}
+    to_do = [(stage, one) for stage, of_stage in plans.items() for one in of_stage]
+    denials: Mapping[Stage, CopyPlan] = {}
+    try:
+        denials = plan_first_denials(scope, plans, without=False)
+    except Refused as error:
+        scope.warn([("denials", str(error))])
     scope.report(
         results,
-        show=lambda: _show_plans(
-            [(done.stage, one) for done in results.done for one in done.value],
-            _denials_in_words(scope, {done.stage: done.value for done in results.done}),
-        ),
-        fields=lambda plans: {"cas": [_plan_document(one) for one in plans]},
-        ok=not any(one.obstacles for done in results.done for one in done.value),
+        show=lambda: _show_plans(to_do, describe_first_denials(denials)),
+        fields=lambda found: {
+            "cas": [_plan_document(one) for one in found.cas],
+            "denials": plan_document(denials[found.stage]) if found.stage in denials else None,
+        },
+        ok=not any(one.obstacles for _, one in to_do),
     )
 
 
@@ -65,7 +83,8 @@ def apply(
     """Make the registered CAs what the fleet file says: register, activate, enable auto-registration.
 
     Before the first CA of an account lets devices in, the denials of the fleet's other accounts are copied there
-    (`fleet copy-denials`). A wrong mode is shown, not changed. Exit code 1 when a CA still differs from the fleet file.
+    (`fleet copy-denials`). A wrong mode is shown, not changed. Exit code 1 when a CA still differs from the fleet file,
+    a denial was not copied, or a device that it denies is ACTIVE.
 
     Example: jitrctl ca apply --account dev
     """
@@ -77,27 +96,30 @@ def apply(
     if any(one.steps for _, one in to_do):
         steps = [f"{stage}  {one.state.name}: {step}" for stage, one in to_do for step in one.steps]
         scope.confirm([*describe_first_denials(denials), *steps], yes=yes)
-    not_copied = copy_first_denials(scope, denials)
-    plans = {stage: plans[stage] for stage in plans if stage not in {one.stage for one in not_copied}}
+    copied = copy_first_denials(scope, denials)
+    plans = {stage: plans[stage] for stage in plans if stage not in {one.stage for one in copied.failed}}
 
-    def apply_steps(stage: Stage) -> tuple[CaPlan, ...]:
+    def apply_steps(stage: Stage) -> StagePlans:
         for one in plans[stage]:
             with audited(stage, "ca apply", one.state.declared.ca.certificate_id, one.steps, note):
                 for step in one.steps:
                     registry.apply(stage, one.state.declared, step)
-        return plans[stage]
+        return StagePlans(stage, plans[stage])
 
     results = scope.across(apply_steps, doing="applying", stages=list(plans))
-    obstacles = [(done.stage, one) for done in results.done for one in done.value if one.undone]
+    obstacles = [(done.stage, one) for done in results.done for one in done.value.cas if one.undone]
     scope.warn([*_obstacles(obstacles), *_warnings(to_do)])
     scope.report(
         results,
-        rows=lambda _, plans: [
-            {"CA": one.state.name, "done": "; ".join(map(str, one.steps)) or "nothing to do"} for one in plans
+        rows=lambda _, applied: [
+            {"CA": one.state.name, "done": "; ".join(map(str, one.steps)) or "nothing to do"} for one in applied.cas
         ],
-        fields=lambda plans: {"cas": [_plan_document(one) for one in plans]},
-        failed=(*failed, *planned.failed, *not_copied),
-        ok=not obstacles,
+        fields=lambda applied: {
+            "cas": [_plan_document(one) for one in applied.cas],
+            "denials": copied.document(applied.stage),
+        },
+        failed=(*failed, *planned.failed, *copied.failed),
+        ok=not obstacles and not copied.left,
     )
 
 
@@ -146,14 +168,6 @@ def _switch(scope: Scope, stages: Sequence[Stage], failed: Sequence[Any], note: 
 def _plans(stage: Stage, cas: Sequence[str] | None, *, anyway: bool) -> tuple[CaPlan, ...]:
     states = registry.inspect_cas(stage, chosen_cas(stage, cas or ()))
     return tuple(plan(state, anyway=anyway) for state in states)
-
-
-def _denials_in_words(scope: Scope, plans: Mapping[Stage, Sequence[CaPlan]]) -> list[str]:
-    """Which denials would be copied first; or why that cannot be said."""
-    try:
-        return describe_first_denials(plan_first_denials(scope, plans, without=False))
-    except Refused as error:
-        return [str(error)]
 
 
 def _show_plans(plans: Sequence[tuple[Stage, CaPlan]], denials: Sequence[str]) -> None:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from jitrctl.ca.plan import EnableAutoRegistration, RegisterCa
-from jitrctl.commands.fleet.copy_denials import carry_out_copies, plan_copies, plan_lines, remarks
+from jitrctl.commands.fleet.copy_denials import carry_out_copies, copied_document, list_left, plan_copies, plan_lines
 from jitrctl.errors import Refused
+from jitrctl.session.fleet_option import with_fleet_option
 from jitrctl.session.stage import choose
-from jitrctl.terminal import grouped, print_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from jitrctl.ca.plan import CaPlan
-    from jitrctl.device.denials import CopyPlan
-    from jitrctl.run.parallel import Failed
+    from jitrctl.device.denials import Copied, CopyPlan
+    from jitrctl.run.parallel import Failed, Results
     from jitrctl.run.scope import Scope
     from jitrctl.session.stage import Stage
 
@@ -28,6 +29,25 @@ WithoutDenials = Annotated[
         help="Do not copy the denials of the other accounts first to one that admits no device yet.",
     ),
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstDenials:
+    """What was copied first, and what was left."""
+
+    plans: Mapping[Stage, CopyPlan]
+    results: Results[Copied]
+    left: Sequence[tuple[str, str]]  # (stage, text), each with the command
+
+    @property
+    def failed(self) -> tuple[Failed, ...]:
+        """The stages where nothing may be registered now."""
+        return self.results.failed
+
+    def document(self, stage: Stage) -> dict[str, Any] | None:
+        """A stage's part of --json; None where no denials were to be copied first."""
+        done = {one.stage: one.value for one in self.results.done}
+        return copied_document(self.plans[stage], done[stage]) if stage in done else None
 
 
 def plan_first_denials(
@@ -43,32 +63,29 @@ def plan_first_denials(
     try:
         return plan_copies(scope, first, ())
     except Refused as error:
-        raise Refused(
+        text = (
             f"the denials of the other accounts are copied before the first CA lets devices in, and {error}: see to "
             "that, or say --without-denials, and `jitrctl fleet copy-denials` afterwards"
-        ) from error
+        )
+        raise Refused(with_fleet_option(text, scope.fleet_option)) from error
 
 
 def describe_first_denials(copies: Mapping[Stage, CopyPlan]) -> list[str]:
-    """The lines of a plan."""
-    return [
-        line
-        for stage, one in copies.items()
-        if one
-        for line in (f"{stage}  copy denials that other accounts have:", *plan_lines(stage, one))
-    ]
+    """The lines of a plan; what is left to the operator, too, who then knows it before devices are let in."""
+    lines: list[str] = []
+    for stage, one in copies.items():
+        if one:
+            lines += [f"{stage}  copy denials that other accounts have:", *plan_lines(stage, one)]
+        lines += [f"{stage}  do not copy, decide yourself: {allowed}" for allowed in one.allowed]
+    return lines
 
 
-def copy_first_denials(scope: Scope, copies: Mapping[Stage, CopyPlan]) -> tuple[Failed, ...]:
-    """Copy them; the stages that failed, where nothing may be registered then."""
-    wanted = {stage: one for stage, one in copies.items() if one}
-    if not wanted:
-        return ()
-    results = carry_out_copies(scope, wanted)
-    left = [(str(done.stage), line) for done in results.done for line in remarks(wanted[done.stage], done.value)]
-    for line in grouped(left):
-        print_error(line)
-    return results.failed
+def copy_first_denials(scope: Scope, copies: Mapping[Stage, CopyPlan]) -> FirstDenials:
+    """Copy them, and warn of what is left, also where there is nothing to copy."""
+    results = carry_out_copies(scope, copies)
+    left = list_left(scope, copies, results)
+    scope.warn(left)
+    return FirstDenials(plans=copies, results=results, left=left)
 
 
 def _opens(plans: Sequence[CaPlan]) -> bool:

@@ -15,7 +15,7 @@ from jitrctl.session.fleet_option import with_fleet_option
 from jitrctl.session.stage import choose
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from jitrctl.run.parallel import Results
     from jitrctl.session.stage import Stage
@@ -83,17 +83,46 @@ def plan_lines(stage: Stage, one: CopyPlan) -> list[str]:
     return [f"  {stage}  {line}" for line in lines[:_SHOWN]] + ([f"  {stage}  and {more} more"] if more > 0 else [])
 
 
-def carry_out_copies(scope: Scope, plans: dict[Stage, CopyPlan]) -> Results[Copied]:
+def carry_out_copies(scope: Scope, plans: Mapping[Stage, CopyPlan]) -> Results[Copied]:
     """Copy what each stage lacks."""
     return scope.across(lambda stage: copy(stage, plans[stage]), doing="copying denials", stages=list(plans))
 
 
-def remarks(plan: CopyPlan, done: Copied) -> list[str]:
-    """What is left to do in a stage, each with the command."""
+def list_left(scope: Scope, plans: Mapping[Stage, CopyPlan], results: Results[Copied]) -> list[tuple[str, str]]:
+    """What is left to do, as (stage, text), each with the commands, as Scope.warn takes them."""
+    return [
+        (str(done.stage), with_fleet_option(line, scope.fleet_option))
+        for done in results.done
+        for line in _remarks(done.stage, plans[done.stage], done.value)
+    ]
+
+
+def plan_document(plan: CopyPlan) -> dict[str, Any]:
+    """A stage's plan for --json."""
+    return {"copied": plan.lines(), "unchanged": plan.unchanged, "allowed": list(plan.allowed)}
+
+
+def copied_document(plan: CopyPlan, done: Copied) -> dict[str, Any]:
+    """What was done in a stage, for --json."""
+    return {
+        "entries": done.entries,
+        "verdicts": done.verdicts,
+        **plan_document(plan),
+        "overtaken": list(done.overtaken),
+        "still_active": list(done.still_active),
+    }
+
+
+def _remarks(stage: Stage, plan: CopyPlan, done: Copied) -> list[str]:
+    place = f"--account {stage.account.name} --region {stage.region}"
     return [
         *(f"not copied, decide yourself: {one}" for one in plan.allowed),
         *(f"not copied, changed meanwhile: {one}; give the order again" for one in done.overtaken),
-        *(f"denied, and still ACTIVE: `jitrctl device revoke {one}`" for one in done.still_active),
+        *(
+            f"denied, and still ACTIVE: look whether it belongs here, `jitrctl device show {one} {place}`; if not, "
+            f"`jitrctl device revoke {one} {place}`"
+            for one in done.still_active
+        ),
     ]
 
 
@@ -108,8 +137,8 @@ def _plan(stage: Stage, found: dict[str, Denials]) -> CopyPlan:
 
 
 def _report(scope: Scope, plans: dict[Stage, CopyPlan], results: Results[Copied], failed: Sequence[Any]) -> None:
-    left = [(str(done.stage), line) for done in results.done for line in remarks(plans[done.stage], done.value)]
-    scope.warn([(place, with_fleet_option(line, scope.fleet_option)) for place, line in left])
+    left = list_left(scope, plans, results)
+    scope.warn(left)
     by_plan = {id(done.value): plans[done.stage] for done in results.done}
     scope.report(
         results,
@@ -118,18 +147,10 @@ def _report(scope: Scope, plans: dict[Stage, CopyPlan], results: Results[Copied]
                 "entries": str(done.entries),
                 "verdicts": str(done.verdicts),
                 "had already": str(plans[stage].unchanged),
-                "left": str(len(remarks(plans[stage], done))),
+                "left": str(len(_remarks(stage, plans[stage], done))),
             }
         ],
-        fields=lambda done: {
-            "entries": done.entries,
-            "verdicts": done.verdicts,
-            "copied": by_plan[id(done)].lines(),
-            "unchanged": by_plan[id(done)].unchanged,
-            "allowed": list(by_plan[id(done)].allowed),
-            "overtaken": list(done.overtaken),
-            "still_active": list(done.still_active),
-        },
+        fields=lambda done: copied_document(by_plan[id(done)], done),
         failed=failed,
         ok=not left,
     )
