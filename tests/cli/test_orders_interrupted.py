@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jitrctl.run import parallel
+from jitrctl.terminal import err
 from simulation.faults import Call, Moment
 from tests.support.cli.simulated import DEV, Simulated, simulated
 
@@ -40,7 +40,7 @@ def test_ctrl_c_lets_one_device_finish_begins_no_other_and_reports_both(
         assert fleet.knock(DEV, leaf, name) == "accepted"
     heard = threading.Event()
 
-    printed = parallel.err.print
+    printed = err.print
 
     def hear(*words: Any, **form: Any) -> None:
         printed(*words, **form)
@@ -52,7 +52,7 @@ def test_ctrl_c_lets_one_device_finish_begins_no_other_and_reports_both(
             os.kill(os.getpid(), signal.SIGINT)
             assert heard.wait(PATIENCE)
 
-    monkeypatch.setattr(parallel.err, "print", hear)
+    monkeypatch.setattr(err, "print", hear)
     fleet.aws.fault = press
 
     said = fleet.say("device", "revoke", *NAMES, "--account", DEV, "--yes", *flags, code=130)
