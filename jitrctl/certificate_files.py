@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from jitr.errors import Rejected
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jitr_fleet.certificate_file import CertificateFile
+
+
+def names_file(word: str) -> bool:
+    """Whether there is a file or folder of that name; a word that can name none, such as one too long, names none."""
+    return os.path.exists(word)  # noqa: PTH110 -- Path.exists raises OSError for a name that is too long
 
 
 def read_file(path: Path) -> CertificateFile:

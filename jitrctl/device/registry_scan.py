@@ -14,7 +14,7 @@ from jitr.store.dynamodb import deserialize, values
 from jitr.store.registry_items import certificate_key, to_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from jitr.record import Record
     from jitrctl.session.stage import Stage
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _PREFIX = certificate_key("")
 # RFC 5280 allows 20 bytes; some CAs number from 1. With colons as openssl prints it, or with 0x.
 _SERIAL = re.compile(r"(?:0x)?([0-9A-Fa-f]{1,42}|[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){1,20})")
+_MARKS = ("0x", ":")
+MOST_SERIALS = 100  # of one scan: operands of DynamoDB's IN
 
 
 def parse_serial(word: str) -> str | None:
@@ -30,14 +32,28 @@ def parse_serial(word: str) -> str | None:
     return (match[1].replace(":", "").lower().lstrip("0") or "0") if match else None
 
 
-def find_by_serial(stage: Stage, serial: str) -> set[str]:
-    """The ids of the certificates with a serial number that were decided on in a stage; each CA counts for itself.
+def is_marked_serial(word: str) -> bool:
+    """Whether a word is written as a serial number, so that it is none by chance: 0x42, 00:42."""
+    return parse_serial(word) is not None and any(mark in word for mark in _MARKS)
+
+
+def find_by_serial(stage: Stage, serials: Collection[str]) -> dict[str, set[str]]:
+    """The ids of the certificates with each of these serial numbers (at most MOST_SERIALS), in one scan.
+
+    Only certificates that were decided on in the stage are found; each CA counts for itself.
 
     Raises Unavailable, botocore's errors.
     """
-    condition = "#decision.#serial = :serial OR #intent.#serial = :serial"
+    found: dict[str, set[str]] = {serial: set() for serial in serials}
+    wanted = {f"serial{number}": serial for number, serial in enumerate(found)}
+    listed = ", ".join(f":{name}" for name in wanted)
+    condition = f"#decision.#serial IN ({listed}) OR #intent.#serial IN ({listed})"
     names = {"#decision": "decision", "#intent": "intent", "#serial": "serial"}
-    return {found for found, _ in _scan(stage, condition, names, serial=serial)}
+    for certificate_id, record in _scan(stage, condition, names, **wanted):
+        for decision in (record.decision, record.intent):
+            if decision and decision.serial in found:
+                found[decision.serial].add(certificate_id)
+    return found
 
 
 def scan_denied(stage: Stage) -> Iterator[tuple[str, Record]]:

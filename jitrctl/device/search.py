@@ -7,7 +7,7 @@ the known ones, until no stage names a new one. Only then does each stage read a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,9 +19,9 @@ from jitr.errors import Rejected
 from jitr.iot_models import DeviceRegistration, Status
 from jitr.x509.certificate import Certificate
 from jitr_fleet.certificate_file import certificate_id_in
-from jitrctl.certificate_files import first_certificate_id
+from jitrctl.certificate_files import first_certificate_id, names_file
 from jitrctl.device.held import find_held
-from jitrctl.device.registry_scan import find_by_serial, parse_serial
+from jitrctl.device.registry_scan import MOST_SERIALS, find_by_serial, is_marked_serial, parse_serial
 from jitrctl.errors import Refused, Unusable
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 # A certificate is related to its predecessor and its successor: so many steps of that in one stage.
 _MOST_STEPS = 50
-_MOST_SERIALS = 5  # words that may be serial numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,22 +129,44 @@ class Traced:
     known: Mapping[str, SearchKeys]  # by what the operator gave
     stages: tuple[Stage, ...]  # that answered
     failed: tuple[Failed, ...]
+    # What was searched for as serial numbers, too, and the certificates that have them.
+    by_serial: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    unasked: Stage | None = None  # because of it, no serial number was searched for
+
+    def not_known(self, given: str, word: str) -> str:
+        """That no stage knows a thing, and what else was searched for; `given` is its key in `known`."""
+        if self.unasked and parse_serial(word):
+            return (
+                f"no account that can be asked knows a thing {word} with a certificate, and serial numbers are not "
+                f"searched for while one cannot be asked, which is {self.unasked}: give the certificate"
+            )
+        said = f"no account knows a thing {word} with a certificate"
+        if given in self.by_serial:
+            said += f", and none a certificate with serial number {word}"
+        elif is_marked_serial(word):
+            said += f", and of so many serial numbers (over {MOST_SERIALS}) none was searched for"
+        elif parse_serial(word):
+            return f"{said}: correct the name, or give the certificate; if it is a serial number, write 0x{word}"
+        return f"{said}: correct the name, or give the certificate"
 
 
-def parse_device(word: str) -> SearchKeys:
+def parse_device(word: str, called: str = "") -> SearchKeys:
     """What an argument names: a certificate's id, a fingerprint with colons, a certificate's file, or a thing.
 
-    A serial number reads like a thing's name; `trace` tells them apart.
+    A serial number reads like a thing's name; `trace` tells them apart. `called` stands for the word in the message,
+    where that must not repeat it.
 
     Raises Unusable.
     """
     if certificate_id := certificate_id_in(word):
         return SearchKeys(certificates=frozenset({certificate_id}))
-    if Path(word).exists():
+    if names_file(word):
         return SearchKeys(certificates=frozenset({first_certificate_id(Path(word))}))
     if THING_NAME.fullmatch(word):
         return SearchKeys(things=frozenset({word}))
-    raise Unusable(f"{word} is no file, no certificate id (64 hex digits) and no thing name: give one of these")
+    raise Unusable(
+        f"{called or word} is no file, no certificate id (64 hex digits) and no thing name: give one of these"
+    )
 
 
 def search(scope: Scope, start: SearchKeys) -> tuple[Results[DeviceView], tuple[Failed, ...], SearchKeys]:
@@ -165,24 +186,34 @@ def trace(
 ) -> tuple[SearchKeys, tuple[Stage, ...], tuple[Failed, ...]]:
     """Find all that is related to one certificate or thing: what was found, the stages that answered, and the others.
 
-    A thing name that no stage knows is searched for as a serial number.
+    A thing name that no stage knows is searched for as a serial number, unless a stage cannot be asked.
 
     Raises Refused when no stage knows it.
     """
-    traced = trace_each(scope, {"": start}, stages, held=held)
+    traced = trace_each(scope, {"": start}, stages, held=held, bare_serials=True)
     known = traced.known[""]
     if not known.certificates and traced.stages:
-        raise Refused(not_known(start))
+        (thing,) = start.things
+        raise Refused(traced.not_known("", thing))
     return known, traced.stages, traced.failed
 
 
 def trace_each(
-    scope: Scope, starts: Mapping[str, SearchKeys], stages: Sequence[Stage], *, held: bool = False
+    scope: Scope,
+    starts: Mapping[str, SearchKeys],
+    stages: Sequence[Stage],
+    *,
+    held: bool = False,
+    bare_serials: bool = False,
 ) -> Traced:
     """Find all that is related to each of these certificates or things in any stage.
 
     With `held` also held certificates that request the name of the thing: a device that was never admitted, or a
-    second one under its name. A thing name that no stage knows is searched for as a serial number.
+    second one under its name.
+
+    A thing name that no stage of the scope knows is searched for as a serial number: one that is marked as such (0x42,
+    00:42), with `bare_serials` any that can be one. Orders do not have that, since a misspelled name such as 0042
+    would be another device's serial number.
     """
     known = dict(starts)
     failed: list[Failed] = []
@@ -209,37 +240,42 @@ def trace_each(
             known = known | {given: known[given] | found for given, found in answer.value.items()}
         changed = {given: keys for given, keys in known.items() if keys != before[given]}
     traced_here = Traced(known=known, stages=tuple(stages), failed=tuple(failed))
-    by_serial = _find_serials(scope, traced_here)
-    if not by_serial:
-        return traced_here
-    numbered = trace_each(scope, by_serial, stages)
-    return Traced(known={**known, **numbered.known}, stages=numbered.stages, failed=(*failed, *numbered.failed))
+    return _with_serials(scope, traced_here, bare=bare_serials)
 
 
-def not_known(start: SearchKeys) -> str:
-    """That no stage knows a thing."""
-    (thing,) = start.things
-    numbered = f", and none a certificate with serial number {thing}" if parse_serial(thing) else ""
-    return f"no account knows a thing {thing} with a certificate{numbered}: correct the name, or give the certificate"
+def _with_serials(scope: Scope, traced: Traced, *, bare: bool) -> Traced:
+    """Add the certificates whose serial numbers were taken for names of things that no stage knows.
 
-
-def _find_serials(scope: Scope, traced: Traced) -> dict[str, SearchKeys]:
-    """The certificates whose serial numbers were taken for names of things that no stage knows.
-
-    Not for more than a few words: each takes a read of the whole registry. A stage that cannot be asked is asked again
-    by what follows, which reports it.
+    A stage that was not asked may know such a thing, or another certificate with the number: then none is searched for.
     """
     unknown = {given: next(iter(keys.things)) for given, keys in traced.known.items() if not keys.certificates}
-    serials = {given: serial for given, word in unknown.items() if (serial := parse_serial(word))}
-    if not serials or len(unknown) > _MOST_SERIALS:
-        return {}
+    serials = {
+        given: serial
+        for given, word in unknown.items()
+        if (serial := parse_serial(word)) and (bare or is_marked_serial(word))
+    }
+    unasked = next((stage for stage in scope.stages if stage not in traced.stages), None)
+    if unasked and serials:
+        return replace(traced, unasked=unasked)
+    wanted = frozenset(serials.values())
+    if not wanted or len(wanted) > MOST_SERIALS:
+        return traced
     asked = scope.across(
-        lambda stage: {given: find_by_serial(stage, serial) for given, serial in serials.items()},
+        lambda stage: find_by_serial(stage, wanted),
         doing="searching all records for a serial number",
         stages=traced.stages,
     )
-    found = {given: frozenset(one for done in asked.done for one in done.value[given]) for given in serials}
-    return {given: SearchKeys(certificates=ids) for given, ids in found.items() if ids}
+    by_serial = {
+        given: frozenset(one for done in asked.done for one in done.value[serial]) for given, serial in serials.items()
+    }
+    found = {given: SearchKeys(certificates=ids) for given, ids in by_serial.items() if ids}
+    numbered = trace_each(scope, found, tuple(done.stage for done in asked.done))
+    return Traced(
+        known={**traced.known, **numbered.known},
+        stages=numbered.stages,
+        failed=(*traced.failed, *asked.failed, *numbered.failed),
+        by_serial=by_serial,
+    )
 
 
 def _trace(stage: Stage, known: SearchKeys) -> SearchKeys:

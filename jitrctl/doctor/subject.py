@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jitr.decisions import Outcome
 from jitr.errors import CertificateUnknown
 from jitr_fleet.certificate_file import certificate_id_in
-from jitrctl.certificate_files import read_file
+from jitrctl.certificate_files import names_file, read_file
 from jitrctl.device.leftovers import present_owners
 from jitrctl.device.search import parse_device, search
 from jitrctl.errors import Refused
@@ -35,7 +35,7 @@ def find_subject(scope: Scope, word: str) -> DoctorSubject:
 
     Raises Unusable when a file holds none; Refused when no account has such a certificate, or there are several.
     """
-    if Path(word).exists() and not certificate_id_in(word):
+    if names_file(word) and not certificate_id_in(word):
         file = Path(word)
         return DoctorSubject(file=file, certificates=read_file(file).certificates)
     keys = parse_device(word)

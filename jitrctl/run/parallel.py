@@ -35,6 +35,7 @@ _MOST_AT_ONCE = 16
 ON_PURPOSE = (JitrctlError, LocalAwsError, JitrError, BotoCoreError, ClientError)
 # seconds between two updates of the progress
 _TELL_EVERY = 0.5
+NOT_BEGUN = "not begun, since it was interrupted: the same command again does the rest"
 _BREAK_OFF = 2  # the number of the Ctrl-C after which nothing is waited for
 
 T = TypeVar("T")
@@ -69,7 +70,13 @@ class Results(Generic[T]):
         return not self.failed
 
 
-def across(stages: Sequence[Stage], work: Callable[[Stage], T], *, doing: str | Callable[[], str]) -> Results[T]:
+def across(
+    stages: Sequence[Stage],
+    work: Callable[[Stage], T],
+    *,
+    doing: str | Callable[[], str],
+    interrupted: threading.Event | None = None,
+) -> Results[T]:
     """Do the work in every stage, in parallel; `doing` describes it in the progress: "asking AWS IoT".
 
     If one stage can take long, `doing` is a function that returns the progress of all.
@@ -82,9 +89,12 @@ def across(stages: Sequence[Stage], work: Callable[[Stage], T], *, doing: str | 
         for done in results.done: ...         # done.stage, done.value
         for failed in results.failed: ...     # failed.stage, failed.error
 
-    Raises Interrupted after Ctrl-C.
+    With `interrupted`, the work itself heeds Ctrl-C: the event is set at the first, and the results say what was done;
+    a stage that was not begun has failed with Interrupted.
+
+    Raises Interrupted after Ctrl-C; with `interrupted` only after the second.
     """
-    running = _Running(stages, work)
+    running = _Running(stages, work, interrupted)
     tell = doing if callable(doing) else lambda: doing
     with err.status(f"{tell()} …") if err.is_terminal else nullcontext() as status:
         while running.left:
@@ -138,7 +148,9 @@ def open_all(stages: Sequence[Stage]) -> Results[str]:
 class _Running(Generic[T]):
     """The state of one call of `across`, for the thread that waits."""
 
-    def __init__(self, stages: Sequence[Stage], work: Callable[[Stage], T]) -> None:
+    def __init__(
+        self, stages: Sequence[Stage], work: Callable[[Stage], T], interrupted: threading.Event | None
+    ) -> None:
         self._stages = tuple(stages)
         self._work = work
         self._waiting = deque(stages)
@@ -146,6 +158,7 @@ class _Running(Generic[T]):
         self._ended: dict[Stage, Done[T] | Failed] = {}  # written by the threads, so that Ctrl-C loses none
         self._news: SimpleQueue[None] = SimpleQueue()
         self._interrupts = 0
+        self._interrupted = interrupted
 
     @property
     def _under_way(self) -> list[Stage]:
@@ -171,6 +184,8 @@ class _Running(Generic[T]):
         """Ctrl-C: begin nothing new."""
         self._interrupts += 1
         self._waiting.clear()
+        if self._interrupted:
+            self._interrupted.set()
         if self.left:
             under_way = ", ".join(map(str, self._under_way))
             err.print(f"Finishing what is under way: {under_way}. Ctrl-C again breaks it off.", soft_wrap=True)
@@ -184,10 +199,13 @@ class _Running(Generic[T]):
         return f"{text}; {under_way[0]}" + (f" and {len(under_way) - 1} more" if len(under_way) > 1 else "")
 
     def results(self) -> Results[T]:
-        """The results; raises Interrupted after Ctrl-C."""
-        ended = [self._ended[stage] for stage in self._stages if stage in self._ended]
-        if self._interrupts:
+        """The results; raises Interrupted after Ctrl-C, unless the work heeds it and has ended."""
+        if self._interrupts and (self._interrupted is None or self._under_way):
             raise Interrupted(self._when_interrupted())
+        not_begun = Interrupted(NOT_BEGUN)
+        ended = [
+            self._ended.get(stage, Failed(stage=stage, error=NOT_BEGUN, cause=not_begun)) for stage in self._stages
+        ]
         return Results(
             done=tuple(one for one in ended if isinstance(one, Done)),
             failed=tuple(one for one in ended if isinstance(one, Failed)),

@@ -41,6 +41,7 @@ from jitrctl.terminal import (
 )
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Mapping, Sequence
 
     from jitr_fleet.model import Fleet
@@ -103,10 +104,11 @@ class Scope:
         *,
         doing: str | Callable[[], str],
         stages: Sequence[Stage] | None = None,
+        interrupted: threading.Event | None = None,
     ) -> Results[T]:
         """Do the work in all stages of the scope, or only in `stages`; see `jitrctl.run.parallel.across`."""
         try:
-            results = across(self.stages if stages is None else stages, work, doing=doing)
+            results = across(self.stages if stages is None else stages, work, doing=doing, interrupted=interrupted)
         except Interrupted:
             self._warn()  # there will be no report
             raise

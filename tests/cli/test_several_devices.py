@@ -2,7 +2,7 @@
 
 import json
 import sys
-from io import StringIO
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +91,14 @@ def test_json_of_one_device_has_its_fields_beside_devices(fleet: Simulated, leav
     assert [one["device"] for one in dev["devices"]] == [NAMES[0]]
 
 
+def standard_input(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(content), encoding="utf-8"))
+
+
 def test_standard_input_names_devices_one_a_line(
     fleet: Simulated, leaves: list[Leaf], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", StringIO(f"# stolen\n{NAMES[1]}\n\n  {leaves[2].certificate_id}  \n"))
+    standard_input(monkeypatch, f"# stolen\n{NAMES[1]}\n\n  {leaves[2].certificate_id}  \n".encode())
 
     rows = fleet.lines("device", "deny", NAMES[0], "-", "--account", DEV, "--yes")[1:]
 
@@ -103,7 +107,7 @@ def test_standard_input_names_devices_one_a_line(
 
 
 def test_standard_input_without_a_device_is_refused(fleet: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", StringIO("\n"))
+    standard_input(monkeypatch, b"\n")
     assert "standard input names no device" in fleet.say("device", "deny", "-", "--yes", code=2)
 
 

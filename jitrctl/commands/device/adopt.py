@@ -35,7 +35,7 @@ def adopt(
 
     Example: jitrctl device adopt sensor-0001 --account dev --note "made by hand in 2024"
     """
-    names = read_devices(things)
+    names = list(read_devices(things))
     without_ca: list[str] = []
     seen = scope.across(lambda stage: {name: _exists(stage, name) for name in names}, doing="reading")
     found = {done.stage: done.value for done in seen.done}

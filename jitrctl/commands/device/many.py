@@ -1,11 +1,12 @@
 """Runs an order on one device or on several, one after the other in each stage, and reports each.
 
 With several devices, one that fails does not stop the others, unless AWS cannot be reached or does not permit it: then
-the rest of that stage is not tried.
+the rest of that stage is not tried. After Ctrl-C no device is begun; what was done is reported.
 """
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeAlias, TypeVar
 
@@ -14,13 +15,14 @@ from botocore.exceptions import BotoCoreError
 
 from jitr.errors import Unavailable
 from jitr.store.registry_items import from_verdict
-from jitrctl.errors import AccessError, Refused
-from jitrctl.run.parallel import ON_PURPOSE, describe_error
-from jitrctl.terminal import grouped, out, print_error, table
+from jitrctl.errors import AccessError, Interrupted, Refused
+from jitrctl.run.parallel import NOT_BEGUN, ON_PURPOSE, describe_error
+from jitrctl.terminal import Exit, grouped, out, print_error, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from jitrctl.errors import JitrctlError
     from jitrctl.run.parallel import Failed, Results
     from jitrctl.run.scope import Scope
     from jitrctl.session.stage import Stage
@@ -30,8 +32,8 @@ T = TypeVar("T")
 _DEVICES: Any = typer.Argument(
     metavar="CERT|ID|THING|SERIAL",
     help=(
-        "A certificate's file, its id or its serial number, or a thing's name; several; or - for a list on standard "
-        "input, one a line."
+        "A certificate's file, its id or its serial number (marked: 0x42 or 00:42), or a thing's name; several; or - "
+        "for a list on standard input, one a line."
     ),
     show_default=False,
 )
@@ -67,8 +69,12 @@ def run_each(
 ) -> Results[DeviceResults[T]]:
     """Call `work` with each stage and each device: stages in parallel, the devices of one in their order.
 
-    The error of a single device is its stage's error, as with every command.
+    The error of a single device is its stage's error, as with every command. After Ctrl-C the device under way is
+    finished in each stage, and the others are results of their own, failed with Interrupted.
+
+    Raises Interrupted after the second Ctrl-C.
     """
+    interrupted = threading.Event()
     done = dict.fromkeys(stages, 0)
 
     def progress() -> str:
@@ -78,7 +84,11 @@ def run_each(
         if len(devices) == 1:
             return (DeviceDone(device=devices[0], value=work(stage, devices[0])),)
         results: list[DeviceDone[T] | DeviceFailed] = []
+        left: JitrctlError = Refused(_NOT_TRIED)
         for device in devices:
+            if interrupted.is_set():
+                left = Interrupted(NOT_BEGUN)
+                break
             try:
                 results.append(DeviceDone(device=device, value=work(stage, device)))
             except ON_PURPOSE as error:
@@ -86,9 +96,9 @@ def run_each(
                 if isinstance(error, _ENDS_THE_STAGE):
                     break
             done[stage] += 1
-        return (*results, *(DeviceFailed(device=one, error=Refused(_NOT_TRIED)) for one in devices[len(results) :]))
+        return (*results, *(DeviceFailed(device=one, error=left) for one in devices[len(results) :]))
 
-    return scope.across(run, doing=progress, stages=stages)
+    return scope.across(run, doing=progress, stages=stages, interrupted=interrupted)
 
 
 def report_each(
@@ -106,7 +116,7 @@ def report_each(
     `rows` and `fields` get the device and what `work` returned for it. Of a single device, the stage has its fields
     beside "devices". `notes` are lines below the table, `top` fields of the document.
 
-    Raises typer.Exit (FAILED) when one failed.
+    Raises typer.Exit: INTERRUPTED when some was not begun because of Ctrl-C, FAILED when one failed.
     """
     each = [(done.stage, one) for done in results.done for one in done.value]
     errors = [(stage, one) for stage, one in each if isinstance(one, DeviceFailed)]
@@ -131,7 +141,13 @@ def report_each(
         own = fields(alone.device, alone.value) if isinstance(alone, DeviceDone) else {}
         return {**own, "ok": all(one["ok"] for one in devices), "devices": devices}
 
-    scope.report(results, show=show_results, fields=document, failed=failed, ok=not errors, **top)
+    causes = (*(one.error for _, one in errors), *(one.cause for one in results.failed))
+    try:
+        scope.report(results, show=show_results, fields=document, failed=failed, ok=not errors, **top)
+    except typer.Exit:
+        if any(isinstance(cause, Interrupted) for cause in causes):
+            raise typer.Exit(Exit.INTERRUPTED) from None
+        raise
 
 
 def _document(one: DeviceDone[T] | DeviceFailed, fields: Callable[[str, T], Mapping[str, Any]]) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def remove(
     starts = parse_devices(read_devices(devices))
     stages, failed = scope.open_stages()
     traced = trace_each(scope, starts, stages)
-    if traced.stages:
+    if stages:
         refuse_unknown(starts, traced)
     known = _distinct(traced.known)
     seen = scope.across(
@@ -100,7 +100,7 @@ def remove(
             | {"removed": "; ".join(f"{kind} {name_of(name)}" for kind, name in done) or "nothing is left here"}
         ],
         fields=lambda _, done: {"removed": [f"{kind} {name}" for kind, name in done]},
-        failed=(*failed, *traced.failed, *seen.failed),
+        failed=(*failed, *seen.failed),
         things=sorted({thing for keys in known.values() for thing in keys.things}),
         certificates=sorted({one for keys in known.values() for one in keys.certificates}),
     )
