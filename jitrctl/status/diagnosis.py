@@ -153,7 +153,7 @@ def _of_brakes(health: Health) -> Iterator[Problem]:
             kind=Kind.BRAKE,
             severity=Severity.FAILING,
             text=f"CA {ca}: the brake holds what its rules refuse, {describe_brake(engaged)}; correct the rules and "
-            f"deploy, or `jitrctl ca accept-rejections {ca}`, if these devices are not yours",
+            f'deploy, or `jitrctl ca accept-rejections {ca} --note "why"{WHERE}`, if these devices are not yours',
             cures=(f"jitrctl device list --held --ca {ca}{WHERE}",),
             runbook=Kind.BRAKE.value,
         )

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from jitr.brake import Engagement
 from jitr.record import Record
 from jitr.rules import CertificateMode
 from jitr.store.registry import Registry
@@ -213,6 +214,23 @@ def test_an_alarm_that_rings_is_a_problem_with_its_section_of_the_runbook(good: 
     assert said[said.index(rejected) + 1] == "    docs/runbook.md#rejections"
     assert any("leaves the function `register` no room (rings since" in one for one in said)
     assert "    docs/runbook.md#register-throttles" in said
+
+
+def test_commands_are_printed_with_the_options_of_the_stage_and_the_fleet(
+    good: Stage, say: Say, fleet_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engaged = Engagement(rules="x", at=now(), refused=21, decisions=21, usual_share=0, reason="X", example="sensor-1")
+    monkeypatch.setattr(health, "read_engaged_brakes", lambda _: {"factory": engaged})
+    ring(good, "out-of-place")
+    brake = f'`jitrctl ca accept-rejections factory --note "why" --account dev --fleet {fleet_file}`'
+    devices = f"jitrctl fleet devices --out-of-place --fleet {fleet_file}"
+
+    said = say(code=1)
+    assert any(brake in one for one in said)
+    assert f"    {devices}" in said
+    texts, cures = zip(*((one["text"], one["cures"]) for one in document(say, 1)["problems"]), strict=True)
+    assert any(brake in text for text in texts)
+    assert [devices] in cures
 
 
 def test_an_alarm_of_what_is_well_again_is_noted_and_keeps_nobody(good: Stage, say: Say) -> None:

@@ -72,12 +72,17 @@ def status(
     scope.report(
         results,
         show=show_results,
-        fields=lambda one: document(
-            one.health, one.diagnosis, f"{stage_options([one.stage], scope.fleet)}{scope.fleet_option}"
-        ),
+        fields=lambda one: document(one.health, _for_stage(scope, one)),
         ok=not in_need,
         templates_compared=bool(results.done) and all(done.value.health.template_compared for done in results.done),
     )
+
+
+def _for_stage(scope: Scope, one: StageStatus) -> Diagnosis:
+    """The stage's diagnosis with commands that can be pasted."""
+    options = stage_options([one.stage], scope.fleet) or ""
+    problems = tuple(problem.for_stages(options, scope.fleet_option) for problem in one.diagnosis.problems)
+    return replace(one.diagnosis, problems=problems)
 
 
 def _read(stage: Stage, assembly: Path | None) -> StageStatus:
