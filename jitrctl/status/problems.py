@@ -45,6 +45,7 @@ class Kind(StrEnum):
     ENROLLMENT = "enrollment-lists"
     CA_EXPIRING = "ca-expiring"
     ALARM = "alarm"
+    NOT_READ = "not-read"  # what decides whether the stage is OK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,6 +121,7 @@ def one_of_each(stage: Stage) -> list[Problem]:
         *problems(stage, sweep=SweepHealth(last_run=None, counted_at=None), policies=("x",), template="y: z"),
         *problems(stage, failure=Failure(last=LoggedError(at=NOW, certificate_id=None, text="x"), devices=())),
         *problems(stage, crls={"factory": CrlHealth(state=CrlState.MISSING, enforced=True)}),
+        *problems(stage, not_read={"errors of the function": "x"}),
         *(problem for alarm in alarms for problem in problems(stage, alarms=(alarm,), waiting=1)),
         *compare_lists({stage: "a", replace(stage, region="us-east-1"): "b"}).values(),
     ]
@@ -304,7 +305,7 @@ def ringing(section: str) -> tuple[RingingAlarm, ...]:
 def test_an_alarm_counts_where_what_it_watches_could_not_be_read(stage: Stage) -> None:
     assert problems(stage, alarms=ringing("failures")) == ()
     found = problems(stage, alarms=ringing("failures"), not_read={"errors of the function": "logs:… is not allowed"})
-    assert [one.kind for one in found] == [Kind.ALARM]
+    assert [one.kind for one in found] == [Kind.NOT_READ, Kind.ALARM]
     # CloudWatch says no age of messages that were received often, and the local AWS none at all.
     assert [one.kind for one in problems(stage, alarms=ringing("backlog"), waiting=1)] == [Kind.ALARM]
 

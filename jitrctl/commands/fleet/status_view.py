@@ -29,17 +29,23 @@ _INDENT = "    "
 _GAP = 2  # between columns, as `table` has it
 
 
-def show_verdict(stages: int, *, in_need: int, not_read: int) -> None:
-    """Print the first line: OK, or NOT OK with the number of stages that need the operator."""
-    is_ok = not in_need and not not_read
+def show_verdict(stages: int, *, in_need: int, in_part: int, not_read: int, without: Sequence[str]) -> None:
+    """Print the first line: OK, or NOT OK with the numbers of stages that need the operator or were not read.
+
+    `in_part` counts the stages in which nothing is wrong but what could not be read; `without` names what could not be
+    read, in any stage, and decides nothing.
+    """
+    is_ok = not (in_need or in_part or not_read)
+    ok = f"OK, except what was not read: {', '.join(without)}" if without else None
     text = (
-        f"OK: {_count(stages, stages, 'needs nothing', 'need nothing')}"
+        ok or f"OK: {_count(stages, stages, 'needs nothing', 'need nothing')}"
         if is_ok
         else "NOT OK: "
         + ", ".join(
             _count(count, stages, *words)
             for count, *words in (
                 (in_need, "needs you", "need you"),
+                (in_part, "could not be read wholly", "could not be read wholly"),
                 (not_read, "could not be read", "could not be read"),
             )
             if count
