@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jitrctl.status.problems import Kind, Severity
+from jitrctl.status.problems import FLEET, Kind, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,7 +126,8 @@ COUNTERPARTS: Mapping[str, Counterpart] = {
     "out-of-place": Counterpart(
         meaning="devices became ACTIVE in accounts that are not theirs",
         severity=Severity.FAILING,
-        cures=("jitrctl fleet devices --out-of-place",),
+        # Of the whole fleet: --account would leave out the devices that live in other accounts than the hub's.
+        cures=(f"jitrctl fleet devices --out-of-place{FLEET}",),
     ),
     "hub-dead-letters": Counterpart(
         meaning="the hub could not take in events ten times", severity=Severity.LOST, reads=(Kind.HUB_LETTERS,)

@@ -97,5 +97,5 @@ def _of_crl(ca: str, crl: CrlHealth) -> Problem | None:
         kind=Kind.CRL,
         severity=Severity.SOON if not held else Severity.STOPPED,
         text=f"the CRL of CA {ca} {text}{held}; have the CA issue the next one",
-        cures=(f"jitrctl crl put {ca}.crl --ca {ca}",),
+        cures=(f"jitrctl crl put {ca}.crl --ca {ca}{WHERE}",),
     )

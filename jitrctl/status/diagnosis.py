@@ -43,6 +43,12 @@ class Diagnosis:
 
     problems: tuple[Problem, ...]  # the worst first
     notes: tuple[str, ...] = ()
+    not_read: tuple[str, ...] = ()  # what could not be read, and decides nothing
+
+    @property
+    def needs_operator(self) -> bool:
+        """Whether there is a problem that was seen, not only what could not be read."""
+        return any(problem.kind is not Kind.NOT_READ for problem in self.problems)
 
 
 def diagnose(stage: Stage, health: Health, now: datetime) -> Diagnosis:
@@ -56,6 +62,7 @@ def diagnose(stage: Stage, health: Health, now: datetime) -> Diagnosis:
         *_of_backlog(stage, health),
         *_of_sweep(stage, health, now),
         *_of_drift(stage, health),
+        *_of_not_read(health),
     ]
     known = {problem.kind for problem in problems}
     notes = _notes(stage, health)
@@ -67,7 +74,11 @@ def diagnose(stage: Stage, health: Health, now: datetime) -> Diagnosis:
             notes.append(f"the alarm {alarm.name} still rings, and what it watches is well again")
         else:
             problems.append(_of_alarm(alarm))
-    return Diagnosis(problems=tuple(sorted(problems, key=lambda one: one.severity)), notes=tuple(notes))
+    return Diagnosis(
+        problems=tuple(sorted(problems, key=lambda one: one.severity)),
+        notes=tuple(notes),
+        not_read=tuple(what for what in health.not_read if what not in reading.DECISIVE),
+    )
 
 
 def _unknown(health: Health) -> set[Kind]:
@@ -153,7 +164,7 @@ def _of_brakes(health: Health) -> Iterator[Problem]:
             kind=Kind.BRAKE,
             severity=Severity.FAILING,
             text=f"CA {ca}: the brake holds what its rules refuse, {describe_brake(engaged)}; correct the rules and "
-            f"deploy, or `jitrctl ca accept-rejections {ca}`, if these devices are not yours",
+            f'deploy, or `jitrctl ca accept-rejections {ca} --note "why"{WHERE}`, if these devices are not yours',
             cures=(f"jitrctl device list --held --ca {ca}{WHERE}",),
             runbook=Kind.BRAKE.value,
         )
@@ -222,6 +233,16 @@ def _of_drift(stage: Stage, health: Health) -> Iterator[Problem]:
         )
 
 
+def _of_not_read(health: Health) -> Iterator[Problem]:
+    if unread := [f"{what} ({why})" for what, why in health.not_read.items() if what in reading.DECISIVE]:
+        yield Problem(
+            kind=Kind.NOT_READ,
+            severity=Severity.FAILING,
+            text=f"could not be read wholly: {', '.join(unread)}; then look again",
+            cures=(f"jitrctl fleet status{WHERE}",),
+        )
+
+
 def _of_alarm(alarm: RingingAlarm) -> Problem:
     known = counterpart(alarm)
     about = f" of {alarm.subject}" if alarm.subject else ""
@@ -245,7 +266,7 @@ def _notes(stage: Stage, health: Health) -> list[str]:
     limit = timedelta(seconds=stage.fleet.sweep.pending_after)
     if health.oldest and health.oldest >= limit and health.oldest < timedelta(seconds=stage.fleet.alarms.backlog):
         notes.append(f"{_waiting(health)}: sweeps send nothing meanwhile")
-    notes += [f"{what} not read: {why}" for what, why in health.not_read.items()]
+    notes += [f"{what} not read: {why}" for what, why in health.not_read.items() if what not in reading.DECISIVE]
     return notes
 
 

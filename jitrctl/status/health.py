@@ -43,6 +43,8 @@ T = TypeVar("T")
 
 # What is read besides the rest: the status is shown without it, and says why it was not read.
 ALARMS, ERRORS, AGE, CRLS = "alarms", "errors of the function", "age of the oldest message", "CRLs"
+# Without these nobody knows whether devices get in. The age is read only while messages wait.
+DECISIVE = frozenset({ERRORS, AGE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

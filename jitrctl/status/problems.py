@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 
-# Stands in a cure's command for the options that choose the stage: ` --account dev`.
+# Stand in a command for options. WHERE: those that choose the stage and the fleet, ` --account dev --fleet acme.toml`.
+# FLEET: those that choose the fleet alone, for a command that would leave something out if it were given a stage.
 WHERE = "{where}"
+FLEET = "{fleet}"
 RUNBOOK = "docs/runbook.md"
 
 
@@ -43,14 +45,15 @@ class Kind(StrEnum):
     ENROLLMENT = "enrollment-lists"
     CA_EXPIRING = "ca-expiring"
     ALARM = "alarm"
+    NOT_READ = "not-read"  # what decides whether the stage is OK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """One thing that needs an operator.
 
-    `text` is one sentence without a full stop. `cures` are commands, to be given in this order; WHERE in them stands
-    for the options that choose the stage. Without a command, `runbook` is the section that says what to do.
+    `text` is one sentence without a full stop. `cures` are commands, to be given in this order. In both, WHERE and
+    FLEET stand for options. Without a command, `runbook` is the section that says what to do.
     """
 
     kind: Kind
@@ -58,6 +61,23 @@ class Problem:
     text: str
     cures: tuple[str, ...] = ()
     runbook: str = ""  # a section of docs/runbook.md
+
+    @property
+    def depends_on_stage(self) -> bool:
+        """Whether its words are others in another stage, since a command in them chooses the stage."""
+        return any(WHERE in text for text in (self.text, *self.cures))
+
+    def for_stages(self, stages: str, fleet: str) -> Problem:
+        """The problem with commands that can be pasted.
+
+        `stages` are the options that choose the stages, ` --account dev`, and `fleet` that of the fleet, ` --fleet
+        acme.toml`; either may be empty.
+        """
+
+        def fill(text: str) -> str:
+            return text.replace(WHERE, f"{stages}{fleet}").replace(FLEET, fleet)
+
+        return replace(self, text=fill(self.text), cures=tuple(map(fill, self.cures)))
 
     @property
     def link(self) -> str | None:

@@ -105,7 +105,8 @@ def test_a_refusal_is_told_with_its_reason_in_a_sentence(fleet: Fleet, shown: Ca
     said = shown("device", "show", device)
     assert f"Certificate {device}" in said
     assert "dev/eu-central-1: held, CA_INACTIVE: the CA sleeps" in said
-    assert "looked at again after" in said
+    assert "evaluated again at" in said
+    assert ", or when its rules, entries or CRL change" in said
     assert "Not known in prod/eu-central-1, prod/us-east-1." in said
 
 
@@ -270,7 +271,7 @@ def test_a_pending_device_is_approved(fleet: Fleet, told: Callable[..., Any], an
 
     stages = by_stage(told("device", "approve", device, "--note", "order 4711"))
 
-    assert stages[DEV]["status"] == "approved, judged again at its next connect or sweep"
+    assert stages[DEV]["status"] == "approved, evaluated again at its next connect or sweep"
     assert stages[PROD]["status"] == "approved for when it comes"
     verdict = fleet.verdict(DEV, device)
     assert verdict
@@ -302,7 +303,7 @@ def test_a_device_is_released_where_it_is_known_and_left_alone_elsewhere(
 
     stages = by_stage(told("device", "release", device, "--yes"))
 
-    assert stages[DEV]["status"] == "released, judged again at its next connect"
+    assert stages[DEV]["status"] == "released, evaluated again at its next connect"
     assert stages[PROD]["status"] == stages[FAR]["status"] == "not known here"
     assert fleet.verdict(PROD, device) is None
     with pytest.raises(fleet.stages[DEV].iot.exceptions.ResourceNotFoundException):

@@ -43,6 +43,7 @@ def test_held_devices_are_listed_with_why_as_what_and_until_when_and_nothing_is_
     assert said[PROD]["held"] == []
     assert set(fleet.aws.list_operations(caller="jitrctl", service="dynamodb")) == {"Query", "BatchGetItem"}
     assert fleet.ask("device", "list", "--held", "--reason", "awaiting_approval")[DEV]["held"] == [one]
+    assert "next evaluation" in fleet.say("device", "list", "--held")
     assert fleet.ask("device", "list", "--held", "--ca", "factory")[DEV]["held"] == [one]
     assert fleet.ask("device", "list", "--held", "--ca", "factory-2")[DEV]["held"] == []
     assert "no device is held for EXPIRED" in fleet.say("device", "list", "--held", "--reason", "EXPIRED")

@@ -1,5 +1,6 @@
 """What `fleet status` makes of a stage's health: problems with their cures, the worst first."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,9 +18,10 @@ from jitrctl.ca.plan import CaState, FoundCa, RuleState
 from jitrctl.queues.dead_letters import LetterQueue
 from jitrctl.session.stage import Stage
 from jitrctl.status import crls
-from jitrctl.status.alarms import RingingAlarm
+from jitrctl.status.alarms import COUNTERPARTS, RingingAlarm
 from jitrctl.status.crls import CrlHealth, CrlState
 from jitrctl.status.diagnosis import diagnose
+from jitrctl.status.enrollment import compare_lists
 from jitrctl.status.function import Failure, FunctionHealth, Pause, assess
 from jitrctl.status.function_log import LoggedError
 from jitrctl.status.health import Health
@@ -28,6 +30,7 @@ from jitrctl.status.sweep import SweepHealth
 
 NOW = datetime(2026, 11, 26, 10, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+QUOTED = re.compile(r"`(jitrctl [^`]+)`")
 IDS = ("a" * 64, "b" * 64)
 ENGAGED = Engagement(
     rules="x", at=NOW, refused=21, decisions=21, usual_share=0, reason="COMMON_NAME_REFUSED", example="sensor-1"
@@ -106,9 +109,11 @@ def test_the_worst_problem_is_the_first(stage: Stage) -> None:
     assert [one.severity for one in found] == sorted(one.severity for one in found)
 
 
-def test_every_problem_has_a_cure_or_a_section_of_the_runbook(stage: Stage) -> None:
+def one_of_each(stage: Stage) -> list[Problem]:
+    """Problems of every kind, and of every alarm."""
     state = replace(good(stage), found=None, rule=RuleState.MISSING)
-    found = [
+    alarms = (RingingAlarm(name="x", section=section, subject=None, since=None) for section in COUNTERPARTS)
+    return [
         *problems(stage, stack=None, function=FunctionHealth(state="missing"), cas=(state,)),
         *problems(stage, stack="ROLLBACK_COMPLETE", function=FunctionHealth(state="no queue")),
         *problems(stage, function=FunctionHealth(state="paused"), brakes={"factory": ENGAGED}),
@@ -116,8 +121,27 @@ def test_every_problem_has_a_cure_or_a_section_of_the_runbook(stage: Stage) -> N
         *problems(stage, sweep=SweepHealth(last_run=None, counted_at=None), policies=("x",), template="y: z"),
         *problems(stage, failure=Failure(last=LoggedError(at=NOW, certificate_id=None, text="x"), devices=())),
         *problems(stage, crls={"factory": CrlHealth(state=CrlState.MISSING, enforced=True)}),
-        *problems(stage, alarms=(RingingAlarm(name="x", section="rejections", subject=None, since=None),)),
+        *problems(stage, not_read={"errors of the function": "x"}),
+        *(problem for alarm in alarms for problem in problems(stage, alarms=(alarm,), waiting=1)),
+        *compare_lists({stage: "a", replace(stage, region="us-east-1"): "b"}).values(),
     ]
+
+
+def test_every_command_chooses_the_fleet_and_the_stage(stage: Stage) -> None:
+    """Pasted where another fleet's file lies, or without the account, it would act on what is not meant."""
+    found = one_of_each(stage)
+    assert any("`jitrctl " in one.text for one in found)
+    for problem in found:
+        said = problem.for_stages(" --account dev", " --fleet /x/acme.toml")
+        assert "{" not in "".join((said.text, *said.cures))
+        for command in (*QUOTED.findall(said.text), *(cure for cure in said.cures if cure.startswith("jitrctl "))):
+            assert command.endswith(" --fleet /x/acme.toml"), command
+            # The hub's table is of the whole fleet.
+            assert (" --account dev" in command) is ("fleet devices" not in command), command
+
+
+def test_every_problem_has_a_cure_or_a_section_of_the_runbook(stage: Stage) -> None:
+    found = one_of_each(stage)
     runbook = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text(encoding="utf-8")
     assert len({one.kind for one in found}) >= 15
     for problem in found:
@@ -213,7 +237,7 @@ def test_a_crl_that_is_not_in_force_for_long_is_a_problem(
     problem = only(stage, crls={"factory": crl})
     assert text in problem.text
     assert problem.severity is severity
-    assert problem.cures == ("jitrctl crl put factory.crl --ca factory",)
+    assert problem.cures == (f"jitrctl crl put factory.crl --ca factory{WHERE}",)
 
 
 def test_a_crl_that_is_in_force_is_none(stage: Stage) -> None:
@@ -281,7 +305,7 @@ def ringing(section: str) -> tuple[RingingAlarm, ...]:
 def test_an_alarm_counts_where_what_it_watches_could_not_be_read(stage: Stage) -> None:
     assert problems(stage, alarms=ringing("failures")) == ()
     found = problems(stage, alarms=ringing("failures"), not_read={"errors of the function": "logs:… is not allowed"})
-    assert [one.kind for one in found] == [Kind.ALARM]
+    assert [one.kind for one in found] == [Kind.NOT_READ, Kind.ALARM]
     # CloudWatch says no age of messages that were received often, and the local AWS none at all.
     assert [one.kind for one in problems(stage, alarms=ringing("backlog"), waiting=1)] == [Kind.ALARM]
 

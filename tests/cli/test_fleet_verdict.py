@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from jitr.brake import Engagement
 from jitr.record import Record
 from jitr.rules import CertificateMode
 from jitr.store.registry import Registry
@@ -215,6 +216,23 @@ def test_an_alarm_that_rings_is_a_problem_with_its_section_of_the_runbook(good: 
     assert "    docs/runbook.md#register-throttles" in said
 
 
+def test_commands_are_printed_with_the_options_of_the_stage_and_the_fleet(
+    good: Stage, say: Say, fleet_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engaged = Engagement(rules="x", at=now(), refused=21, decisions=21, usual_share=0, reason="X", example="sensor-1")
+    monkeypatch.setattr(health, "read_engaged_brakes", lambda _: {"factory": engaged})
+    ring(good, "out-of-place")
+    brake = f'`jitrctl ca accept-rejections factory --note "why" --account dev --fleet {fleet_file}`'
+    devices = f"jitrctl fleet devices --out-of-place --fleet {fleet_file}"
+
+    said = say(code=1)
+    assert any(brake in one for one in said)
+    assert f"    {devices}" in said
+    texts, cures = zip(*((one["text"], one["cures"]) for one in document(say, 1)["problems"]), strict=True)
+    assert any(brake in text for text in texts)
+    assert [devices] in cures
+
+
 def test_an_alarm_of_what_is_well_again_is_noted_and_keeps_nobody(good: Stage, say: Say) -> None:
     ring(good, "dead-letters", "sweep-not-run")
     said = say(code=0)
@@ -249,8 +267,43 @@ def test_alarms_that_may_not_be_read_are_said_not_to_be(say: Say, monkeypatch: p
         raise ClientError(denied, "DescribeAlarms")  # type: ignore[arg-type]
 
     monkeypatch.setattr(health, "read_alarms", refuse)
-    assert any("alarms not read: cloudwatch:DescribeAlarms is not allowed" in one for one in say(code=0))
+    said = say(code=0)
+    assert said[0] == "OK, except what was not read: alarms."
+    assert any("alarms not read: cloudwatch:DescribeAlarms is not allowed" in one for one in said)
     assert list(document(say, 0)["not_read"]) == ["alarms"]
+
+
+@pytest.mark.parametrize(
+    ("reader", "what", "action"),
+    [
+        ("read_failure", "errors of the function", "logs:FilterLogEvents"),
+        ("age_of_oldest", "age of the oldest message", "cloudwatch:GetMetricStatistics"),
+    ],
+)
+def test_a_stage_is_not_ok_without_what_decides_it(
+    good: Stage, say: Say, fleet_file: Path, monkeypatch: pytest.MonkeyPatch, reader: str, what: str, action: str
+) -> None:
+    def refuse(*_: Any) -> None:
+        denied = {"Error": {"Code": "AccessDenied", "Message": "no", "JitrctlAction": action}}
+        raise ClientError(denied, action)  # type: ignore[arg-type]
+
+    url = good.sqs.get_queue_url(QueueName=good.names.registrations_queue)["QueueUrl"]
+    good.sqs.send_message(QueueUrl=url, MessageBody="x")
+    monkeypatch.setattr(health, reader, refuse)
+    first, _, problem, cure, *rest = say(code=1)
+    assert first == "NOT OK: the stage could not be read wholly."
+    assert problem.startswith(f"dev/eu-central-1: could not be read wholly: {what} ({action} is not allowed: have it")
+    assert cure == f"    jitrctl fleet status --account dev --fleet {fleet_file}"
+    assert not any("not read" in one for one in rest)
+    assert [one["problem"] for one in document(say, 1)["problems"]] == ["not-read"]
+
+
+@pytest.mark.usefixtures("good")
+def test_an_age_that_cannot_be_read_matters_only_while_messages_wait(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(health, "age_of_oldest", lambda *_: asked.append(1))
+    assert say(code=0)[0] == "OK: the stage needs nothing."
+    assert not asked
 
 
 def test_the_sweeps_last_run_is_shown_not_its_daily_count(good: Stage, say: Say) -> None:
@@ -323,17 +376,20 @@ def test_a_stage_with_a_long_name_breaks_between_account_and_region() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stages", "in_need", "not_read", "verdict"),
+    ("stages", "counts", "without", "verdict"),
     [
-        (3, 0, 0, "OK: 3 of 3 stages need nothing."),
-        (1, 0, 0, "OK: the stage needs nothing."),
-        (3, 1, 0, "NOT OK: 1 of 3 stages needs you."),
-        (3, 2, 1, "NOT OK: 2 of 3 stages need you, 1 of 3 stages could not be read."),
-        (1, 0, 1, "NOT OK: the stage could not be read."),
+        (3, (0, 0, 0), [], "OK: 3 of 3 stages need nothing."),
+        (1, (0, 0, 0), [], "OK: the stage needs nothing."),
+        (3, (0, 0, 0), ["alarms", "CRLs"], "OK, except what was not read: alarms, CRLs."),
+        (3, (1, 0, 0), ["alarms"], "NOT OK: 1 of 3 stages needs you."),
+        (3, (2, 0, 1), [], "NOT OK: 2 of 3 stages need you, 1 of 3 stages could not be read."),
+        (3, (1, 2, 0), [], "NOT OK: 1 of 3 stages needs you, 2 of 3 stages could not be read wholly."),
+        (1, (0, 0, 1), [], "NOT OK: the stage could not be read."),
     ],
 )
 def test_the_verdict_is_in_words_with_counts(
-    capsys: pytest.CaptureFixture[str], stages: int, in_need: int, not_read: int, verdict: str
+    capsys: pytest.CaptureFixture[str], stages: int, counts: tuple[int, int, int], without: list[str], verdict: str
 ) -> None:
-    show_verdict(stages, in_need=in_need, not_read=not_read)
+    in_need, in_part, not_read = counts
+    show_verdict(stages, in_need=in_need, in_part=in_part, not_read=not_read, without=without)
     assert capsys.readouterr().out == f"{verdict}\n\n"

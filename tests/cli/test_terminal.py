@@ -121,7 +121,7 @@ def test_what_a_command_pipes_has_one_line_for_each_device(tmp_path: Path, monke
 def test_no_digit_of_a_cell_is_lost_however_narrow_the_terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the columns' least widths fill the terminal to the last column, Rich cuts what is one too many."""
     row = {"stage": "dev/eu-central-1", "thing": "sensor-0001", "certificate": short_id(), "reason": "NOT_APPROVED"}
-    row |= {"waits since": "2026-11-29 19:43Z", "why": "no operator approved it", "next look": "2026-11-29 19:48Z"}
+    row |= {"waits since": "2026-11-29 19:43Z", "why": "nobody approved it", "next evaluation": "2026-11-29 19:48Z"}
 
     lines = printed(Terminal(), [row], width=width, monkeypatch=monkeypatch)
 

@@ -152,7 +152,7 @@ def _row(one: Held) -> dict[str, str]:
         "reason": one.reason,
         "why": one.detail,
         "waits since": at(one.waits_since),
-        "next look": at(one.next_look) if one.next_look else "-",
+        "next evaluation": at(one.next_look) if one.next_look else "-",
     }
 
 

@@ -186,7 +186,7 @@ def describe(found: StageCertificate) -> str:
 
 def _approve(stage: Stage, certificate_id: str, order: OrderContext, seen: Record) -> Ordered:
     status = open_operator(stage).approve(certificate_id, order, seen=seen)
-    text = "approved, judged again at its next connect or sweep" if status else "approved for when it comes"
+    text = "approved, evaluated again at its next connect or sweep" if status else "approved for when it comes"
     return Ordered(text=text, action=OperatorAction.APPROVED, status=status)
 
 

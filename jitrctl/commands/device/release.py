@@ -95,7 +95,7 @@ def _release(revoked: bool, stage: Stage, certificate_id: str, order: OrderConte
     if not DeviceView.of(stage, SearchKeys(frozenset({certificate_id}))).certificates[certificate_id].is_known:
         return Ordered(text="not known here")
     open_operator(stage).release(certificate_id, order, revoked=revoked, seen=seen)
-    return Ordered(text="released, judged again at its next connect", action=OperatorAction.RELEASED)
+    return Ordered(text="released, evaluated again at its next connect", action=OperatorAction.RELEASED)
 
 
 def _release_many(scope: Scope, wanted: Wanted, note: str, *, dry_run: bool, yes: bool) -> None:

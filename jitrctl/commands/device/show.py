@@ -169,7 +169,7 @@ def _notes(found: StageCertificate) -> list[str]:
     if decision and decision.reason:
         notes.append(f"{decision.outcome}, {decision.reason}: {decision.detail}")
     if decision and decision.next_evaluation:
-        notes.append(f"looked at again after {at(decision.next_evaluation)}, or when its rules change")
+        notes.append(f"evaluated again at {at(decision.next_evaluation)}, or when its rules, entries or CRL change")
     if decision and decision.would_reject:
         notes.append(f"would be refused if it were enforced: {', '.join(map(str, decision.would_reject))}")
     if decision and decision.replaces:

@@ -49,16 +49,24 @@ def status(
     the section of the runbook; then a row for each stage. In the column CAs are those that are as the fleet file says;
     the columns deployed and swept say how long ago.
 
-    Exit code 1 when it is NOT OK: something needs you, or a stage cannot be read.
+    Exit code 1 when it is NOT OK: something needs you, or what decides it cannot be read.
 
     Example: jitrctl fleet status
     """
     compared, not_compared = (assembly, None) if assembly else _assembly(scope)
     read = scope.across(lambda stage: _read(stage, compared), doing="reading")
     results = _with_lists_compared(read)
-    in_need = [done.stage for done in results.done if done.value.diagnosis.problems]
+    found = [done.value.diagnosis for done in results.done]
+    not_ok = [one for one in found if one.problems]
     if not scope.as_json:
-        status_view.show_verdict(len(scope.stages), in_need=len(in_need), not_read=len(results.failed))
+        in_need = sum(one.needs_operator for one in not_ok)
+        status_view.show_verdict(
+            len(scope.stages),
+            in_need=in_need,
+            in_part=len(not_ok) - in_need,
+            not_read=len(results.failed),
+            without=list(dict.fromkeys(what for one in found for what in one.not_read)),
+        )
         problems = [(done.stage, problem) for done in results.done for problem in done.value.diagnosis.problems]
         status_view.show_problems(scope, problems)
 
@@ -72,12 +80,17 @@ def status(
     scope.report(
         results,
         show=show_results,
-        fields=lambda one: document(
-            one.health, one.diagnosis, f"{stage_options([one.stage], scope.fleet)}{scope.fleet_option}"
-        ),
-        ok=not in_need,
+        fields=lambda one: document(one.health, _for_stage(scope, one)),
+        ok=not not_ok,
         templates_compared=bool(results.done) and all(done.value.health.template_compared for done in results.done),
     )
+
+
+def _for_stage(scope: Scope, one: StageStatus) -> Diagnosis:
+    """The stage's diagnosis with commands that can be pasted."""
+    options = stage_options([one.stage], scope.fleet) or ""
+    problems = tuple(problem.for_stages(options, scope.fleet_option) for problem in one.diagnosis.problems)
+    return replace(one.diagnosis, problems=problems)
 
 
 def _read(stage: Stage, assembly: Path | None) -> StageStatus:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from jitrctl.commands.ca.accept_rejections import document as brake_document
 from jitrctl.queues.dead_letters import LetterQueue
-from jitrctl.status.problems import WHERE
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -18,11 +17,11 @@ if TYPE_CHECKING:
     from jitrctl.status.problems import Problem
 
 
-def document(one: Health, diagnosis: Diagnosis, where: str) -> dict[str, Any]:
-    """A stage's fields; `where` are the options that choose it, for the cures."""
+def document(one: Health, diagnosis: Diagnosis) -> dict[str, Any]:
+    """A stage's fields; the options are in the problems' commands."""
     last = one.sweep.last_run
     return {
-        "problems": [_problem(problem, where) for problem in diagnosis.problems],
+        "problems": [_problem(problem) for problem in diagnosis.problems],
         "notes": list(diagnosis.notes),
         "stack": one.stack,
         "deployed_at": _time(one.deployed_at),
@@ -53,12 +52,12 @@ def document(one: Health, diagnosis: Diagnosis, where: str) -> dict[str, Any]:
     }
 
 
-def _problem(problem: Problem, where: str) -> dict[str, Any]:
+def _problem(problem: Problem) -> dict[str, Any]:
     return {
         "problem": problem.kind.value,
         "severity": problem.severity.name.lower(),
         "text": problem.text,
-        "cures": [cure.replace(WHERE, where) for cure in problem.cures],
+        "cures": list(problem.cures),
         "runbook": problem.link,
     }
 

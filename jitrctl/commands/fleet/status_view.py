@@ -12,7 +12,6 @@ from jitrctl.queues.dead_letters import LetterQueue
 from jitrctl.run.stage_options import stage_options
 from jitrctl.status.deployment import GOOD_STACK
 from jitrctl.status.diagnosis import in_words
-from jitrctl.status.problems import WHERE
 from jitrctl.terminal import err, grouped, out, table
 
 if TYPE_CHECKING:
@@ -30,17 +29,23 @@ _INDENT = "    "
 _GAP = 2  # between columns, as `table` has it
 
 
-def show_verdict(stages: int, *, in_need: int, not_read: int) -> None:
-    """Print the first line: OK, or NOT OK with the number of stages that need the operator."""
-    is_ok = not in_need and not not_read
+def show_verdict(stages: int, *, in_need: int, in_part: int, not_read: int, without: Sequence[str]) -> None:
+    """Print the first line: OK, or NOT OK with the numbers of stages that need the operator or were not read.
+
+    `in_part` counts the stages in which nothing is wrong but what could not be read; `without` names what could not be
+    read, in any stage, and decides nothing.
+    """
+    is_ok = not (in_need or in_part or not_read)
+    ok = f"OK, except what was not read: {', '.join(without)}" if without else None
     text = (
-        f"OK: {_count(stages, stages, 'needs nothing', 'need nothing')}"
+        ok or f"OK: {_count(stages, stages, 'needs nothing', 'need nothing')}"
         if is_ok
         else "NOT OK: "
         + ", ".join(
             _count(count, stages, *words)
             for count, *words in (
                 (in_need, "needs you", "need you"),
+                (in_part, "could not be read wholly", "could not be read wholly"),
                 (not_read, "could not be read", "could not be read"),
             )
             if count
@@ -65,21 +70,22 @@ def show_problems(scope: Scope, found: Sequence[tuple[Stage, Problem]]) -> None:
         stages.setdefault(problem, []).append(stage)
     for problem, concerned in stages.items():
         where = stage_options(concerned, scope.fleet)
-        if where is None and any(WHERE in cure for cure in problem.cures):
+        if where is None and problem.depends_on_stage:
             for stage in concerned:
-                _show_problem(problem, [stage], f"{stage_options([stage], scope.fleet)}{scope.fleet_option}")
+                options = stage_options([stage], scope.fleet) or ""
+                _show_problem(problem.for_stages(options, scope.fleet_option), [stage])
         else:
-            _show_problem(problem, concerned, f"{where or ''}{scope.fleet_option}")
+            _show_problem(problem.for_stages(where or "", scope.fleet_option), concerned)
     if found:
         out.print()
 
 
-def _show_problem(problem: Problem, stages: Sequence[Stage], where: str) -> None:
+def _show_problem(problem: Problem, stages: Sequence[Stage]) -> None:
     named = ", ".join(map(str, stages[:_MOST_NAMED]))
     more = f" and {len(stages) - _MOST_NAMED} more" if len(stages) > _MOST_NAMED else ""
     out.print(f"{named}{more}: {problem.text}.", markup=False, soft_wrap=True)
     for cure in problem.cures:
-        out.print(f"{_INDENT}{cure.replace(WHERE, where)}", markup=False, soft_wrap=True)
+        out.print(f"{_INDENT}{cure}", markup=False, soft_wrap=True)
     if problem.link:
         out.print(f"{_INDENT}{problem.link}", markup=False, soft_wrap=True)
 
