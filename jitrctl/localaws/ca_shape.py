@@ -1,6 +1,6 @@
 """Makes a throw-away CA of the same shape as a CA whose public certificate alone is here.
 
-A fleet's CA keys are their makers', and nobody hands them over to try something. The local AWS has a CA with the same
+A fleet's CA keys are with their makers, and are not available for trying something. The local AWS has a CA with
 subject, issuer, validity, extensions, kind of key (RSA of that size, or that curve) and signature hash, and with a key
 of its own. So it has another certificate id, and no real device is accepted under it.
 

@@ -129,7 +129,7 @@ def _number(count: int | None) -> str:
 
 
 def show_notes(found: Sequence[tuple[Stage, Health, Diagnosis]]) -> None:
-    """Print what is worth knowing, and needs nobody."""
+    """Print the notes that need no action."""
     notes = [(str(stage), note) for stage, _, diagnosis in found for note in diagnosis.notes]
     for line in grouped(notes):
         out.print(line, style="dim", markup=False, soft_wrap=True)
