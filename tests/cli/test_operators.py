@@ -139,6 +139,8 @@ def test_every_call_that_jitrctl_makes_is_allowed_by_one_of_the_policies() -> No
     known: dict[str, set[str]] = {}
     for service in SERVICES:
         for operation in session.get_service_model(service).operation_names:
+            if operation == "Publish":
+                continue  # jitrctl calls its own functions so
             known.setdefault(xform_name(operation), set()).add(
                 f"{prefix_of(service)}:{operation}".replace(":Invoke", ":InvokeFunction", 1)
             )

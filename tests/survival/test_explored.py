@@ -10,6 +10,7 @@ from tests.support.survival.brake_pairs import BRAKES
 from tests.support.survival.explorer import Explorer, Pair, replay
 from tests.support.survival.pairs import KNOWN, OTHERS, THREADED
 from tests.support.survival.schedules import parse
+from tests.support.survival.session_pairs import SESSIONS
 
 SWITCHES = int(os.environ.get("JITR_EXPLORED_SWITCHES", "1"))
 
@@ -61,6 +62,21 @@ def test_a_brake_rejects_few_and_forgets_nobody_in_any_schedule(
     pair: Pair, record_property: Callable[[str, object], None]
 ) -> None:
     _explore(pair, 1, record_property)
+
+
+@pytest.mark.parametrize("pair", SESSIONS, ids=_id)
+def test_an_order_ends_no_other_devices_session_in_any_schedule(
+    pair: Pair, record_property: Callable[[str, object], None]
+) -> None:
+    _explore(pair, 1, record_property)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("pair", SESSIONS, ids=_id)
+def test_an_order_ends_no_other_devices_session_in_schedules_of_two_switches(
+    pair: Pair, record_property: Callable[[str, object], None]
+) -> None:
+    _explore(pair, 2, record_property)
 
 
 @pytest.mark.deep
