@@ -159,7 +159,7 @@ def refusing(operation: str, account: str = PROD) -> Callable[[Call, Moment], Fa
 def test_a_missing_permission_is_said_and_undoes_nothing(fleet: Simulated, leaf: Leaf) -> None:
     fleet.aws.fault = refusing("DeleteConnection")
     said = fleet.say("device", "revoke", leaf.certificate_id, "--yes", code=1)
-    assert "not ended: DeleteConnection is not allowed" in said or "iot:DeleteConnection" in said
+    assert f"{SENSOR} not ended: DeleteConnection is not allowed" in said
     assert "AWS ends it within minutes" in said
     assert [fleet.status(place, leaf) for place in IDS] == ["REVOKED", "REVOKED"]
     assert [connection(fleet, place) for place in IDS] == [ENDED, CONNECTED]
@@ -200,7 +200,6 @@ def test_a_hold_is_taken_back_by_release(fleet: Simulated, leaf: Leaf, word: str
     fleet.say("device", word, leaf.certificate_id, "--yes")
     fleet.say("device", "release", leaf.certificate_id, *flags, "--yes")
     for place in IDS:
-        assert fleet.knock(place, leaf, SENSOR) == "refused", "it is registered again"
         assert fleet.knock(place, leaf, SENSOR) == "accepted"
         assert connection(fleet, place) == CONNECTED
 
