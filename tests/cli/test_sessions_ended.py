@@ -232,3 +232,49 @@ def test_a_device_denied_in_the_list_while_active_is_offered_the_order_to_paste(
     words = offered.partition("--fleet")[0].split()[1:]
     fleet.say(*words, "--yes")
     assert connection(fleet, DEV) == ENDED
+
+
+# AWS IoT's log, where it logs connects
+
+
+def rotated(fleet: Simulated, *, last: str) -> tuple[Leaf, Leaf]:
+    """An old certificate and its successor, both ACTIVE; this one of them connected last, with the thing's name."""
+    fleet.place(DEV).logs.iot_logs = True
+    old = connected(fleet, fleet.issue(SENSOR, begins=-340, days=365), SENSOR, DEV)
+    fleet.aws.clock.advance(5)
+    new = connected(fleet, fleet.issue(SENSOR), SENSOR, DEV)
+    fleet.aws.clock.advance(5)
+    if last == "old":
+        assert fleet.place(DEV).connect(old, client_id=SENSOR) == "accepted"
+    return old, new
+
+
+@pytest.mark.parametrize("last", ["old", "new"])
+def test_the_log_tells_whose_session_it_is_where_two_certificates_share_a_thing(fleet: Simulated, last: str) -> None:
+    old, _ = rotated(fleet, last=last)
+    said = fleet.say("device", "revoke", old.certificate_id, "--account", DEV, "--yes")
+    assert connection(fleet, DEV) == (ENDED if last == "old" else CONNECTED)
+    assert (f"{SENSOR} ended after" in said) is (last == "old")
+    assert ("is ACTIVE: AWS ends it within minutes" in said) is (last == "new")
+    assert [one.get("cleanSession") for one in asked(fleet, "DeleteConnection")] == [False] * (last == "old")
+
+
+def test_a_successor_that_connects_after_the_order_is_not_ended_at_the_second_look(fleet: Simulated) -> None:
+    old, new = rotated(fleet, last="old")
+
+    def strike(call: Call, moment: Moment) -> None:
+        if call.operation == "DeleteConnection" and moment == "after":
+            fleet.aws.clock.advance(1)
+            assert fleet.place(DEV).connect(new, client_id=SENSOR) == "accepted"
+
+    fleet.aws.fault = strike
+    fleet.say("device", "revoke", old.certificate_id, "--account", DEV, "--yes")
+    assert connection(fleet, DEV) == CONNECTED
+
+
+def test_where_the_log_may_not_be_read_the_session_is_left(fleet: Simulated) -> None:
+    old, _ = rotated(fleet, last="old")
+    fleet.aws.fault = refusing("FilterLogEvents", DEV)
+    said = fleet.say("device", "revoke", old.certificate_id, "--account", DEV, "--yes")
+    assert "is ACTIVE: AWS ends it within minutes" in said
+    assert connection(fleet, DEV) == CONNECTED
