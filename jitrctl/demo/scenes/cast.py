@@ -43,8 +43,8 @@ class Cast:
     example: Fleet  # the checkout's fleet file
     fleet_file: Path  # the deployed one
     devices: Path  # the folder with their files
-    # The device whose event was lost, and how its CONNECT was answered; from recovering.lose_event on.
-    lost: tuple[DeviceFiles, str] | None = None
+    # The device whose event was lost, how its CONNECT was answered, and when; from recovering.lose_event on.
+    lost: tuple[DeviceFiles, str, float] | None = None
     summary: list[dict[str, str]] = field(default_factory=list)  # one row for each device
 
     @property
