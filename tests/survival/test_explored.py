@@ -64,7 +64,7 @@ def test_a_brake_rejects_few_and_forgets_nobody_in_any_schedule(
     _explore(pair, 1, record_property)
 
 
-@pytest.mark.parametrize("pair", SESSIONS, ids=_id)
+@pytest.mark.parametrize("pair", SESSIONS[:5], ids=_id)
 def test_an_order_ends_no_other_devices_session_in_any_schedule(
     pair: Pair, record_property: Callable[[str, object], None]
 ) -> None:
@@ -73,10 +73,10 @@ def test_an_order_ends_no_other_devices_session_in_any_schedule(
 
 @pytest.mark.deep
 @pytest.mark.parametrize("pair", SESSIONS, ids=_id)
-def test_an_order_ends_no_other_devices_session_in_schedules_of_two_switches(
+def test_an_order_ends_no_other_devices_session_in_schedules_of_several_switches(
     pair: Pair, record_property: Callable[[str, object], None]
 ) -> None:
-    _explore(pair, 2, record_property)
+    _explore(pair, max(2, SWITCHES), record_property)
 
 
 @pytest.mark.deep
