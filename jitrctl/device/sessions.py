@@ -117,7 +117,7 @@ class DeviceSessions:
             results = _end_by_log(stage, certificate_id, results, clean_session=clean)
         elif not was_ever_active and all(one.client_id is None for one in results):
             results = (SessionResult(state=SessionState.NOT_CONNECTED),)
-        return [
+        sessions = [
             DeviceSession(
                 certificate_id=certificate_id,
                 result=result,
@@ -128,13 +128,30 @@ class DeviceSessions:
             )
             for result in results
         ]
+        return [self._look(stage, one) if one.result.state is SessionState.ENDED else one for one in sessions]
 
     def wait(self) -> None:
         """Wait until it is time to look again."""
         self._sleep(SECONDS_UNTIL_LOOK)
 
     def look_again(self, stage: Stage, session: DeviceSession) -> DeviceSession:
-        """Look whether the device has connected again, and end that session; returns what is to be reported."""
+        """Look whether the device has connected again, and end that session; returns what is to be reported.
+
+        A device that connects once more even then is a failure.
+        """
+        seen = self._look(stage, session)
+        client_id = seen.result.client_id
+        if seen is session or client_id is None or seen.result.state is not SessionState.ENDED:
+            return seen
+        try:
+            stays_out = not _is_connected(stage, client_id)
+        except Unavailable:
+            return seen
+        failed = SessionResult(state=SessionState.FAILED, client_id=client_id, why=_CAME_BACK)
+        return seen if stays_out else replace(seen, result=failed)
+
+    def _look(self, stage: Stage, session: DeviceSession) -> DeviceSession:
+        """The same session if the device has not connected again; else it is ended once more."""
         client_id = session.result.client_id
         if client_id is None or not session.may_come_back:
             return session
@@ -142,16 +159,12 @@ class DeviceSessions:
             if not _is_connected(stage, client_id):
                 return session
             result = _end_again(stage, session, client_id)
-            if result.state is SessionState.LEFT:  # another certificate of the thing became ACTIVE since
-                return session
-            if result.state is SessionState.ENDED and _is_connected(stage, client_id):
-                result = SessionResult(state=SessionState.FAILED, client_id=client_id, why=_CAME_BACK)
         except Unavailable:
-            return session  # it was ended; only the second look failed
+            return session  # it was ended; only this look failed
         except ON_PURPOSE as error:
             result = _failed(client_id, error)
-        if result.state is SessionState.NOT_CONNECTED:
-            return session  # it went by itself
+        if result.state in (SessionState.LEFT, SessionState.NOT_CONNECTED):
+            return session  # another certificate of the thing became ACTIVE since; or it went by itself
         seconds = self._monotonic() - self._begun if result.state is SessionState.ENDED else session.seconds
         return replace(session, result=result, seconds=seconds, came_back=True)
 

@@ -116,15 +116,18 @@ def comes_back(fleet: Simulated, leaf: Leaf, *, times: int) -> Callable[[Call, M
     return strike
 
 
-def test_a_device_that_comes_back_at_once_is_ended_again_at_the_second_look(fleet: Simulated, leaf: Leaf) -> None:
-    fleet.aws.fault = comes_back(fleet, leaf, times=1)
+@pytest.mark.parametrize(("times", "seconds"), [(1, "0.0"), (2, "10.0")])
+def test_a_device_that_comes_back_is_ended_again_at_once_and_ten_seconds_later(
+    fleet: Simulated, leaf: Leaf, times: int, seconds: str
+) -> None:
+    fleet.aws.fault = comes_back(fleet, leaf, times=times)
     said = fleet.say("device", "revoke", leaf.certificate_id, "--account", DEV, "--yes")
-    assert f"{SENSOR} ended after 10.0 s, came back and was ended again" in said
+    assert f"{SENSOR} ended after {seconds} s, came back and was ended again" in said
     assert connection(fleet, DEV) == ENDED
 
 
 def test_a_device_that_comes_back_again_and_again_is_a_failure(fleet: Simulated, leaf: Leaf) -> None:
-    fleet.aws.fault = comes_back(fleet, leaf, times=2)
+    fleet.aws.fault = comes_back(fleet, leaf, times=3)
     told = fleet.ask("device", "revoke", leaf.certificate_id, "--account", DEV, "--yes", code=1)
     (session,) = told[DEV]["sessions"]
     assert (session["state"], session["came_back"]) == ("failed", True)
