@@ -42,7 +42,9 @@ def theft(cast: Cast) -> Detail:
         answer = connect_refused(stage, files, _STOLEN)
         status = stage.status(files.certificate_id)
         expect(status == "REVOKED", f"{stage.name} has the certificate {status}")
-        rows.append(row(f"{seconds[stage]:.2f}", f"jitrctl device revoke: in {stage.name}", f"session ended; {status}"))
+        rows.append(
+            row(f"{seconds[stage]:.2f}", f"is revoked by its operator: in {stage.name}", f"session ended; {status}")
+        )
         rows.append(row("", f"CONNECT again in {stage.name}", answer))
     rows.append(row("", f"{_OTHER}, connected meanwhile", "publishes on"))
     cast.sum_up(_STOLEN, cast.first, "stolen: revoked in both accounts", f"{max(seconds.values()):.2f}")
