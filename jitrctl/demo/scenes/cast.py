@@ -79,7 +79,7 @@ class Cast:
         Raises LocalAwsError with the command's output when it fails.
         """
         output, _ = order.communicate()
-        expect(order.returncode == 0, f"jitrctl ended with {order.returncode}: {' '.join(output.split())}")
+        expect(order.returncode == 0, f"the order ended with exit code {order.returncode}: {' '.join(output.split())}")
 
     def sum_up(self, device: str, stage: LocalStage, outcome: str, seconds: str = "-") -> None:
         self.summary.append(
