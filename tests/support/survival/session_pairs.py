@@ -2,35 +2,24 @@
 
 from collections.abc import Callable
 
-from jitr.aws.connections import Connections
-from jitr.aws.iot import AwsIot
-from jitr.aws.rate_limit import Unpaced
-from jitr.iot_models import Status
 from jitr.rules import OnReplacement
-from jitr.session_end import SessionEnd
 from jitr.verdicts import OperatorAction
 from jitrctl.device.operations import Operator, OrderContext
 from simulation import Leaf
 from tests.support.survival.explored_world import ExploredWorld, Prepared
 from tests.support.survival.explorer import Pair
 from tests.support.survival.one_thread import Act
+from tests.support.survival.session_orders import end_sessions
 
 ANN, BOB = "operator-ann", "operator-bob"
 
 
 def take_out(world: ExploredWorld, name: str, leaf: Leaf, action: OperatorAction = OperatorAction.REVOKED) -> Act:
     """Take a certificate away and end its sessions, as `jitrctl device revoke` does; if it is cut off, once more."""
-    iot = AwsIot(
-        world.account.client("iot", caller=name), Unpaced(), clock=world.clock.now, rules=world.deployment.rules
-    )
-    ends = SessionEnd(iot, Connections(world.account.client("iot-data", caller=name)))
 
     def give(operator: Operator) -> None:
-        if operator.take_away(leaf.certificate_id, action, OrderContext(by=f"arn:{name}")) is None:
-            return
-        device = iot.describe(leaf.certificate_id)
-        if device.status in (Status.INACTIVE, Status.REVOKED):
-            ends.end(device, clean_session=device.status is Status.REVOKED)
+        if operator.take_away(leaf.certificate_id, action, OrderContext(by=f"arn:{name}")):
+            end_sessions(world.account, name, leaf.certificate_id)
 
     return world._order(name, leaf, give, took_away=True)
 

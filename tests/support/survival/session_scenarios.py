@@ -2,16 +2,13 @@
 
 from datetime import timedelta
 
-from jitr.aws.connections import Connections
-from jitr.aws.iot import AwsIot
-from jitr.aws.rate_limit import Unpaced
-from jitr.session_end import SessionEnd
 from jitr.sessions import SessionState
 from jitr.verdicts import OperatorAction
 from jitrctl.device.operations import OrderContext
 from simulation import Leaf
 from tests.support.survival.scenario_world import World
 from tests.support.survival.scenarios import OPERATOR, Scenario
+from tests.support.survival.session_orders import end_sessions
 
 NAME = "sensor-0001"
 
@@ -19,9 +16,7 @@ NAME = "sensor-0001"
 def _take_out(world: World, leaf: Leaf) -> None:
     """What `jitrctl device revoke` does in one account; it is done when it has ended or left each session."""
     world.operator.take_away(leaf.certificate_id, OperatorAction.REVOKED, OrderContext(by=OPERATOR))
-    iot = AwsIot(world.account.client("iot", caller="operator"), Unpaced(), clock=world.aws.clock.now)
-    ends = SessionEnd(iot, Connections(world.account.client("iot-data", caller="operator")))
-    results = ends.end(iot.describe(leaf.certificate_id), clean_session=True)
+    results = end_sessions(world.account, "operator", leaf.certificate_id)
     world.is_over = all(one.state is not SessionState.FAILED for one in results)
 
 
