@@ -62,7 +62,7 @@ CarryOut: TypeAlias = Callable[[Stage, str, OrderContext, "Record"], Ordered]
 # Find the certificates that are meant, in these stages. Raises Refused.
 Resolve: TypeAlias = Callable[[Scope, Mapping[str, SearchKeys], Sequence[Stage]], list[Target]]
 _REVOKED_IS_FINAL = (
-    "REVOKED is final on AWS IoT: no status follows it. `jitrctl device deactivate` holds a device instead, and "
+    "REVOKED is final on AWS IoT. `jitrctl device deactivate` holds a device instead, and "
     "`jitrctl device release --revoked` takes that back."
 )
 _THE_REST = "an account could not be reached: the same command does the rest"
