@@ -219,8 +219,11 @@ def test_ctrl_c_during_the_wait_reports_what_was_done(
     assert "whether a device has connected again was not looked at: the same command does" in said
 
 
-def test_an_account_that_cannot_be_reached_is_named_and_the_others_are_done(fleet: Simulated, leaf: Leaf) -> None:
-    fleet.aws.fault = refusing("BatchGetItem")
+@pytest.mark.parametrize("operation", ["BatchGetItem", "UpdateItem"])
+def test_an_account_that_cannot_be_reached_is_named_and_the_others_are_done(
+    fleet: Simulated, leaf: Leaf, operation: str
+) -> None:
+    fleet.aws.fault = refusing(operation)
     said = fleet.say("device", "revoke", leaf.certificate_id, "--yes", code=1)
     assert f"{PROD}/eu-central-1" in said
     assert "the same command does the rest" in said

@@ -41,7 +41,7 @@ Devices = Annotated[list[str], _DEVICES]
 OptionalDevices = Annotated[list[str] | None, _DEVICES]
 
 # What would meet every other device, too.
-_ENDS_THE_STAGE = (Unavailable, AccessError, BotoCoreError)
+ENDS_THE_STAGE = (Unavailable, AccessError, BotoCoreError)
 _NOT_TRIED = "not tried, since the order on another device failed before"
 
 
@@ -93,7 +93,7 @@ def run_each(
                 results.append(DeviceDone(device=device, value=work(stage, device)))
             except ON_PURPOSE as error:
                 results.append(DeviceFailed(device=device, error=error))
-                if isinstance(error, _ENDS_THE_STAGE):
+                if isinstance(error, ENDS_THE_STAGE):
                     break
             done[stage] += 1
         return (*results, *(DeviceFailed(device=one, error=left) for one in devices[len(results) :]))

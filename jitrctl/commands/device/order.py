@@ -20,7 +20,7 @@ from jitr_fleet.certificate_file import certificate_id_in
 from jitrctl.audit.events import publish_own_verdict
 from jitrctl.clock import now
 from jitrctl.commands.device.look_again import look_again
-from jitrctl.commands.device.many import Devices, report_each, run_each
+from jitrctl.commands.device.many import ENDS_THE_STAGE, Devices, report_each, run_each
 from jitrctl.device.operations import Operator, OrderContext
 from jitrctl.device.search import DeviceView, SearchKeys, StageCertificate
 from jitrctl.device.sessions import DeviceSession, DeviceSessions
@@ -187,6 +187,7 @@ def give_order(
     results, was_interrupted = look_again(scope, results, sessions) if ends_sessions else (results, False)
     several = len(targets) > 1
     failed = (*not_opened, *views.failed)
+    unreached = failed or [one for one in results.failed if isinstance(one.cause, ENDS_THE_STAGE)]
     report_each(
         scope,
         results,
@@ -197,7 +198,7 @@ def give_order(
         ],
         fields=lambda device, ordered: _fields(targets[device], ordered),
         failed=failed,
-        notes=[_THE_REST] if failed and results.done else [],
+        notes=[_THE_REST] if unreached and results.done else [],
         **({} if several else {"certificate_id": next(iter(targets.values()), "")}),
     )
     if was_interrupted:
