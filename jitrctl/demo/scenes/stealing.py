@@ -49,6 +49,13 @@ def theft(cast: Cast) -> Detail:
 
 
 def _read_seconds(document: str) -> dict[str, float]:
-    """The seconds from the order to the session's end, by account, as the order's document says."""
-    stages = json.loads(document)["stages"]
-    return {one["account"]: session["seconds"] for one in stages for session in one["sessions"]}
+    """The seconds from the order to the session's end, by account, as the order's document says.
+
+    Raises LocalAwsError when a session was not ended by the order.
+    """
+    seconds = {}
+    for stage in json.loads(document)["stages"]:
+        (session,) = stage["sessions"]
+        expect(session["state"] == "ended", f"in {stage['account']} the order found the session {session['state']}")
+        seconds[stage["account"]] = session["seconds"]
+    return seconds
