@@ -143,6 +143,7 @@ class Alarms:
     backlog: int  # seconds that the oldest registration may wait
     rejection_rate: float  # percent
     ca_expiry: int  # seconds before the end of a CA's certificate
+    device_expiry: int  # seconds before the end of a device's certificate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +190,7 @@ class Fleet:
             pending_after=self.sweep.pending_after,
             horizon=self.sweep.horizon,
             every=self.sweep.every,
+            device_expiry=self.alarms.device_expiry,
         )
 
     def _ca_rules(self, registration: CaDeployment, account: Account, region: str) -> CaRules:

@@ -144,6 +144,8 @@ class Record:
             twin_id=known.twin_id,
             issuer=known.issuer,
             subject=known.subject,
+            not_before=known.not_before,
+            not_after=known.not_after,
             requested_name=known.requested_name,
             after=self.decided_at,
         )

@@ -80,6 +80,8 @@ REJECTED_FOR = "RejectedFor"  # rejections by reason, where fleet.toml asks for 
 REJECTED_SHARE = "RejectedShare"
 RULES_REFUSE_MANY = "RulesRefuseMany"  # 1 while the brake of a CA is engaged, else 0
 WAITING = "Waiting"  # certificates that the sweep found pending for longer than the ordinary path takes
+# ACTIVE certificates that end soon and that no other one has followed; reported by every sweep
+EXPIRING = "Expiring"
 CA_DAYS_LEFT = "CaDaysLeft"  # days until the CA's certificate expires; reported by every sweep
 # Attempts of calls of the APIs whose quotas limit activation.
 CALLS_OF = {
@@ -93,6 +95,7 @@ _MEASURED = {
     SECONDS_TO_ACTIVE: MetricUnit.Seconds,
     REJECTED_SHARE: MetricUnit.Percent,
     WAITING: MetricUnit.Count,
+    EXPIRING: MetricUnit.Count,
     CA_DAYS_LEFT: MetricUnit.NoUnit,
     RULES_REFUSE_MANY: MetricUnit.NoUnit,
 }

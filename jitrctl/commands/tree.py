@@ -91,6 +91,7 @@ _GROUPS = {
             "try-rules": "fleet.try_rules:try_fleet_rules",
             "copy-denials": "fleet.copy_denials:copy_denials",
             "devices": "fleet.group:devices",
+            "expiring": "fleet.expiring:expiring",
             "quotas": "fleet.group:show_quotas",
         },
     ),

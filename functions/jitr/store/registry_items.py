@@ -67,6 +67,8 @@ def from_decision(decision: Decision) -> dict[str, Any]:
         "issuer": decision.issuer,
         "reader": decision.reader,
         "subject": decision.subject,
+        "not_before": milliseconds(decision.not_before) if decision.not_before else None,
+        "not_after": milliseconds(decision.not_after) if decision.not_after else None,
         "replaces": decision.replaces,
         "replaced_by": decision.replaced_by,
         "asks_for": decision.requested_name,
@@ -98,6 +100,8 @@ def to_decision(fields: Mapping[str, Any]) -> Decision | None:
             "verdict_seen": int(known["verdict_seen"]) if "verdict_seen" in known else None,
             "brake": int(known["brake"]) if "brake" in known else None,
             "release": int(known["release"]) if "release" in known else None,
+            "not_before": moment(known["not_before"]) if "not_before" in known else None,
+            "not_after": moment(known["not_after"]) if "not_after" in known else None,
         }
         return Decision(**known)
     except (KeyError, ValueError, TypeError):

@@ -15,7 +15,8 @@
 The look back and the full pass list all certificates of the account, one call per 250, since AWS may list none of a CA
 in SNI_ONLY mode. Only (5) lists by CA.
 
-Each sweep also reports how many certificates wait, and how many days each CA's certificate is still valid.
+Each sweep also reports how many certificates wait, how many days each CA's certificate is still valid, and how many
+devices' certificates end soon.
 
 Why: AWS IoT publishes an event only when a device connects. If an event is lost (the rule disabled, a queue purged, a
 stack broken) and the device does not try again, its certificate would wait for ever. The sweep finds such certificates;
@@ -41,17 +42,19 @@ from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.store.registry_writes import Due
-from jitr.store.sweep_state import LastRun, SweepState
+from jitr.store.sweep_state import LastRun, SweepState, count_key
 from jitr.store.withdrawal_marks import Withdrawals
 from jitr.sweep.brake_end import maintain_brake, read_brakes
 from jitr.sweep.budget import PART_OF_LOOKS, Allowance
 from jitr.sweep.daily_count import DailyCount
 from jitr.sweep.due_evaluations import DueEvaluations
+from jitr.sweep.expiring import EXPIRING
 from jitr.sweep.full_pass import FullPass
 from jitr.sweep.look_back import LookBack
 from jitr.sweep.retirement import CertificateRetirement
 from jitr.sweep.withdrawal_repair import WithdrawalRepair
 from jitr.telemetry import CA_DAYS_LEFT, PUT_OFF, Announcer
+from jitr.telemetry import EXPIRING as EXPIRING_METRIC
 from jitr.x509.certificate import Certificate
 
 # What one sweep takes of what is due; the next one takes the rest.
@@ -191,6 +194,9 @@ class Sweep:
                 send=None if swept.queue_is_behind else lambda some: self._send(some, run, allowance),
             )
             swept.disagreements += passed.disagreements
+            if passed.counts is not None:
+                ending = (passed.counts.get(count_key(ca.certificate_id, EXPIRING), 0) for ca in self._rules.cas)
+                self._announcer.count(EXPIRING_METRIC, sum(ending))
             swept.unfinished += [] if passed.is_finished else ["full pass"]
         with self._run_part("last run", run):
             self._journal.keep_run(

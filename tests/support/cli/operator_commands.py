@@ -20,6 +20,7 @@ READING: dict[str, list[str]] = {
     "jitrctl enrollment list": [],
     "jitrctl enrollment show": ["sensor-0001"],
     "jitrctl fleet devices": [],
+    "jitrctl fleet expiring": [],
     "jitrctl fleet quotas": [],
     "jitrctl fleet status": [],
     "jitrctl fleet try-rules": ["--sample", "2"],
