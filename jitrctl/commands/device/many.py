@@ -107,6 +107,7 @@ def report_each(
     *,
     rows: Callable[[str, T], Sequence[Mapping[str, str]]],
     fields: Callable[[str, T], Mapping[str, Any]],
+    is_complete: Callable[[T], bool] = lambda _: True,
     failed: Sequence[Failed] = (),
     notes: Sequence[str] = (),
     **top: Any,
@@ -114,12 +115,14 @@ def report_each(
     """Report one result for each device and stage: a row or an error, and with --json one entry of "devices".
 
     `rows` and `fields` get the device and what `work` returned for it. Of a single device, the stage has its fields
-    beside "devices". `notes` are lines below the table, `top` fields of the document.
+    beside "devices". What is not `is_complete` is no success, without an error of its own. `notes` are lines below the
+    table, `top` fields of the document.
 
     Raises typer.Exit: INTERRUPTED when some was not begun because of Ctrl-C, FAILED when one failed.
     """
     each = [(done.stage, one) for done in results.done for one in done.value]
     errors = [(stage, one) for stage, one in each if isinstance(one, DeviceFailed)]
+    ok = not errors and all(is_complete(one.value) for _, one in each if isinstance(one, DeviceDone))
 
     def show_results() -> None:
         shown = [
@@ -136,23 +139,25 @@ def report_each(
             print_error(line)
 
     def document(of_stage: DeviceResults[T]) -> dict[str, Any]:
-        devices = [_document(one, fields) for one in of_stage]
+        devices = [_document(one, fields, is_complete) for one in of_stage]
         alone = of_stage[0] if len(of_stage) == 1 else None
         own = fields(alone.device, alone.value) if isinstance(alone, DeviceDone) else {}
         return {**own, "ok": all(one["ok"] for one in devices), "devices": devices}
 
     causes = (*(one.error for _, one in errors), *(one.cause for one in results.failed))
     try:
-        scope.report(results, show=show_results, fields=document, failed=failed, ok=not errors, **top)
+        scope.report(results, show=show_results, fields=document, failed=failed, ok=ok, **top)
     except typer.Exit:
         if any(isinstance(cause, Interrupted) for cause in causes):
             raise typer.Exit(Exit.INTERRUPTED) from None
         raise
 
 
-def _document(one: DeviceDone[T] | DeviceFailed, fields: Callable[[str, T], Mapping[str, Any]]) -> dict[str, Any]:
+def _document(
+    one: DeviceDone[T] | DeviceFailed, fields: Callable[[str, T], Mapping[str, Any]], is_complete: Callable[[T], bool]
+) -> dict[str, Any]:
     if isinstance(one, DeviceDone):
-        return {"device": one.device, "ok": True, **fields(one.device, one.value)}
+        return {"device": one.device, "ok": is_complete(one.value), **fields(one.device, one.value)}
     document = {"device": one.device, "ok": False, "error": describe_error(one.error)}
     verdict = getattr(one.error, "verdict", None)  # of the colleague who was faster
     return document | ({"verdict": from_verdict(verdict)} if verdict else {})

@@ -13,7 +13,8 @@ from jitr.store.enrollment_table import EnrollmentTable, EntryChange, EntryChang
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.verdicts import OperatorAction, OperatorVerdict
-from jitrctl.device.operations import OperatingError, OrderContext
+from jitrctl.device.operations import OrderContext
+from jitrctl.errors import OperatingError
 from tests.support.survival.machine_acts import CURRENT, RIVAL, Approve, Enroll, Release, TakeAway, TakeBack, Target
 from tests.support.survival.machine_checks import MachineChecks
 from tests.support.survival.machine_devices import BY_ID, SLOTS, Slot
