@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from jitr.aws.ca_status import CaStatus
 from jitr.aws.calls import CLIENT_CONFIG
 from jitr.aws.crl_bucket import Crls
 from jitr.aws.hook import HOOK_CONFIG, Hook
@@ -30,6 +31,7 @@ from jitr.store.failure_count import FailureCount
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT, OUTCOME_INDEX
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import DUE_INDEX, Registry
+from jitr.store.revoked_cas import RevokedCas
 from jitr.store.sweep_state import SweepState
 from jitr.store.withdrawal_marks import Withdrawals
 from jitr.sweep.runner import Sweep, SweepResult
@@ -258,6 +260,8 @@ class Deployment:
             crls=Crls(lambda: client("s3"), self.settings.crl_bucket, self.account.id, clock=clock.now),
             enrollment=EnrollmentTable(dynamodb, self.settings.enrollment_table),
             brakes=Brakes(dynamodb, self.settings.registry_table, clock=clock.now),
+            cas=CaStatus(client("iot")),
+            revoked_cas=RevokedCas(dynamodb, self.settings.registry_table),
             journal=SweepState(dynamodb, self.settings.registry_table),
             queue=SweepQueue(client("sqs"), client("cloudwatch"), self.settings),
             announcer=Announcer(
@@ -278,4 +282,5 @@ class Deployment:
         if ca.thing_type:
             iot.things.types.add(ca.thing_type)
         iot.things.groups |= set(ca.thing_groups)
-        self.account.add_rule(ca.certificate_id, self.registrations.url)
+        name = ResourceNames(self.rules.fleet).rule(ca.name)
+        self.account.add_rule(ca.certificate_id, self.registrations.url, name=name)

@@ -73,7 +73,7 @@ SECONDS_TO_ACTIVE = "SecondsToActive"  # from the event's arrival in the queue
 
 THROTTLES = "Throttles"  # answers of AWS that ask for patience, retried ones too
 SCHEDULE_UNAVAILABLE = "ScheduleUnavailable"  # batches, and calls of the sweep, that took a share of the rate
-DISAGREEMENTS = "Disagreements"  # ACTIVE certificates against which an operator's verdict stands
+DISAGREEMENTS = "Disagreements"  # certificates, also CAs', that are ACTIVE against an operator's order
 REJECTED_FOR = "RejectedFor"  # rejections by reason, where fleet.toml asks for them
 # 100 for each certificate that is rejected and 0 for each that is activated: its average is the rejection rate, without
 # metric math, which an alarm on a search or a quotient would need.

@@ -22,6 +22,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 
 from jitr.admission.enrollment import Entry
+from jitr.aws.ca_status import CaStatus
 from jitr.aws.crl_bucket import Crls
 from jitr.aws.hook import Hook
 from jitr.aws.iot import AwsIot
@@ -39,6 +40,7 @@ from jitr.store.enrollment_table import EnrollmentTable, EntryChange
 from jitr.store.failure_count import FailureCount
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
+from jitr.store.revoked_cas import RevokedCas
 from jitr.store.sweep_state import SweepState
 from jitr.store.withdrawal_marks import Withdrawals
 from jitr.sweep.runner import Sweep, SweepResult
@@ -247,6 +249,8 @@ class Cloud:
             crls=self.crls,
             enrollment=self.enrollment,
             brakes=self.brakes,
+            cas=CaStatus(self.iot),
+            revoked_cas=RevokedCas(self.dynamodb, TABLE),
             journal=self.journal,
             queue=SweepQueue(self.sqs, client(self.session, "cloudwatch"), self.settings),
             announcer=self.announcer,

@@ -22,7 +22,7 @@ from jitr.aws.crl_bucket import Crls
 from jitr.aws.hook import Hook
 from jitr.aws.iot import AwsIot
 from jitr.decisions import Decision, Outcome
-from jitr.errors import Overtaken, Rejected
+from jitr.errors import Overtaken, Reason, Rejected
 from jitr.events import RegistrationEvent
 from jitr.iot_models import DeviceRegistration, Status
 from jitr.observed_status import observe
@@ -42,6 +42,7 @@ from jitr.store.brakes import Brakes
 from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.registry import Registry
 from jitr.store.registry_writes import is_being_decided
+from jitr.store.revoked_cas import REVOKED_CAS, CaRevocation, to_revocations
 from jitr.store.withdrawal_marks import marks
 from jitr.telemetry import CONTRADICTIONS, Announcer
 
@@ -85,6 +86,7 @@ class Registration:
         self._rollbacks = NameRollbacks(iot=iot, registry=registry)
         self._earlier = EarlierAttempts(iot=iot, registry=registry)
         self._announcer = announcer
+        self._revoked: Mapping[str, CaRevocation] = {}  # CAs, by certificate id, as last read
         self._turns = turns
         self._clock = clock
 
@@ -92,14 +94,16 @@ class Registration:
         """Read the records of a batch's certificates; of held ones also whether their CRL, entries or brake changed.
 
         `swept` says which of them the sweep has sent, and when: for these also what was read within the last minute is
-        read again. The schedule of turns is read in the same call.
+        read again. The schedule of turns and the revoked CAs are read in the
+        same call.
 
         Raises Unavailable.
         """
         if not certificate_ids:
             return {}
-        records, schedule = self._registry.recall_with_item(certificate_ids, PACE)
+        records, (schedule, revoked) = self._registry.recall_with_items(certificate_ids, PACE, REVOKED_CAS)
         self._turns.see(schedule)
+        self._revoked = to_revocations(revoked)
         crls = self._crls.changed_since(records, self._rules, swept or {})
         entries = self._enrollment.find_changed(records)
         brakes = self._brakes.find_accepted(records, swept or {})
@@ -293,12 +297,23 @@ class Registration:
         """Activate the certificate if it is admitted, else refuse it as the rules say."""
         try:
             attempt.record.refuse_activation()
+            self._refuse_revoked_ca(attempt)
             if attempt.rules and attempt.rules.asks_hook and attempt.examination.identity:
                 steps.refuse_late()
                 attempt = replace(attempt, examined=self._examiner.ask_hook(attempt.examined, attempt.record))
             return self._activation.activate(attempt, steps)
         except Rejected as refusal:
             return self._rejection.refuse(attempt, steps, refusal)
+
+    def _refuse_revoked_ca(self, attempt: RegistrationAttempt) -> None:
+        """Refuse a device whose CA an operator has revoked, whatever AWS IoT shows and the checks' modes say.
+
+        Raises Rejected(CA_INACTIVE).
+        """
+        revocation = self._revoked.get(attempt.device.ca_certificate_id or "")
+        if revocation:
+            name = attempt.rules.name if attempt.rules else "of the device"
+            raise Rejected(Reason.CA_INACTIVE, f"CA {name} was {revocation.description}")
 
     def _observe(self, applicant: Applicant, record: Record) -> Decision:
         """The decision that records the certificate's status as it was found."""

@@ -10,6 +10,7 @@ One table, one string key `id`:
     sweep#<caCertificateId>       how far the sweep got, and what the last full pass counted (sweep_state.py)
     lease#sweep                   which sweep runs
     pace                          the schedule of calls (schedule.py)
+    cas#revoked                   CAs that an operator has revoked (revoked_cas.py)
     orders#<certificateId>        operators' orders on a device or a CA, except verdicts; jitrctl alone reads and
     orders#brake                  writes them (jitrctl/audit/log.py). `orders#brake` has those of `ca pause | resume`
 

@@ -6,6 +6,7 @@
                     by index; all held devices when the rules have changed; those whose enrollment entries or CRLs
                     have changed: due_evaluations.py
     - brakes        are ended, announced and reported: brake_end.py
+    - revoked CAs   are set INACTIVE again, if a deployment or a person has set one ACTIVE: ca_guard.py
     3 withdraw      what attempts left behind and no run took back, by index: withdrawal_repair.py
     4 retire        replaced certificates, once the overlap is over and the replacing one is ACTIVE: retirement.py
     5 count         once a day, every certificate that AWS lists by CA, resumed across sweeps: daily_count.py
@@ -30,6 +31,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from jitr.aws.ca_status import CaStatus
 from jitr.aws.calls import batches
 from jitr.aws.crl_bucket import Crls
 from jitr.aws.iot import AwsIot
@@ -42,10 +44,12 @@ from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.store.registry_writes import Due
+from jitr.store.revoked_cas import RevokedCas
 from jitr.store.sweep_state import LastRun, SweepState, count_key
 from jitr.store.withdrawal_marks import Withdrawals
 from jitr.sweep.brake_end import maintain_brake, read_brakes
 from jitr.sweep.budget import PART_OF_LOOKS, Allowance
+from jitr.sweep.ca_guard import CaGuard
 from jitr.sweep.daily_count import DailyCount
 from jitr.sweep.due_evaluations import DueEvaluations
 from jitr.sweep.expiring import EXPIRING
@@ -101,6 +105,8 @@ class Sweep:
         crls: Crls,
         enrollment: EnrollmentTable,
         brakes: Brakes,
+        cas: CaStatus,
+        revoked_cas: RevokedCas,
         journal: SweepState,
         queue: SweepQueue,
         announcer: Announcer,
@@ -150,6 +156,7 @@ class Sweep:
             brakes=brakes,
             journal=journal,
         )
+        self._guard = CaGuard(rules=rules, cas=cas, revoked=revoked_cas, announcer=announcer)
         self._retirement = CertificateRetirement(
             rules=rules, iot=iot, registry=registry, announcer=announcer, clock=clock
         )
@@ -164,6 +171,8 @@ class Sweep:
         with self._run_part("age of the queue", run):
             swept.queue_is_behind = True  # also if its age cannot be read
             swept.queue_is_behind = self._queue.age_of_oldest(now) > timedelta(seconds=self._rules.pending_after)
+        with self._run_part("revoked CAs", run):
+            self._guard.keep_inactive()
         allowance = self._allowance(_PART_OF_FORGOTTEN)
         if not swept.queue_is_behind:
             self._send_due_evaluations(run)

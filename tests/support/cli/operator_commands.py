@@ -47,6 +47,7 @@ KEEPING_CAS: dict[str, list[str]] = {
 }
 KEEPING_CAS_BY_OTHER_TESTS = {
     "jitrctl ca retire",
+    "jitrctl ca revoke",
     "jitrctl ca rotate",
     "jitrctl ca switch-mode",
     "jitrctl crl put",
