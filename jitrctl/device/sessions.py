@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from jitr.errors import CertificateUnknown, Unavailable
 from jitr.iot_models import Status
 from jitr.session_end import SessionEnd
 from jitr.sessions import WITHIN_MINUTES, SessionResult, SessionState
+from jitrctl.device.connect_log import find_connects
 from jitrctl.device.order_conflicts import find_twins
 from jitrctl.run.parallel import ON_PURPOSE, describe_error
 
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from jitrctl.session.stage import Stage
 
 SECONDS_UNTIL_LOOK = 10.0
+# AWS IoT accepts one CONNECT a second for each client id (aws-facts §2), so the log's and the connection's times tell
+# one connection from the next.
+_SAME_CONNECT = timedelta(seconds=0.5)
 _CAME_BACK = f"it connects again and again: {WITHIN_MINUTES}, and the same command ends it again"
 
 
@@ -37,6 +42,7 @@ class DeviceSession:
     seconds: float | None = None  # from the order to the session's end; None: it was not ended
     came_back: bool = False  # the device had connected again, and that session was ended, too
     clean: bool = False  # its persistent session is deleted, too
+    by_log: bool = False  # its client id is from AWS IoT's log, not its thing's name
     was_active: bool = False  # the certificate was, before the order
 
     @property
@@ -105,45 +111,100 @@ class DeviceSessions:
         clean = device.status is Status.REVOKED
         was_active = seen.registered is not None and seen.registered.status is Status.ACTIVE
         results = SessionEnd(stage.aws_iot, stage.connections).end(device, clean_session=clean)
-        if not was_active and not seen.record.was_active and all(one.client_id is None for one in results):
-            results = (SessionResult(state=SessionState.NOT_CONNECTED),)  # never ACTIVE, so it has no session
-        return [
+        things = {one.client_id for one in results if one.state is not SessionState.LEFT}
+        was_ever_active = was_active or seen.record.was_active
+        if was_ever_active and any(one.state is SessionState.LEFT for one in results):
+            results = _end_by_log(stage, certificate_id, results, clean_session=clean)
+        elif not was_ever_active and all(one.client_id is None for one in results):
+            results = (SessionResult(state=SessionState.NOT_CONNECTED),)
+        sessions = [
             DeviceSession(
                 certificate_id=certificate_id,
                 result=result,
                 seconds=self._monotonic() - self._begun if result.state is SessionState.ENDED else None,
                 clean=clean,
+                by_log=result.client_id not in things,
                 was_active=was_active,
             )
             for result in results
         ]
+        return [self._look(stage, one) if one.result.state is SessionState.ENDED else one for one in sessions]
 
     def wait(self) -> None:
         """Wait until it is time to look again."""
         self._sleep(SECONDS_UNTIL_LOOK)
 
     def look_again(self, stage: Stage, session: DeviceSession) -> DeviceSession:
-        """Look whether the device has connected again, and end that session; returns what is to be reported."""
+        """Look whether the device has connected again, and end that session; returns what is to be reported.
+
+        A device that connects once more even then is a failure.
+        """
+        seen = self._look(stage, session)
+        client_id = seen.result.client_id
+        if seen is session or client_id is None or seen.result.state is not SessionState.ENDED:
+            return seen
+        try:
+            stays_out = not _is_connected(stage, client_id)
+        except Unavailable:
+            return seen
+        failed = SessionResult(state=SessionState.FAILED, client_id=client_id, why=_CAME_BACK)
+        return seen if stays_out else replace(seen, result=failed)
+
+    def _look(self, stage: Stage, session: DeviceSession) -> DeviceSession:
+        """The same session if the device has not connected again; else it is ended once more."""
         client_id = session.result.client_id
         if client_id is None or not session.may_come_back:
             return session
         try:
             if not _is_connected(stage, client_id):
                 return session
-            ends = SessionEnd(stage.aws_iot, stage.connections)
-            result = ends.end_one(session.certificate_id, client_id, clean_session=session.clean)
-            if result.state is SessionState.LEFT:  # another certificate of the thing became ACTIVE since
-                return session
-            if result.state is SessionState.ENDED and _is_connected(stage, client_id):
-                result = SessionResult(state=SessionState.FAILED, client_id=client_id, why=_CAME_BACK)
+            result = _end_again(stage, session, client_id)
         except Unavailable:
-            return session  # it was ended; only the second look failed
+            return session  # it was ended; only this look failed
         except ON_PURPOSE as error:
             result = _failed(client_id, error)
-        if result.state is SessionState.NOT_CONNECTED:
-            return session  # it went by itself
+        if result.state in (SessionState.LEFT, SessionState.NOT_CONNECTED):
+            return session  # another certificate of the thing became ACTIVE since; or it went by itself
         seconds = self._monotonic() - self._begun if result.state is SessionState.ENDED else session.seconds
         return replace(session, result=result, seconds=seconds, came_back=True)
+
+
+def _end_again(stage: Stage, session: DeviceSession, client_id: str) -> SessionResult:
+    """End the session of a device that has connected again; LEFT if it is another one's.
+
+    Raises Unavailable.
+    """
+    if session.by_log:
+        left = SessionResult(state=SessionState.LEFT, client_id=client_id)
+        return _end_by_log(stage, session.certificate_id, (left,), clean_session=False)[0]
+    ends = SessionEnd(stage.aws_iot, stage.connections)
+    return ends.end_one(session.certificate_id, client_id, clean_session=session.clean)
+
+
+def _end_by_log(
+    stage: Stage, certificate_id: str, results: tuple[SessionResult, ...], *, clean_session: bool
+) -> tuple[SessionResult, ...]:
+    """End the connections that were left, if AWS IoT's log says that this certificate opened them.
+
+    A persistent session of a client id that others have, too, is not deleted.
+
+    Raises Unavailable.
+    """
+    ended: list[SessionResult] = []
+    shared = {one.client_id for one in results if one.state is SessionState.LEFT}
+    for client_id, at in find_connects(stage, certificate_id).items():
+        found = stage.connections.find(client_id)
+        if found is None or not found.is_connected or found.since is None or abs(found.since - at) > _SAME_CONNECT:
+            continue
+        if stage.connections.end(client_id, clean_session=clean_session and client_id not in shared):
+            ended.append(SessionResult(state=SessionState.ENDED, client_id=client_id))
+    known = {one.client_id for one in ended}
+    left = [
+        one
+        for one in results
+        if one.state is not SessionState.LEFT or not (ended if one.client_id is None else one.client_id in known)
+    ]
+    return (*ended, *left)
 
 
 def _is_connected(stage: Stage, client_id: str) -> bool:

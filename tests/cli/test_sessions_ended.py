@@ -116,15 +116,18 @@ def comes_back(fleet: Simulated, leaf: Leaf, *, times: int) -> Callable[[Call, M
     return strike
 
 
-def test_a_device_that_comes_back_at_once_is_ended_again_at_the_second_look(fleet: Simulated, leaf: Leaf) -> None:
-    fleet.aws.fault = comes_back(fleet, leaf, times=1)
+@pytest.mark.parametrize(("times", "seconds"), [(1, "0.0"), (2, "10.0")])
+def test_a_device_that_comes_back_is_ended_again_at_once_and_ten_seconds_later(
+    fleet: Simulated, leaf: Leaf, times: int, seconds: str
+) -> None:
+    fleet.aws.fault = comes_back(fleet, leaf, times=times)
     said = fleet.say("device", "revoke", leaf.certificate_id, "--account", DEV, "--yes")
-    assert f"{SENSOR} ended after 10.0 s, came back and was ended again" in said
+    assert f"{SENSOR} ended after {seconds} s, came back and was ended again" in said
     assert connection(fleet, DEV) == ENDED
 
 
 def test_a_device_that_comes_back_again_and_again_is_a_failure(fleet: Simulated, leaf: Leaf) -> None:
-    fleet.aws.fault = comes_back(fleet, leaf, times=2)
+    fleet.aws.fault = comes_back(fleet, leaf, times=3)
     told = fleet.ask("device", "revoke", leaf.certificate_id, "--account", DEV, "--yes", code=1)
     (session,) = told[DEV]["sessions"]
     assert (session["state"], session["came_back"]) == ("failed", True)
@@ -159,7 +162,7 @@ def refusing(operation: str, account: str = PROD) -> Callable[[Call, Moment], Fa
 def test_a_missing_permission_is_said_and_undoes_nothing(fleet: Simulated, leaf: Leaf) -> None:
     fleet.aws.fault = refusing("DeleteConnection")
     said = fleet.say("device", "revoke", leaf.certificate_id, "--yes", code=1)
-    assert "not ended: DeleteConnection is not allowed" in said or "iot:DeleteConnection" in said
+    assert f"{SENSOR} not ended: DeleteConnection is not allowed" in said
     assert "AWS ends it within minutes" in said
     assert [fleet.status(place, leaf) for place in IDS] == ["REVOKED", "REVOKED"]
     assert [connection(fleet, place) for place in IDS] == [ENDED, CONNECTED]
@@ -200,7 +203,6 @@ def test_a_hold_is_taken_back_by_release(fleet: Simulated, leaf: Leaf, word: str
     fleet.say("device", word, leaf.certificate_id, "--yes")
     fleet.say("device", "release", leaf.certificate_id, *flags, "--yes")
     for place in IDS:
-        assert fleet.knock(place, leaf, SENSOR) == "refused", "it is registered again"
         assert fleet.knock(place, leaf, SENSOR) == "accepted"
         assert connection(fleet, place) == CONNECTED
 
@@ -217,8 +219,11 @@ def test_ctrl_c_during_the_wait_reports_what_was_done(
     assert "whether a device has connected again was not looked at: the same command does" in said
 
 
-def test_an_account_that_cannot_be_reached_is_named_and_the_others_are_done(fleet: Simulated, leaf: Leaf) -> None:
-    fleet.aws.fault = refusing("BatchGetItem")
+@pytest.mark.parametrize("operation", ["BatchGetItem", "UpdateItem"])
+def test_an_account_that_cannot_be_reached_is_named_and_the_others_are_done(
+    fleet: Simulated, leaf: Leaf, operation: str
+) -> None:
+    fleet.aws.fault = refusing(operation)
     said = fleet.say("device", "revoke", leaf.certificate_id, "--yes", code=1)
     assert f"{PROD}/eu-central-1" in said
     assert "the same command does the rest" in said
@@ -233,3 +238,49 @@ def test_a_device_denied_in_the_list_while_active_is_offered_the_order_to_paste(
     words = offered.partition("--fleet")[0].split()[1:]
     fleet.say(*words, "--yes")
     assert connection(fleet, DEV) == ENDED
+
+
+# AWS IoT's log, where it logs connects
+
+
+def rotated(fleet: Simulated, *, last: str) -> tuple[Leaf, Leaf]:
+    """An old certificate and its successor, both ACTIVE; this one of them connected last, with the thing's name."""
+    fleet.place(DEV).logs.iot_logs = True
+    old = connected(fleet, fleet.issue(SENSOR, begins=-340, days=365), SENSOR, DEV)
+    fleet.aws.clock.advance(5)
+    new = connected(fleet, fleet.issue(SENSOR), SENSOR, DEV)
+    fleet.aws.clock.advance(5)
+    if last == "old":
+        assert fleet.place(DEV).connect(old, client_id=SENSOR) == "accepted"
+    return old, new
+
+
+@pytest.mark.parametrize("last", ["old", "new"])
+def test_the_log_tells_whose_session_it_is_where_two_certificates_share_a_thing(fleet: Simulated, last: str) -> None:
+    old, _ = rotated(fleet, last=last)
+    said = fleet.say("device", "revoke", old.certificate_id, "--account", DEV, "--yes")
+    assert connection(fleet, DEV) == (ENDED if last == "old" else CONNECTED)
+    assert (f"{SENSOR} ended after" in said) is (last == "old")
+    assert ("is ACTIVE: AWS ends it within minutes" in said) is (last == "new")
+    assert [one.get("cleanSession") for one in asked(fleet, "DeleteConnection")] == [False] * (last == "old")
+
+
+def test_a_successor_that_connects_after_the_order_is_not_ended_at_the_second_look(fleet: Simulated) -> None:
+    old, new = rotated(fleet, last="old")
+
+    def strike(call: Call, moment: Moment) -> None:
+        if call.operation == "DeleteConnection" and moment == "after":
+            fleet.aws.clock.advance(1)
+            assert fleet.place(DEV).connect(new, client_id=SENSOR) == "accepted"
+
+    fleet.aws.fault = strike
+    fleet.say("device", "revoke", old.certificate_id, "--account", DEV, "--yes")
+    assert connection(fleet, DEV) == CONNECTED
+
+
+def test_where_the_log_may_not_be_read_the_session_is_left(fleet: Simulated) -> None:
+    old, _ = rotated(fleet, last="old")
+    fleet.aws.fault = refusing("FilterLogEvents", DEV)
+    said = fleet.say("device", "revoke", old.certificate_id, "--account", DEV, "--yes")
+    assert "is ACTIVE: AWS ends it within minutes" in said
+    assert connection(fleet, DEV) == CONNECTED

@@ -139,7 +139,7 @@ def test_a_call_that_is_refused_is_a_result_that_names_it(place: Place, operatio
     assert operation in result.why
 
 
-def test_a_certificate_of_the_thing_that_is_deleted_meanwhile_does_not_spare_the_session(place: Place) -> None:
+def test_a_certificate_that_is_deleted_meanwhile_does_not_spare_the_session(place: Place) -> None:
     leaf, other = place.device(), place.device(status="INACTIVE")
     place.connect(leaf)
     place.revoke(leaf)

@@ -66,6 +66,8 @@ def test_a_decision_says_what_was_decided_on_what(world: World) -> None:
         twin_id=decision.twin_id,
         issuer="CN=Acme factory CA,O=Acme",
         subject="CN=sensor-0001,OU=Mark-2,O=Acme",
+        not_before=decision.not_before,
+        not_after=decision.not_after,
         requested_name="sensor-0001",
         crl='"1"',
         enrollment=NO_ENTRIES.digest,
@@ -73,6 +75,8 @@ def test_a_decision_says_what_was_decided_on_what(world: World) -> None:
     )
     assert decision.serial
     assert decision.twin_id
+    assert decision.not_before
+    assert decision.not_after
 
 
 def test_the_plan_is_carried_out_as_it_is(world: World) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from jitrctl.commands.device.many import DeviceDone
+from jitrctl.commands.device.many import DeviceDone, DeviceFailed
 from jitrctl.device.sessions import SECONDS_UNTIL_LOOK
+from jitrctl.errors import Interrupted
 from jitrctl.run.parallel import Done, Results
 from jitrctl.terminal import err
 
 if TYPE_CHECKING:
-    from jitrctl.commands.device.many import DeviceFailed, DeviceResults
+    from jitrctl.commands.device.many import DeviceResults
     from jitrctl.commands.device.order import Ordered
     from jitrctl.device.sessions import DeviceSessions
     from jitrctl.run.scope import Scope
@@ -30,12 +32,15 @@ def look_again(
 ) -> tuple[Results[DeviceResults[Ordered]], bool]:
     """Wait ten seconds if any device may come back, then look in all stages.
 
-    Returns what is to be reported, and whether Ctrl-C ended the wait, which is warned of.
+    Returns what is to be reported, and whether Ctrl-C ended the order or the wait, which is warned of.
     """
     done = {one.stage: one.value for one in results.done}
     waiting = [stage for stage, devices in done.items() if any(_may_come_back(one) for one in devices)]
     if not waiting:
         return results, False
+    if any(isinstance(one, DeviceFailed) and isinstance(one.error, Interrupted) for one in chain(*done.values())):
+        scope.warn([_NOT_LOOKED])
+        return results, True
     text = f"looking in {SECONDS_UNTIL_LOOK:.0f} seconds whether a device connects again"
     try:
         with err.status(f"{text} …") if err.is_terminal else nullcontext():

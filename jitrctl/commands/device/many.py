@@ -41,7 +41,7 @@ Devices = Annotated[list[str], _DEVICES]
 OptionalDevices = Annotated[list[str] | None, _DEVICES]
 
 # What would meet every other device, too.
-_ENDS_THE_STAGE = (Unavailable, AccessError, BotoCoreError)
+ENDS_THE_STAGE = (Unavailable, AccessError, BotoCoreError)
 _NOT_TRIED = "not tried, since the order on another device failed before"
 
 
@@ -93,7 +93,7 @@ def run_each(
                 results.append(DeviceDone(device=device, value=work(stage, device)))
             except ON_PURPOSE as error:
                 results.append(DeviceFailed(device=device, error=error))
-                if isinstance(error, _ENDS_THE_STAGE):
+                if isinstance(error, ENDS_THE_STAGE):
                     break
             done[stage] += 1
         return (*results, *(DeviceFailed(device=one, error=left) for one in devices[len(results) :]))
@@ -107,7 +107,6 @@ def report_each(
     *,
     rows: Callable[[str, T], Sequence[Mapping[str, str]]],
     fields: Callable[[str, T], Mapping[str, Any]],
-    is_complete: Callable[[T], bool] = lambda _: True,
     failed: Sequence[Failed] = (),
     notes: Sequence[str] = (),
     **top: Any,
@@ -115,14 +114,14 @@ def report_each(
     """Report one result for each device and stage: a row or an error, and with --json one entry of "devices".
 
     `rows` and `fields` get the device and what `work` returned for it. Of a single device, the stage has its fields
-    beside "devices". What is not `is_complete` is no success, without an error of its own. `notes` are lines below the
-    table, `top` fields of the document.
+    beside "devices". `fields` may say "ok": False of what was not wholly done. `notes` are lines below the table, `top`
+    fields of the document.
 
     Raises typer.Exit: INTERRUPTED when some was not begun because of Ctrl-C, FAILED when one failed.
     """
     each = [(done.stage, one) for done in results.done for one in done.value]
     errors = [(stage, one) for stage, one in each if isinstance(one, DeviceFailed)]
-    ok = not errors and all(is_complete(one.value) for _, one in each if isinstance(one, DeviceDone))
+    ok = all(_document(one, fields)["ok"] for _, one in each)
 
     def show_results() -> None:
         shown = [
@@ -139,7 +138,7 @@ def report_each(
             print_error(line)
 
     def document(of_stage: DeviceResults[T]) -> dict[str, Any]:
-        devices = [_document(one, fields, is_complete) for one in of_stage]
+        devices = [_document(one, fields) for one in of_stage]
         alone = of_stage[0] if len(of_stage) == 1 else None
         own = fields(alone.device, alone.value) if isinstance(alone, DeviceDone) else {}
         return {**own, "ok": all(one["ok"] for one in devices), "devices": devices}
@@ -153,11 +152,9 @@ def report_each(
         raise
 
 
-def _document(
-    one: DeviceDone[T] | DeviceFailed, fields: Callable[[str, T], Mapping[str, Any]], is_complete: Callable[[T], bool]
-) -> dict[str, Any]:
+def _document(one: DeviceDone[T] | DeviceFailed, fields: Callable[[str, T], Mapping[str, Any]]) -> dict[str, Any]:
     if isinstance(one, DeviceDone):
-        return {"device": one.device, "ok": is_complete(one.value), **fields(one.device, one.value)}
+        return {"device": one.device, "ok": True, **fields(one.device, one.value)}
     document = {"device": one.device, "ok": False, "error": describe_error(one.error)}
     verdict = getattr(one.error, "verdict", None)  # of the colleague who was faster
     return document | ({"verdict": from_verdict(verdict)} if verdict else {})

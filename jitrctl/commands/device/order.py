@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import typer
 
@@ -20,7 +20,7 @@ from jitr_fleet.certificate_file import certificate_id_in
 from jitrctl.audit.events import publish_own_verdict
 from jitrctl.clock import now
 from jitrctl.commands.device.look_again import look_again
-from jitrctl.commands.device.many import Devices, report_each, run_each
+from jitrctl.commands.device.many import ENDS_THE_STAGE, Devices, report_each, run_each
 from jitrctl.device.operations import Operator, OrderContext
 from jitrctl.device.search import DeviceView, SearchKeys, StageCertificate
 from jitrctl.device.sessions import DeviceSession, DeviceSessions
@@ -62,7 +62,7 @@ CarryOut: TypeAlias = Callable[[Stage, str, OrderContext, "Record"], Ordered]
 # Find the certificates that are meant, in these stages. Raises Refused.
 Resolve: TypeAlias = Callable[[Scope, Mapping[str, SearchKeys], Sequence[Stage]], list[Target]]
 _REVOKED_IS_FINAL = (
-    "REVOKED is final on AWS IoT: no status follows it. `jitrctl device deactivate` holds a device instead, and "
+    "REVOKED is final on AWS IoT. `jitrctl device deactivate` holds a device instead, and "
     "`jitrctl device release --revoked` takes that back."
 )
 _THE_REST = "an account could not be reached: the same command does the rest"
@@ -187,6 +187,7 @@ def give_order(
     results, was_interrupted = look_again(scope, results, sessions) if ends_sessions else (results, False)
     several = len(targets) > 1
     failed = (*not_opened, *views.failed)
+    unreached = failed or [one for one in results.failed if isinstance(one.cause, ENDS_THE_STAGE)]
     report_each(
         scope,
         results,
@@ -195,17 +196,21 @@ def give_order(
             | {"certificate": short(targets[device]), "now": ordered.text}
             | ({} if ordered.sessions is None else {"session": _sessions_in_words(ordered.sessions)})
         ],
-        fields=lambda device, ordered: (
-            {"certificate_id": targets[device], "status": ordered.text}
-            | ({} if ordered.sessions is None else {"sessions": [one.document() for one in ordered.sessions]})
-        ),
-        is_complete=lambda ordered: ordered.is_complete,
+        fields=lambda device, ordered: _fields(targets[device], ordered),
         failed=failed,
-        notes=[_THE_REST] if failed and results.done else [],
+        notes=[_THE_REST] if unreached and results.done else [],
         **({} if several else {"certificate_id": next(iter(targets.values()), "")}),
     )
     if was_interrupted:
         raise typer.Exit(Exit.INTERRUPTED)
+
+
+def _fields(certificate_id: str, ordered: Ordered) -> dict[str, Any]:
+    """The fields of one device in the document; see docs/json."""
+    fields: dict[str, Any] = {"certificate_id": certificate_id, "status": ordered.text}
+    if ordered.sessions is not None:
+        fields |= {"ok": ordered.is_complete, "sessions": [one.document() for one in ordered.sessions]}
+    return fields
 
 
 def _sessions_in_words(sessions: Sequence[DeviceSession]) -> str:

@@ -159,6 +159,7 @@ def simulated(directory: Path, monkeypatch: pytest.MonkeyPatch, rules: str = RUL
         "session.stage",
         "device.reconcile",
         "device.held",
+        "device.connect_log",
         "commands.device.order",
         "commands.enrollment",
     ):
