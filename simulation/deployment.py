@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from jitr.aws.ca_status import CaStatus
 from jitr.aws.calls import CLIENT_CONFIG
+from jitr.aws.connections import Connections
 from jitr.aws.crl_bucket import Crls
 from jitr.aws.hook import HOOK_CONFIG, Hook
 from jitr.aws.iot import AwsIot
@@ -24,6 +25,7 @@ from jitr.pacing.turns import TURNS_CONFIG, Turns
 from jitr.registration.procedure import Registration
 from jitr.registration.threads import Beside, OneByOne
 from jitr.rules import CaRules, CertificateMode, Rules
+from jitr.session_end import SessionEnd
 from jitr.settings import Settings
 from jitr.store.brakes import Brakes
 from jitr.store.enrollment_table import EnrollmentTable
@@ -188,10 +190,11 @@ class Deployment:
             threads[:] = [make_threads()]
             return threads[0]
 
+        aws_iot = AwsIot(client("iot"), turns, clock=clock.now, rules=self.rules)
         registration = Registration(
             settings=self.settings,
             rules=self.rules,
-            iot=AwsIot(client("iot"), turns, clock=clock.now, rules=self.rules),
+            iot=aws_iot,
             registry=Registry(client("dynamodb"), self.settings.registry_table),
             crls=Crls(lambda: client("s3"), self.settings.crl_bucket, self.account.id, clock=clock.now),
             enrollment=EnrollmentTable(client("dynamodb"), self.settings.enrollment_table),
@@ -199,6 +202,7 @@ class Deployment:
             hook=Hook(lambda _: self.account.client("lambda", caller=caller, config=HOOK_CONFIG)),
             announcer=announcer,
             turns=turns,
+            sessions=lambda: SessionEnd(aws_iot, Connections(client("iot-data"))),
             clock=clock.now,
         )
         queue = RegistrationsQueue(client("sqs"), self.settings)

@@ -19,10 +19,12 @@ from jitr.aws.calls import calling, entry_error, is_throttle
 from jitr.brake import Engagement
 from jitr.decisions import Decision, Outcome
 from jitr.errors import NAME_LOST, Reason
-from jitr.iot_models import DeviceRegistration
+from jitr.iot_models import DeviceRegistration, Status
 from jitr.rules import CaRules
 from jitr.settings import Settings
 from jitr.store.registry_items import milliseconds
+from jitr.verdict_events import verdict_detail
+from jitr.verdicts import OperatorVerdict
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
@@ -48,7 +50,7 @@ OUT_OF_PLACE_DETAIL_TYPE = "Device Out Of Place"
 # The brake of a CA was engaged.
 BRAKE_DETAIL_TYPE = "Rules Refuse Many"
 BROKEN_DETAIL_TYPE = "Device Broken"  # an ACTIVE certificate lacks its thing or a policy
-VERDICT_DETAIL_TYPE = "Operator Verdict"  # from jitrctl
+VERDICT_DETAIL_TYPE = "Operator Verdict"  # from jitrctl, or from `register` when it carries an order out
 _METRIC_OF = {
     Outcome.ACTIVATED: "Activated",
     Outcome.REJECTED: "Rejected",
@@ -211,6 +213,11 @@ class Announcer:
         self._put(BROKEN_DETAIL_TYPE, detail, at)
         fields = {name: detail[name] for name in ("certificate_id", "ca", "thing_name", "lacks") if name in detail}
         self.warn("an ACTIVE certificate lacks its thing or a policy", BROKEN, **fields)
+
+    def announce_verdict(self, certificate_id: str, verdict: OperatorVerdict, status: Status) -> None:
+        """Publish an operator's verdict that the functions carried out; raises Unavailable, NotPermitted."""
+        detail = verdict_detail(self._settings, certificate_id, verdict, status, version=EVENT_VERSION)
+        self._put(VERDICT_DETAIL_TYPE, detail, verdict.at)
 
     def _put(self, detail_type: str, detail: Mapping[str, Any], at: datetime) -> None:
         put_event(self._events, self._settings.event_bus, detail_type, detail, at)

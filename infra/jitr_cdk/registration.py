@@ -116,6 +116,7 @@ class RegistrationPath(Construct):
             wildcards={
                 stack.format_arn(service="iot", resource="cert/*"): "certificate ids come from devices' certificates",
                 stack.format_arn(service="iot", resource="thing/*"): "thing names come from devices' certificates",
+                stack.format_arn(service="iot", resource="client/*"): "client ids are devices' thing names",
                 stack.format_arn(service="iot", resource="cacert/*"): "the role cannot name each of so many CAs",
                 crls.objects: "one object for each CA, named by the CA's certificate id",
             },
@@ -154,6 +155,11 @@ class RegistrationPath(Construct):
                 sid="DecideOnCertificates",
                 actions=["iot:DescribeCertificate", "iot:UpdateCertificate"],
                 resources=[certificates],
+            ),
+            iam.PolicyStatement(
+                sid="EndSessions",
+                actions=["iot:DeleteConnection", "iot:GetConnection"],
+                resources=[iot_arn("client/*")],
             ),
             iam.PolicyStatement(
                 sid="ReadCas",

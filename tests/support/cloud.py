@@ -23,6 +23,7 @@ from botocore.config import Config
 
 from jitr.admission.enrollment import Entry
 from jitr.aws.ca_status import CaStatus
+from jitr.aws.connections import Connections
 from jitr.aws.crl_bucket import Crls
 from jitr.aws.hook import Hook
 from jitr.aws.iot import AwsIot
@@ -34,6 +35,7 @@ from jitr.pacing.turns import Turns
 from jitr.registration.procedure import Registration
 from jitr.registration.threads import OneByOne
 from jitr.rules import Rules
+from jitr.session_end import SessionEnd
 from jitr.settings import Settings
 from jitr.store.brakes import Brakes
 from jitr.store.enrollment_table import EnrollmentTable, EntryChange
@@ -227,6 +229,7 @@ class Cloud:
             hook=Hook(lambda _: client(self.session, "lambda")),
             announcer=self.announcer,
             turns=self.turns,
+            sessions=lambda: SessionEnd(self.aws_iot, Connections(client(self.session, "iot-data"))),
             clock=self.clock,
         )
         queue = RegistrationsQueue(self.sqs, self.settings)

@@ -30,6 +30,10 @@ def retirement_key(certificate_id: str) -> str:
     return f"retirement#{certificate_id}"
 
 
+def take_away_key(certificate_id: str) -> str:
+    return f"takeaway#{certificate_id}"
+
+
 def withdrawal_key(certificate_id: str, thing_name: str) -> str:
     return f"withdrawal#{certificate_id}#{thing_name}"
 
@@ -164,6 +168,7 @@ def to_record(fields: Mapping[str, Any]) -> Record:
         tried_name=fields.get("tried_name"),
         tried_is_open=bool(fields.get("tried_is_open")),
         swept_at=moment(fields["swept_at"]) if "swept_at" in fields else None,
+        ordered=int(fields["ordered"]) if "ordered" in fields else None,
         due=fields.get("due"),
         due_at=moment(fields["due_at"]) if "due_at" in fields else None,
         listed=(fields[LISTED_AS], int(fields[LISTED_AT])) if LISTED_AS in fields and LISTED_AT in fields else None,

@@ -2,9 +2,10 @@
 
     1 look back     PENDING_ACTIVATION certificates without a decision, newest first down to the horizon, are sent to
                     the queue again: look_back.py
-    2 evaluations   released, held and approved devices that are due, and unfinished attempts, are sent to the queue:
-                    by index; all held devices when the rules have changed; those whose enrollment entries or CRLs
-                    have changed: due_evaluations.py
+    2 evaluations   certificates that an operator ordered away, also while the queue is behind; released, held and approved
+                    devices that are due, and unfinished attempts, are sent to the queue: by index; all held devices
+                    when the rules have changed; those whose enrollment entries or CRLs have changed:
+                    due_evaluations.py
     - brakes        are ended, announced and reported: brake_end.py
     - revoked CAs   are set INACTIVE again, if a deployment or a person has set one ACTIVE: ca_guard.py
     3 withdraw      what attempts left behind and no run took back, by index: withdrawal_repair.py
@@ -26,7 +27,7 @@ may be in the queue. `register` relies on the sweep: it deletes a message that h
 sweep finds the certificate (resend.py).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -51,7 +52,7 @@ from jitr.sweep.brake_end import maintain_brake, read_brakes
 from jitr.sweep.budget import PART_OF_LOOKS, Allowance
 from jitr.sweep.ca_guard import CaGuard
 from jitr.sweep.daily_count import DailyCount
-from jitr.sweep.due_evaluations import DueEvaluations
+from jitr.sweep.due_evaluations import DueEvaluations, SendDue
 from jitr.sweep.expiring import EXPIRING
 from jitr.sweep.full_pass import FullPass
 from jitr.sweep.look_back import LookBack
@@ -174,8 +175,11 @@ class Sweep:
         with self._run_part("revoked CAs", run):
             self._guard.keep_inactive()
         allowance = self._allowance(_PART_OF_FORGOTTEN)
+        looks = self._allowance(PART_OF_LOOKS)
+        # Also while the queue is behind: each is sent once an hour at most, and must not wait for a storm's end.
+        self._send_parts(run, looks, (("take away", self._due_evaluations.send_ordered),))
         if not swept.queue_is_behind:
-            self._send_due_evaluations(run)
+            self._send_due_evaluations(run, looks)
             with self._run_part("look back", run):
                 back = self._look_back.go_back(
                     now, time_is_left=time_is_left, send=lambda some: self._send(some, run, allowance)
@@ -232,8 +236,7 @@ class Sweep:
             part * self._activations_per_second, every=self._rules.every, pending_after=self._rules.pending_after
         )
 
-    def _send_due_evaluations(self, run: _Run) -> None:
-        allowance = self._allowance(PART_OF_LOOKS)
+    def _send_due_evaluations(self, run: _Run, allowance: Allowance) -> None:
         parts = (
             ("release", self._due_evaluations.send_released),
             ("look again", self._due_evaluations.send_due),
@@ -241,7 +244,9 @@ class Sweep:
             ("enrollment", self._due_evaluations.send_where_entries_changed),
             ("CRLs", self._due_evaluations.send_where_crls_changed),
         )
+        self._send_parts(run, allowance, parts)
 
+    def _send_parts(self, run: _Run, allowance: Allowance, parts: Sequence[tuple[str, SendDue]]) -> None:
         def send(some: list[EventToSend], look_again: datetime | None) -> bool:
             return self._send(some, run, allowance, look_again=look_again)
 
