@@ -1,5 +1,6 @@
 """An order to take certificates away that the functions carry out: the sweep finds it, `register` sets the status."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from jitr.store.registry_writes import Due
 from jitr.verdicts import OperatorAction, OperatorVerdict
 from simulation import Call, Died, Leaf, Moment
-from tests.support.cli.simulated import DEV, DAY, RULES, Simulated, simulated
+from tests.support.cli.simulated import DEV, Simulated, simulated
 
 REVOKED, DEACTIVATED = OperatorAction.REVOKED, OperatorAction.DEACTIVATED
 
@@ -63,7 +64,7 @@ def test_an_order_is_announced_with_its_operator_and_the_status(fleet: Simulated
     leaf = join(fleet, "sensor-0001")
     order(fleet, leaf)
     fleet.sweep(DEV)
-    (event,) = [one for one in fleet.place(DEV).events.events if one.detail_type == "Operator Verdict"]
+    (event,) = [one for one in fleet.place(DEV).events.put if one.detail_type == "Operator Verdict"]
     assert (event.detail["verdict"], event.detail["status"], event.detail["note"]) == ("revoked", "REVOKED", "stolen")
 
 
@@ -129,7 +130,7 @@ def test_a_device_that_somebody_activates_again_after_the_order_is_left_alone(fl
 def test_an_order_is_carried_out_though_the_queue_is_behind(fleet: Simulated) -> None:
     leaf = join(fleet, "sensor-0001")
     fleet.place(DEV).connect(fleet.issue("sensor-0002"), client_id="sensor-0002")
-    fleet.aws.clock.advance(3600)
+    fleet.aws.clock.advance(3601)
     order(fleet, leaf)
     result = fleet.deployments[DEV].sweep()
     assert (result.queue_is_behind, result.sent) == (True, 1)
@@ -168,7 +169,7 @@ def test_the_functions_may_die_at_every_call_and_the_order_is_carried_out(fleet:
         order(fleet, leaf)
         count = iter(range(10_000))
 
-        def die(call: Call, now: Moment, count=count, place=place) -> None:  # type: ignore[no-untyped-def]
+        def die(call: Call, now: Moment, count: Iterator[int] = count, place: int = place) -> None:
             if call.caller in ("sweep", "register") and now == moment and next(count) == place:
                 raise Died
 

@@ -2,9 +2,9 @@
 
     1 look back     PENDING_ACTIVATION certificates without a decision, newest first down to the horizon, are sent to
                     the queue again: look_back.py
-    2 evaluations   certificates that an operator ordered away, also while the queue is behind; released, held and approved
-                    devices that are due, and unfinished attempts, are sent to the queue: by index; all held devices
-                    when the rules have changed; those whose enrollment entries or CRLs have changed:
+    2 evaluations   certificates that an operator ordered away, also while the queue is behind; released, held and
+                    approved devices that are due, and unfinished attempts, are sent to the queue: by index; all held
+                    devices when the rules have changed; those whose enrollment entries or CRLs have changed:
                     due_evaluations.py
     - brakes        are ended, announced and reported: brake_end.py
     - revoked CAs   are set INACTIVE again, if a deployment or a person has set one ACTIVE: ca_guard.py

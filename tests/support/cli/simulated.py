@@ -75,6 +75,7 @@ class Simulated:
     def deploy(self) -> None:
         """What the fleet file says is deployed everywhere; the registry and the list stay as they are."""
         for stage in choose(load(self.file), (), ()):
+            self.place(stage.account.name).functions.create(stage.names.sweep_function, lambda _: {})
             deployed = self.deployments.get(stage.account.name)
             if deployed is None:
                 self.deployments[stage.account.name] = Deployment(self.place(stage.account.name), stage.rules)
