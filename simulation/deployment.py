@@ -11,7 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from jitr.aws.ca_status import CaStatus
 from jitr.aws.calls import CLIENT_CONFIG
+from jitr.aws.connections import Connections
 from jitr.aws.crl_bucket import Crls
 from jitr.aws.hook import HOOK_CONFIG, Hook
 from jitr.aws.iot import AwsIot
@@ -23,6 +25,7 @@ from jitr.pacing.turns import TURNS_CONFIG, Turns
 from jitr.registration.procedure import Registration
 from jitr.registration.threads import Beside, OneByOne
 from jitr.rules import CaRules, CertificateMode, Rules
+from jitr.session_end import SessionEnd
 from jitr.settings import Settings
 from jitr.store.brakes import Brakes
 from jitr.store.enrollment_table import EnrollmentTable
@@ -30,6 +33,7 @@ from jitr.store.failure_count import FailureCount
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT, OUTCOME_INDEX
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import DUE_INDEX, Registry
+from jitr.store.revoked_cas import RevokedCas
 from jitr.store.sweep_state import SweepState
 from jitr.store.withdrawal_marks import Withdrawals
 from jitr.sweep.runner import Sweep, SweepResult
@@ -186,10 +190,11 @@ class Deployment:
             threads[:] = [make_threads()]
             return threads[0]
 
+        aws_iot = AwsIot(client("iot"), turns, clock=clock.now, rules=self.rules)
         registration = Registration(
             settings=self.settings,
             rules=self.rules,
-            iot=AwsIot(client("iot"), turns, clock=clock.now, rules=self.rules),
+            iot=aws_iot,
             registry=Registry(client("dynamodb"), self.settings.registry_table),
             crls=Crls(lambda: client("s3"), self.settings.crl_bucket, self.account.id, clock=clock.now),
             enrollment=EnrollmentTable(client("dynamodb"), self.settings.enrollment_table),
@@ -197,6 +202,7 @@ class Deployment:
             hook=Hook(lambda _: self.account.client("lambda", caller=caller, config=HOOK_CONFIG)),
             announcer=announcer,
             turns=turns,
+            sessions=lambda: SessionEnd(aws_iot, Connections(client("iot-data"))),
             clock=clock.now,
         )
         queue = RegistrationsQueue(client("sqs"), self.settings)
@@ -258,6 +264,8 @@ class Deployment:
             crls=Crls(lambda: client("s3"), self.settings.crl_bucket, self.account.id, clock=clock.now),
             enrollment=EnrollmentTable(dynamodb, self.settings.enrollment_table),
             brakes=Brakes(dynamodb, self.settings.registry_table, clock=clock.now),
+            cas=CaStatus(client("iot")),
+            revoked_cas=RevokedCas(dynamodb, self.settings.registry_table),
             journal=SweepState(dynamodb, self.settings.registry_table),
             queue=SweepQueue(client("sqs"), client("cloudwatch"), self.settings),
             announcer=Announcer(
@@ -278,4 +286,5 @@ class Deployment:
         if ca.thing_type:
             iot.things.types.add(ca.thing_type)
         iot.things.groups |= set(ca.thing_groups)
-        self.account.add_rule(ca.certificate_id, self.registrations.url)
+        name = ResourceNames(self.rules.fleet).rule(ca.name)
+        self.account.add_rule(ca.certificate_id, self.registrations.url, name=name)

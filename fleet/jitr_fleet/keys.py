@@ -211,6 +211,7 @@ ALARMS: Keys = {
     "backlog": Key(kind="duration", read=duration(least=60), default="15m"),
     "rejection_rate": Key(kind="number", read=rate(greatest=100), default=20),
     "ca_expiry": Key(kind="duration", read=duration(least=86_400), default="90d"),
+    "device_expiry": Key(kind="duration", read=duration(least=86_400), default="14d"),
 }
 
 METRICS: Keys = {

@@ -143,6 +143,7 @@ class Alarms:
     backlog: int  # seconds that the oldest registration may wait
     rejection_rate: float  # percent
     ca_expiry: int  # seconds before the end of a CA's certificate
+    device_expiry: int  # seconds before the end of a device's certificate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +188,7 @@ class Fleet:
             fleet=self.name,
             cas=tuple(self._ca_rules(registration, account, region) for registration in account.cas),
             **{one.name: getattr(self.sweep, one.name) for one in fields(Rules) if hasattr(self.sweep, one.name)},
+            device_expiry=self.alarms.device_expiry,
         )
 
     def _ca_rules(self, registration: CaDeployment, account: Account, region: str) -> CaRules:

@@ -46,6 +46,8 @@ class Record:
     unread_at: datetime | None = field(default=None, compare=False)
     unread_intent_at: datetime | None = field(default=None, compare=False)
     swept_at: datetime | None = None  # when the sweep last sent it to the queue
+    # The number of the verdict that the functions are to carry out (take_away_orders.py); None: none.
+    ordered: int | None = field(default=None, compare=False)
     # What is due for the sweep, as stored (registry_writes.Due); None: nothing. It is work to do and not a fact, so it
     # does not count for equality.
     due: str | None = field(default=None, compare=False)
@@ -144,6 +146,8 @@ class Record:
             twin_id=known.twin_id,
             issuer=known.issuer,
             subject=known.subject,
+            not_before=known.not_before,
+            not_after=known.not_after,
             requested_name=known.requested_name,
             after=self.decided_at,
         )
@@ -180,7 +184,7 @@ class Record:
         """Whether the event needs no call of AWS IoT: it is decided, and nothing that it depends on has changed."""
         if self.decision is None:
             return False
-        if self.crl_changed or self.brake_changed or self.has_new_input:
+        if self.crl_changed or self.brake_changed or self.has_new_input or self.is_take_away_ordered:
             return False
         if self.intent and not self.is_held and self.decision.decided_at < self.intent.decided_at:
             return False  # an attempt started after it, so the status may be new and has to be recorded
@@ -250,6 +254,17 @@ class Record:
             return False
         waits = decision.outcome is Outcome.HELD and decision.release == verdict.number
         return waits or (decision.outcome is Outcome.REJECTED and decision.decided_at == verdict.of_rejection)
+
+    @property
+    def is_take_away_ordered(self) -> bool:
+        """Whether an operator ordered to take the certificate away, and the functions have not carried that out yet.
+
+        Another verdict has another number, which ends the order.
+        """
+        verdict = self.verdict
+        if verdict is None or self.ordered is None or self.ordered != verdict.number:
+            return False
+        return verdict.action in (OperatorAction.REVOKED, OperatorAction.DEACTIVATED)
 
     def releases(self, device: DeviceRegistration) -> bool:
         """Whether a release order allows `register` to act on an INACTIVE certificate.

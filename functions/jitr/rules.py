@@ -196,6 +196,7 @@ class Rules:
     pending_after: int = 600  # seconds that a certificate may be pending before the sweep sends it
     horizon: int = 604_800  # seconds that the sweep looks back
     every: int = 900  # seconds from one sweep to the next
+    device_expiry: int = 1_209_600  # seconds before its end in which a device's certificate counts as expiring
 
     def ca(self, certificate_id: str | None) -> CaRules | None:
         """The rules of the CA with this certificate id; None if it is None, or not one of this account's."""

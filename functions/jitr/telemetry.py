@@ -19,10 +19,12 @@ from jitr.aws.calls import calling, entry_error, is_throttle
 from jitr.brake import Engagement
 from jitr.decisions import Decision, Outcome
 from jitr.errors import NAME_LOST, Reason
-from jitr.iot_models import DeviceRegistration
+from jitr.iot_models import DeviceRegistration, Status
 from jitr.rules import CaRules
 from jitr.settings import Settings
 from jitr.store.registry_items import milliseconds
+from jitr.verdict_events import verdict_detail
+from jitr.verdicts import OperatorVerdict
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
@@ -48,7 +50,7 @@ OUT_OF_PLACE_DETAIL_TYPE = "Device Out Of Place"
 # The brake of a CA was engaged.
 BRAKE_DETAIL_TYPE = "Rules Refuse Many"
 BROKEN_DETAIL_TYPE = "Device Broken"  # an ACTIVE certificate lacks its thing or a policy
-VERDICT_DETAIL_TYPE = "Operator Verdict"  # from jitrctl
+VERDICT_DETAIL_TYPE = "Operator Verdict"  # from jitrctl, or from `register` when it carries an order out
 _METRIC_OF = {
     Outcome.ACTIVATED: "Activated",
     Outcome.REJECTED: "Rejected",
@@ -73,13 +75,15 @@ SECONDS_TO_ACTIVE = "SecondsToActive"  # from the event's arrival in the queue
 
 THROTTLES = "Throttles"  # answers of AWS that ask for patience, retried ones too
 SCHEDULE_UNAVAILABLE = "ScheduleUnavailable"  # batches, and calls of the sweep, that took a share of the rate
-DISAGREEMENTS = "Disagreements"  # ACTIVE certificates against which an operator's verdict stands
+DISAGREEMENTS = "Disagreements"  # certificates, also CAs', that are ACTIVE against an operator's order
 REJECTED_FOR = "RejectedFor"  # rejections by reason, where fleet.toml asks for them
 # 100 for each certificate that is rejected and 0 for each that is activated: its average is the rejection rate, without
 # metric math, which an alarm on a search or a quotient would need.
 REJECTED_SHARE = "RejectedShare"
 RULES_REFUSE_MANY = "RulesRefuseMany"  # 1 while the brake of a CA is engaged, else 0
 WAITING = "Waiting"  # certificates that the sweep found pending for longer than the ordinary path takes
+# ACTIVE certificates that end soon and that no other one has followed; reported by every sweep
+EXPIRING = "Expiring"
 CA_DAYS_LEFT = "CaDaysLeft"  # days until the CA's certificate expires; reported by every sweep
 # Attempts of calls of the APIs whose quotas limit activation.
 CALLS_OF = {
@@ -93,6 +97,7 @@ _MEASURED = {
     SECONDS_TO_ACTIVE: MetricUnit.Seconds,
     REJECTED_SHARE: MetricUnit.Percent,
     WAITING: MetricUnit.Count,
+    EXPIRING: MetricUnit.Count,
     CA_DAYS_LEFT: MetricUnit.NoUnit,
     RULES_REFUSE_MANY: MetricUnit.NoUnit,
 }
@@ -208,6 +213,11 @@ class Announcer:
         self._put(BROKEN_DETAIL_TYPE, detail, at)
         fields = {name: detail[name] for name in ("certificate_id", "ca", "thing_name", "lacks") if name in detail}
         self.warn("an ACTIVE certificate lacks its thing or a policy", BROKEN, **fields)
+
+    def announce_verdict(self, certificate_id: str, verdict: OperatorVerdict, status: Status) -> None:
+        """Publish an operator's verdict that the functions carried out; raises Unavailable, NotPermitted."""
+        detail = verdict_detail(self._settings, certificate_id, verdict, status, version=EVENT_VERSION)
+        self._put(VERDICT_DETAIL_TYPE, detail, verdict.at)
 
     def _put(self, detail_type: str, detail: Mapping[str, Any], at: datetime) -> None:
         put_event(self._events, self._settings.event_bus, detail_type, detail, at)

@@ -19,6 +19,7 @@ from jitr.telemetry import (
     CA_DAYS_LEFT,
     CONTRADICTIONS,
     DISAGREEMENTS,
+    EXPIRING,
     FAILURES,
     NOT_PERMITTED,
     OUT_OF_PLACE,
@@ -85,6 +86,7 @@ def watches(
         *_watch_decisions(names),
         _watch_schedule(names, sweep_every),
         _watch_sweeps_that_send_nothing(names, sweep_every),
+        _watch_devices_that_end(names, sweep_every),
         *_watch_cas(names, tuple(cas), limits, sweep_every),
         *([_watch_forwarding(names)] if central is not Central.NONE else []),
         *(_watch_hub(names) if central is Central.HUB else []),
@@ -254,6 +256,19 @@ def _watch_sweeps_that_send_nothing(names: ResourceNames, sweep_every: int) -> W
         seconds=_period_of(sweep_every),
         periods=2,
         datapoints=2,
+    )
+
+
+def _watch_devices_that_end(names: ResourceNames, sweep_every: int) -> Watch:
+    """One for all CAs: with many, an alarm for each would take the template's room."""
+    return Watch(
+        name=names.alarm("devices-expiring"),
+        meaning="ACTIVE certificates end soon, and no other one has followed: `jitrctl fleet expiring` names them.",
+        metric=jitr_metric(names.fleet, EXPIRING),
+        statistic="Maximum",
+        # Every sweep reports it, except while the daily pass is under way.
+        seconds=_period_of(sweep_every),
+        missing="ignore",
     )
 
 

@@ -158,6 +158,7 @@ class RegionStack(cdk.Stack):
             "Sweeping",
             names=names,
             every=fleet.sweep.every,
+            cas=account.cas,
             registration=registration,
             registry=registry,
             enrollment=enrollment,

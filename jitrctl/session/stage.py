@@ -14,6 +14,7 @@ from jitr.store.brakes import Brakes
 from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
+from jitr.store.revoked_cas import RevokedCas
 from jitr.store.sweep_state import SweepState
 from jitr_fleet.resources import ResourceNames
 from jitrctl.clock import now
@@ -115,6 +116,10 @@ class Stage:
     @kept
     def enrollment(self) -> EnrollmentTable:
         return EnrollmentTable(self.dynamodb, self.names.enrollment_table)
+
+    @kept
+    def revoked_cas(self) -> RevokedCas:
+        return RevokedCas(self.dynamodb, self.names.registry_table)
 
     @kept
     def s3(self) -> Any:

@@ -111,6 +111,11 @@ COUNTERPARTS: Mapping[str, Counterpart] = {
         severity=Severity.FAILING,
     ),
     "ca-expiring": Counterpart(meaning="its certificate ends soon", severity=Severity.SOON, reads=(Kind.CA_EXPIRING,)),
+    "devices-expiring": Counterpart(
+        meaning="ACTIVE certificates end soon, and no other one has followed",
+        severity=Severity.SOON,
+        reads=(Kind.DEVICES_EXPIRING,),
+    ),
     "rule-failures": Counterpart(meaning="its rule could not send an event to the queue", severity=Severity.LOST),
     "rule-losses": Counterpart(
         meaning="its rule could reach neither queue: the sweep has to find the devices", severity=Severity.LOST

@@ -40,6 +40,13 @@ def _differing(stage: Stage, state: CaState) -> Problem | None:
     texts = differences(state)
     if not texts:
         return None
+    if state.revocation:
+        return Problem(
+            kind=Kind.CA,
+            severity=Severity.DRIFTED,
+            text=f"CA {state.name}: {'; '.join(texts)}; its devices go over to its successor, or are taken away",
+            runbook="a-cas-key-leaked",
+        )
     return Problem(
         kind=Kind.CA,
         severity=Severity.STOPPED,

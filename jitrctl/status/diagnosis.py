@@ -61,6 +61,7 @@ def diagnose(stage: Stage, health: Health, now: datetime) -> Diagnosis:
         *_of_letters(health),
         *_of_backlog(stage, health),
         *_of_sweep(stage, health, now),
+        *_of_expiring(stage, health),
         *_of_drift(stage, health),
         *_of_not_read(health),
     ]
@@ -215,6 +216,19 @@ def _of_sweep(stage: Stage, health: Health, now: datetime) -> Iterator[Problem]:
             severity=Severity.WAITING,
             text=f"the last sweep, {at(last.finished_at)}, failed in part: {', '.join(last.failed)}; its log says why",
             runbook=Kind.SWEEP_FAILED.value,
+        )
+
+
+def _of_expiring(stage: Stage, health: Health) -> Iterator[Problem]:
+    within = timedelta(seconds=stage.fleet.alarms.device_expiry)
+    for ca, number in health.sweep.expiring.items():
+        certificates = "1 ACTIVE certificate ends" if number == 1 else f"{number:,} ACTIVE certificates end"
+        yield Problem(
+            kind=Kind.DEVICES_EXPIRING,
+            severity=Severity.SOON,
+            text=f"CA {ca}: {certificates} within {in_words(within)}, and no other one has followed",
+            cures=(f"jitrctl fleet expiring --within {in_words(within)}{WHERE}",),
+            runbook=Kind.DEVICES_EXPIRING.value,
         )
 
 

@@ -44,6 +44,7 @@ class Kind(StrEnum):
     TEMPLATE = "template"
     ENROLLMENT = "enrollment-lists"
     CA_EXPIRING = "ca-expiring"
+    DEVICES_EXPIRING = "devices-expiring"
     ALARM = "alarm"
     NOT_READ = "not-read"  # what decides whether the stage is OK
 

@@ -217,6 +217,14 @@ def test_the_ends_of_a_cas_certificate_are_told_in_time(stage: Stage) -> None:
     assert at(ends_at + MINUTE) == [(Kind.CA_EXPIRING, Severity.STOPPED)]
 
 
+def test_devices_that_end_soon_are_a_problem_of_their_ca_with_the_command_that_names_them(stage: Stage) -> None:
+    last = LastRun(began_at=NOW, finished_at=NOW)
+    problem = only(stage, sweep=SweepHealth(last_run=last, counted_at=None, expiring={"factory": 3}))
+    assert (problem.kind, problem.severity) == (Kind.DEVICES_EXPIRING, Severity.SOON)
+    assert problem.text == "CA factory: 3 ACTIVE certificates end within 14d, and no other one has followed"
+    assert problem.cures == ("jitrctl fleet expiring --within 14d{where}",)
+
+
 @pytest.mark.parametrize(
     ("crl", "text", "severity"),
     [

@@ -101,6 +101,8 @@ def test_who_acts_on_devices_changes_no_ca_and_who_keeps_cas_no_device() -> None
     assert not [action for action in actions("act") if "CACertificate" in action]
     assert {action for action in actions("cas") if action.startswith("iot:")} == {
         "iot:DeleteCACertificate",
+        "iot:DisableTopicRule",
+        "iot:EnableTopicRule",
         "iot:RegisterCACertificate",
         "iot:TagResource",
         "iot:UpdateCACertificate",

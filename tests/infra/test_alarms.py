@@ -21,7 +21,7 @@ from tests.support.infra.alarm_metrics import RESOURCE_OF_DIMENSION, Metric, met
 from tests.support.infra.synthesis import Stacks
 
 NAMES = ResourceNames("acme")
-LIMITS = Alarms(topic=None, backlog=900, rejection_rate=20, ca_expiry=7_776_000)
+LIMITS = Alarms(topic=None, backlog=900, rejection_rate=20, ca_expiry=7_776_000, device_expiry=1_209_600)
 
 
 def body(stack: Any) -> dict[str, Any]:
@@ -107,6 +107,7 @@ def test_these_wake_someone(changed: Any) -> None:
         "jitr-acme--disagreements",
         "jitr-acme--sweep-not-run",
         "jitr-acme--sweep-behind",
+        "jitr-acme--devices-expiring",
         "jitr-acme--rules-refuse-many--factory",
         "jitr-acme--rejections--factory",
         "jitr-acme--ca-expiring--factory",
@@ -151,7 +152,7 @@ def test_two_intervals_without_a_sweep_that_is_free_to_send_are_an_alarm() -> No
 
 
 def test_the_fleets_limits_are_the_alarms_thresholds() -> None:
-    limits = Alarms(topic=None, backlog=60, rejection_rate=1.5, ca_expiry=10 * 86_400)
+    limits = Alarms(topic=None, backlog=60, rejection_rate=1.5, ca_expiry=10 * 86_400, device_expiry=86_400)
     thresholds = {
         watch.name: (watch.reaches, watch.below)
         for watch in watches(NAMES, cas=("factory",), sweep_every=900, limits=limits)

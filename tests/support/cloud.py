@@ -22,6 +22,8 @@ from botocore import UNSIGNED
 from botocore.config import Config
 
 from jitr.admission.enrollment import Entry
+from jitr.aws.ca_status import CaStatus
+from jitr.aws.connections import Connections
 from jitr.aws.crl_bucket import Crls
 from jitr.aws.hook import Hook
 from jitr.aws.iot import AwsIot
@@ -33,12 +35,14 @@ from jitr.pacing.turns import Turns
 from jitr.registration.procedure import Registration
 from jitr.registration.threads import OneByOne
 from jitr.rules import Rules
+from jitr.session_end import SessionEnd
 from jitr.settings import Settings
 from jitr.store.brakes import Brakes
 from jitr.store.enrollment_table import EnrollmentTable, EntryChange
 from jitr.store.failure_count import FailureCount
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
+from jitr.store.revoked_cas import RevokedCas
 from jitr.store.sweep_state import SweepState
 from jitr.store.withdrawal_marks import Withdrawals
 from jitr.sweep.runner import Sweep, SweepResult
@@ -225,6 +229,7 @@ class Cloud:
             hook=Hook(lambda _: client(self.session, "lambda")),
             announcer=self.announcer,
             turns=self.turns,
+            sessions=lambda: SessionEnd(self.aws_iot, Connections(client(self.session, "iot-data"))),
             clock=self.clock,
         )
         queue = RegistrationsQueue(self.sqs, self.settings)
@@ -247,6 +252,8 @@ class Cloud:
             crls=self.crls,
             enrollment=self.enrollment,
             brakes=self.brakes,
+            cas=CaStatus(self.iot),
+            revoked_cas=RevokedCas(self.dynamodb, TABLE),
             journal=self.journal,
             queue=SweepQueue(self.sqs, client(self.session, "cloudwatch"), self.settings),
             announcer=self.announcer,

@@ -33,6 +33,7 @@ PARAMETERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "DetachThingPrincipal": ("principal", "thingName"),
         "ListCertificates": ("ascendingOrder", "pageSize"),
         "ListCertificatesByCA": ("ascendingOrder", "caCertificateId", "pageSize"),
+        "UpdateCACertificate": ("certificateId", "newAutoRegistrationStatus", "newStatus"),
         "UpdateCertificate": ("certificateId", "newStatus"),
         "UpdateThing": ("attributePayload", "thingName", "thingTypeName"),
     },

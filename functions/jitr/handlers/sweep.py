@@ -11,6 +11,7 @@ import boto3
 from aws_lambda_powertools import Logger
 
 from jitr.aws import runtime
+from jitr.aws.ca_status import CaStatus
 from jitr.aws.calls import CLIENT_CONFIG, SECONDS_OF_A_HANGING_CALL
 from jitr.aws.crl_bucket import Crls
 from jitr.aws.iot import AwsIot
@@ -25,6 +26,7 @@ from jitr.store.brakes import Brakes
 from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
+from jitr.store.revoked_cas import RevokedCas
 from jitr.store.sweep_state import SweepState
 from jitr.store.withdrawal_marks import Withdrawals
 from jitr.sweep.runner import Sweep
@@ -116,6 +118,8 @@ def build(environ: Mapping[str, str]) -> SweepFunction:
         crls=Crls(_s3, settings.crl_bucket, settings.account_id, clock=_now),
         enrollment=EnrollmentTable(dynamodb, settings.enrollment_table),
         brakes=Brakes(dynamodb, settings.registry_table, clock=_now),
+        cas=CaStatus(iot),
+        revoked_cas=RevokedCas(dynamodb, settings.registry_table),
         journal=journal,
         queue=SweepQueue(sqs, cloudwatch, settings),
         announcer=Announcer(events, settings, logger, counts),

@@ -47,6 +47,7 @@ class Due(StrEnum):
     RELEASE = "release"  # a release order on a rejection by jitr: evaluate it again
     RETIRE = "retire"  # replaced: deactivate it
     DENIED = "denied"  # an operator's verdict denies it: check that it is not ACTIVE
+    TAKE_AWAY = "take-away"  # an operator ordered it away: set its status (take_away_orders.py)
     WITHDRAW = "withdraw"  # an attempt may have left something behind: take it back (withdrawal_marks.py)
 
 

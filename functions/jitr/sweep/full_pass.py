@@ -12,7 +12,8 @@ nothing here depends on AWS listing certificates by CA.
     report    an ACTIVE certificate that a verdict or an entry denies is reported and left as it is. A claim checks
               both, so it was ACTIVE before the denial, or was activated by hand; an entry only decides who is
               admitted, and operators decide on ACTIVE certificates
-    count     by status and by the CA that the record names, for CAs whose certificates AWS does not all list
+    count     by status and by the CA that the record names, for CAs whose certificates AWS does not all list; and those
+              that end soon (expiring.py)
 """
 
 from collections import Counter
@@ -36,6 +37,7 @@ from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.store.registry_writes import Due
 from jitr.store.sweep_state import ACCOUNT, Pass, SweepState, count_key
+from jitr.sweep.expiring import EXPIRING, find_expiring, names_to_read
 from jitr.sweep.resend import is_passed_over, was_sent_recently
 from jitr.telemetry import DISAGREEMENTS, Announcer
 
@@ -55,6 +57,7 @@ class PassResult:
 
     disagreements: int = 0
     is_finished: bool = True
+    counts: Mapping[str, int] | None = None  # by `count_key`, of the last pass; None while one is under way
 
 
 class FullPass:
@@ -75,6 +78,7 @@ class FullPass:
         self._rules = rules
         self._rules_digest = rules.digest
         self._horizon = timedelta(seconds=rules.horizon)  # of the look back
+        self._expiring_within = timedelta(seconds=rules.device_expiry)
         self._iot = iot
         self._registry = registry
         self._outcomes = outcomes
@@ -101,6 +105,7 @@ class FullPass:
         going = self._journal.full_pass(ACCOUNT)
         again_after = _OWED_EVERY if going.owes else _PASSED_EVERY
         if going.finished_at and going.lists and now - going.finished_at < again_after:
+            passed.counts = going.counts
             return passed
         if not time_is_left():
             passed.is_finished = False
@@ -123,7 +128,7 @@ class FullPass:
                 return passed
             self._record(taken_away, records)
             self._list_outcomes(records)
-            counts.update(self._count_keys(page, records))
+            counts.update(self._count_keys(page, records, now))
             active = [one for one in page.certificates if one.status is Status.ACTIVE]
             passed.disagreements += self._report(active, records, denied, has_list=has_list)
             going = replace(going, marker=page.next_marker)
@@ -141,13 +146,19 @@ class FullPass:
                 lists=going.lists,
             ),
         )
+        passed.counts = dict(counts)
         return passed
 
-    def _count_keys(self, page: Page, records: Mapping[str, Record]) -> Iterator[str]:
+    def _count_keys(self, page: Page, records: Mapping[str, Record], now: datetime) -> Iterator[str]:
+        names = names_to_read(page.certificates, records)
+        owners = self._registry.owners(names) if names else {}
+        expiring = set(find_expiring(page.certificates, records, owners, now=now, within=self._expiring_within))
         for one in page.certificates:
             ca = self._rules.ca(records[one.certificate_id].ca_certificate_id or "")
             if ca:
                 yield count_key(ca.certificate_id, one.status.value)
+            if ca and one.certificate_id in expiring:
+                yield count_key(ca.certificate_id, EXPIRING)
 
     def _find_taken_away(self, page: Page, records: Mapping[str, Record]) -> dict[str, Decision]:
         """The decisions to record on certificates with a record that were revoked or deactivated, not by jitr."""

@@ -20,7 +20,17 @@ from jitr_fleet.certificate_file import certificate_id_in
 from jitrctl.audit.events import publish_own_verdict
 from jitrctl.clock import now
 from jitrctl.commands.device.look_again import look_again
-from jitrctl.commands.device.many import ENDS_THE_STAGE, Devices, report_each, run_each
+from jitrctl.commands.device.many import ENDS_THE_STAGE, Devices, OptionalDevices, report_each, run_each
+from jitrctl.commands.device.take_away_many import (
+    Despite,
+    DryRun,
+    FromFile,
+    IssuedBetween,
+    OfCa,
+    OfGroup,
+    select,
+    take_away_many,
+)
 from jitrctl.device.operations import Operator, OrderContext
 from jitrctl.device.search import DeviceView, SearchKeys, StageCertificate
 from jitrctl.device.sessions import DeviceSession, DeviceSessions
@@ -32,6 +42,7 @@ from jitrctl.device.targets import (
     read_devices,
     waiting_targets,
 )
+from jitrctl.errors import Unusable
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.session.stage import Stage
 from jitrctl.terminal import Exit, at, short
@@ -102,25 +113,80 @@ def deny(scope: Scope, devices: Devices, note: Note = "", *, yes: Yes = False) -
 
 
 @over_stages
-def deactivate(scope: Scope, devices: Devices, note: Note = "", *, yes: Yes = False) -> None:
+def deactivate(
+    scope: Scope,
+    devices: OptionalDevices = None,
+    note: Note = "",
+    from_file: FromFile = None,
+    ca: OfCa = None,
+    issued_between: IssuedBetween = None,
+    thing_group: OfGroup = None,
+    *,
+    dry_run: DryRun = False,
+    despite_problems: Despite = False,
+    yes: Yes = False,
+) -> None:
     """Set certificates INACTIVE, end their sessions, and prevent their activation until they are released.
 
-    `device release --revoked` takes it back.
+    `device release --revoked` takes it back. With --from, --ca or --thing-group, many at once, as `device revoke` does.
 
     Example: jitrctl device deactivate device.pem --account dev --note "sold"
     """
+    if selection := select(from_file, ca, issued_between, thing_group):
+        _refuse_named(devices)
+        take_away_many(
+            scope,
+            selection,
+            OperatorAction.DEACTIVATED,
+            note=note,
+            dry_run=dry_run,
+            despite=despite_problems,
+            yes=yes,
+        )
+        return
+    devices = _named(devices, dry_run=dry_run, despite=despite_problems)
     carry_out = partial(_take_away, OperatorAction.DEACTIVATED)
     give_order(scope, devices, "have it deactivated", carry_out, note=note, yes=yes, ends_sessions=True)
 
 
 @over_stages
-def revoke(scope: Scope, devices: Devices, note: Note = "", *, yes: Yes = False) -> None:
+def revoke(
+    scope: Scope,
+    devices: OptionalDevices = None,
+    note: Note = "",
+    from_file: FromFile = None,
+    ca: OfCa = None,
+    issued_between: IssuedBetween = None,
+    thing_group: OfGroup = None,
+    *,
+    dry_run: DryRun = False,
+    despite_problems: Despite = False,
+    yes: Yes = False,
+) -> None:
     """Set certificates REVOKED, and end their sessions; accounts that have never seen them will refuse them.
 
     REVOKED is final on AWS IoT. For a hold, use `device deactivate`.
 
-    Example: jitrctl device revoke - --note "keys were on a stolen laptop" --yes < stolen.txt
+    With --from, --ca or --thing-group, many at once. They are counted in each account first. Then the orders are
+    written, so that none of them is activated from then on, and the functions carry them out at the account's rate,
+    also after jitrctl has ended. If it is interrupted, or an account cannot be reached, the same command does the rest.
+
+    Example: jitrctl device revoke --from stolen.txt --note "keys were on a stolen laptop"
     """
+    if selection := select(from_file, ca, issued_between, thing_group):
+        _refuse_named(devices)
+        take_away_many(
+            scope,
+            selection,
+            OperatorAction.REVOKED,
+            note=note,
+            dry_run=dry_run,
+            despite=despite_problems,
+            yes=yes,
+            warning=_REVOKED_IS_FINAL,
+        )
+        return
+    devices = _named(devices, dry_run=dry_run, despite=despite_problems)
     carry_out = partial(_take_away, OperatorAction.REVOKED)
     give_order(
         scope,
@@ -132,6 +198,23 @@ def revoke(scope: Scope, devices: Devices, note: Note = "", *, yes: Yes = False)
         ends_sessions=True,
         warning=_REVOKED_IS_FINAL,
     )
+
+
+def _refuse_named(devices: Sequence[str] | None) -> None:
+    """Raises Unusable."""
+    if devices:
+        raise Unusable("--from, --ca and --thing-group find the devices: leave out those that are named")
+
+
+def _named(devices: Sequence[str] | None, *, dry_run: bool, despite: bool) -> list[str]:
+    """The devices that were named; raises Unusable when there are none, or options are for many."""
+    if not devices:
+        raise Unusable(
+            "say which devices: a certificate, id or thing of each; or many with --from, --ca or --thing-group"
+        )
+    if dry_run or despite:
+        raise Unusable("--dry-run and --despite-problems can only be said with --from, --ca or --thing-group")
+    return list(devices)
 
 
 def give_order(

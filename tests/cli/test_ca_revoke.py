@@ -1,0 +1,171 @@
+"""`jitrctl ca revoke`: a lost CA is out of every account, and stays out until that is lifted."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from jitr.rules import CertificateMode
+from jitrctl.audit import log
+from jitrctl.ca import revocation
+from jitrctl.ca.mode_switch import plan_switches
+from jitrctl.ca.plan import differences
+from jitrctl.ca.registry import inspect_cas
+from simulation import Call, Fault, Leaf, Moment
+from tests.support.cli.simulated import DEV, PROD, REGION, RULES, Simulated, simulated
+
+ON, OFF = ("ACTIVE", "ENABLE", True), ("INACTIVE", "DISABLE", False)
+REFUSE, DEACTIVATE, DISABLE = (
+    "refuse its devices",
+    "disable auto-registration, set it INACTIVE",
+    "disable its topic rule",
+)
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Simulated:
+    fleet = simulated(tmp_path, monkeypatch)
+    monkeypatch.setattr(revocation, "now", fleet.aws.clock.now)
+    return fleet
+
+
+def state(fleet: Simulated, place: str) -> tuple[str, str, bool]:
+    """The old CA's status and auto-registration, and whether its rule is enabled."""
+    described = fleet.iot(place).describe_ca_certificate(certificateId=fleet.old.certificate_id)
+    (rule,) = fleet.place(place).iot.broker.rules[fleet.old.certificate_id]
+    one = described["certificateDescription"]
+    return one["status"], one["autoRegistrationStatus"], rule.enabled
+
+
+def activate_by_hand(fleet: Simulated, place: str) -> None:
+    """What a deployment that changes the CA's resource and its rule does."""
+    fleet.iot(place).update_ca_certificate(
+        certificateId=fleet.old.certificate_id, newStatus="ACTIVE", newAutoRegistrationStatus="ENABLE"
+    )
+    fleet.iot(place).enable_topic_rule(ruleName=fleet.stage(place).names.rule("factory"))
+
+
+def connect(fleet: Simulated, place: str, name: str) -> Leaf:
+    leaf = fleet.issue(name)
+    fleet.knock(place, leaf, name)
+    return leaf
+
+
+def test_a_revoked_ca_is_inactive_and_its_rule_disabled_in_every_account(fleet: Simulated) -> None:
+    told = fleet.ask("ca", "revoke", "factory", "--note", "key leaked", "--yes")
+    assert [told[place]["steps"] for place in (DEV, PROD)] == [[REFUSE, DEACTIVATE, DISABLE]] * 2
+    assert [state(fleet, place) for place in (DEV, PROD)] == [OFF, OFF]
+    order = log.read_last(fleet.stage(DEV), fleet.old.certificate_id)
+    assert order is not None
+    assert (order.order, order.note, order.completed) == ("ca revoke", "key leaked", True)
+    assert fleet.ask("ca", "revoke", "factory", "--yes")[DEV]["steps"] == []
+
+
+def test_a_dry_run_changes_nothing(fleet: Simulated) -> None:
+    told = fleet.ask("ca", "revoke", "factory", "--dry-run")
+    assert (told[DEV]["steps"], told[DEV]["dry_run"]) == ([REFUSE, DEACTIVATE, DISABLE], True)
+    assert (state(fleet, DEV), fleet.stage(DEV).revoked_cas.read()) == (ON, {})
+
+
+def test_apply_and_the_successors_commands_leave_a_revoked_ca_as_it_is(fleet: Simulated) -> None:
+    fleet.say("ca", "revoke", "factory", "--note", "key leaked", "--yes")
+    told = fleet.ask("ca", "apply", "--ca", "factory", "--yes", code=1)
+    assert told[DEV]["cas"][0]["steps"] == []
+    assert "key leaked" in told[DEV]["cas"][0]["obstacles"][0]
+    assert "--lift" in told[DEV]["cas"][0]["obstacles"][0]
+    assert state(fleet, DEV) == OFF
+    rotated = fleet.ask("ca", "rotate", "--ca", "factory", "--yes")  # the successor, beside the revoked CA
+    assert rotated[DEV]["successions"][0]["steps"] == ["register it, with auto-registration"]
+    assert state(fleet, DEV) == OFF
+
+
+def test_a_revoked_ca_is_not_switched_to_another_mode(fleet: Simulated) -> None:
+    fleet.say("ca", "revoke", "factory", "--yes")
+    stage = fleet.stage(DEV)
+    (one,) = inspect_cas(stage, stage.account.cas[:1])
+    other = replace(one, declared=replace(one.declared, mode=CertificateMode.DEFAULT))
+    (switch,) = plan_switches({stage: (other,)}, frozenset({stage}))
+    assert "--lift" in str(switch.obstacle)
+
+
+def test_a_ca_that_a_deployment_activates_admits_no_device_and_the_sweep_undoes_it(fleet: Simulated) -> None:
+    fleet.say("ca", "revoke", "factory", "--yes", "--note", "key leaked")
+    activate_by_hand(fleet, DEV)
+    leaf = connect(fleet, DEV, "sensor-0001")
+    record = fleet.record(DEV, leaf)
+    assert fleet.status(DEV, leaf) == "PENDING_ACTIVATION"
+    assert record.is_held
+    assert record.decision is not None
+    assert record.decision.reason is not None
+    assert (record.decision.reason.name, "key leaked" in str(record.decision.detail)) == ("CA_INACTIVE", True)
+    stage = fleet.stage(DEV)
+    assert "has activated it since" in "; ".join(differences(inspect_cas(stage, stage.account.cas[:1])[0]))
+    fleet.sweep(DEV)
+    assert state(fleet, DEV)[:2] == OFF[:2]
+    assert any("against an operator's order" in line[1] for line in fleet.deployments[DEV].journal.lines)
+    assert fleet.deployments[DEV].journal.metrics["Disagreements"] == 1
+
+
+def test_no_mode_of_a_check_admits_a_device_of_a_revoked_ca(fleet: Simulated) -> None:
+    off = "".join(f'{check} = "off"\n' for check in ("issuance", "validity", "key", "signature", "extensions"))
+    fleet.write(f"{RULES}[ca.factory.checks]\n{off}", successor_in=())
+    fleet.deploy()
+    fleet.say("ca", "revoke", "factory", "--yes")
+    activate_by_hand(fleet, DEV)
+    assert fleet.status(DEV, connect(fleet, DEV, "sensor-0001")) == "PENDING_ACTIVATION"
+
+
+def test_the_successors_devices_come_up_and_the_old_cas_active_ones_stay(fleet: Simulated) -> None:
+    old = connect(fleet, DEV, "sensor-0001")
+    fleet.say("ca", "apply", "--yes")
+    fleet.say("ca", "revoke", "factory", "--yes")
+    new = fleet.issue("sensor-0002", ca=fleet.new)
+    fleet.knock(DEV, new, "sensor-0002")
+    assert (fleet.status(DEV, new), fleet.status(DEV, old)) == ("ACTIVE", "ACTIVE")
+
+
+def test_a_lifted_revocation_admits_devices_again_also_those_that_were_held(fleet: Simulated) -> None:
+    fleet.say("ca", "revoke", "factory", "--yes")
+    activate_by_hand(fleet, DEV)
+    held = connect(fleet, DEV, "sensor-0001")
+    fleet.sweep(DEV)
+    told = fleet.ask("ca", "revoke", "factory", "--lift", "--yes")
+    assert told[DEV]["steps"][-1] == told[PROD]["steps"][-1] == "admit its devices again"
+    assert [state(fleet, place) for place in (DEV, PROD)] == [ON, ON]
+    assert fleet.status(DEV, connect(fleet, DEV, "sensor-0002")) == "ACTIVE"
+    fleet.sweep(DEV, after=86_400)
+    assert fleet.status(DEV, held) == "ACTIVE"
+    assert fleet.ask("ca", "revoke", "factory", "--lift", "--yes")[DEV]["steps"] == []
+
+
+@pytest.mark.parametrize("broken", ["UpdateItem", "UpdateCACertificate", "DisableTopicRule"])
+def test_a_step_that_fails_stops_no_other_and_the_same_command_does_the_rest(fleet: Simulated, broken: str) -> None:
+    def fail(call: Call, moment: Moment) -> Fault | None:
+        is_meant = call.operation == broken and call.account_id == fleet.place(DEV).id
+        if is_meant and broken == "UpdateItem":
+            is_meant = call.parameters["Key"]["id"] == {"S": "cas#revoked"}
+        return Fault.SERVER_ERROR if is_meant and moment == "before" else None
+
+    fleet.aws.fault = fail
+    told = fleet.ask("ca", "revoke", "factory", "--yes", code=1)
+    assert "the same command does the rest" in told[DEV]["error"]
+    assert told[PROD]["steps"] == [REFUSE, DEACTIVATE, DISABLE]
+    failed = {"UpdateItem": REFUSE, "UpdateCACertificate": DEACTIVATE, "DisableTopicRule": DISABLE}[broken]
+    fleet.aws.fault = None
+    assert fleet.ask("ca", "revoke", "factory", "--yes")[DEV]["steps"] == [failed]
+    assert state(fleet, DEV) == OFF
+    assert fleet.old.certificate_id in fleet.stage(DEV).revoked_cas.read()
+
+
+def test_an_account_that_cannot_be_reached_is_named_and_the_others_are_done(fleet: Simulated) -> None:
+    dev = fleet.place(DEV).id
+    fleet.aws.fault = lambda call, _: Fault.SERVER_ERROR if call.account_id == dev else None
+    assert f"{DEV}/{REGION}" in fleet.say("ca", "revoke", "factory", "--yes", code=1)
+    fleet.aws.fault = None
+    assert (state(fleet, DEV), state(fleet, PROD)) == (ON, OFF)
+
+
+def test_the_answer_says_what_to_do_with_the_good_devices(fleet: Simulated) -> None:
+    assert "`jitrctl ca rotate --ca factory`" in fleet.say("ca", "revoke", "factory", "--yes")
+    fleet.write(successor_in=())
+    assert 'succeeds = "factory"' in fleet.say("ca", "revoke", "factory", "--yes")
