@@ -6,8 +6,9 @@ through botocore; so botocore itself reports what is wrong. test_short_way.py co
 """
 
 from base64 import b64decode
+from calendar import timegm
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -166,6 +167,18 @@ def _truth_sent(value: Any) -> Any:
     return value
 
 
+def _moment_sent(value: Any) -> Any:
+    if type(value) is not datetime or value.tzinfo is not UTC:
+        raise Odd
+    seconds = timegm(value.timetuple())
+    return (seconds * 10**6 + value.microsecond) / 10**6 if value.microsecond else seconds
+
+
+def _as_moment_is_sent(shape: Any, _memo: _Memo) -> Convert:
+    """A time is a number of seconds in both protocols, unless the model says otherwise."""
+    return _odd if "timestampFormat" in shape.serialization else _moment_sent
+
+
 _SENT: dict[str, Callable[[Any, _Memo], Convert]] = {
     "structure": _shape_sent,
     "map": lambda shape, memo: _map_sent(_sent(shape.key, memo), _sent(shape.value, memo)),
@@ -174,6 +187,7 @@ _SENT: dict[str, Callable[[Any, _Memo], Convert]] = {
     "integer": lambda shape, _: _number_sent(shape.metadata.get("min", float("-inf"))),
     "long": lambda shape, _: _number_sent(shape.metadata.get("min", float("-inf"))),
     "boolean": lambda _, __: _truth_sent,
+    "timestamp": _as_moment_is_sent,
 }  # what is not here is odd
 
 
