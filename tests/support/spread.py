@@ -47,9 +47,10 @@ SAMPLED = {
     "tests/cli/": 4,
     "tests/differential/": 4,
     "tests/edge/": 4,
+    "tests/fleet/": 3,
     "tests/infra/": 4,
     "tests/prove/": 4,
-    "tests/unit/": 2,
+    "tests/unit/": 3,
 }
 
 
