@@ -4,6 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Node 20 works; the CDK's library says on every start that its time is over.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
+# Byte-code is kept in __pycache__, which git ignores: each test worker, each process of a function and each jitrctl
+# would compile our sources anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Which set-up was done; the one for everything is one for the demo, too.
 SETUP := .venv/.set-up
 DEMO_SETUP := .venv/.set-up-for-demo

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import jitr.rules
 from jitr.aws.ca_status import CaStatus
 from jitr.aws.calls import CLIENT_CONFIG
 from jitr.aws.connections import Connections
@@ -58,11 +59,20 @@ DEVICE_POLICY = (Path(__file__).parents[1] / "policies" / "device.json").read_te
 
 
 class _Rules(Rules):
-    """Rules whose digest is computed once: an environment does it at its cold start, and here there are thousands."""
+    """Rules whose digest is computed once: an environment does it at its cold start, and here there are thousands.
+
+    Equal rules, as each world makes them, share it.
+    """
 
     @cached_property
     def digest(self) -> str:
-        return super().digest
+        key = jitr.rules.READERS, repr(self)  # which shows each field
+        if key not in _digests:
+            _digests[key] = super().digest
+        return _digests[key]
+
+
+_digests: dict[tuple[str, str], str] = {}
 
 
 def rules(*cas: CaRules, fleet: str = "acme", **settings: Any) -> Rules:

@@ -1,4 +1,4 @@
-"""What a test did in one account, and what it saw there: what the promises are judged by (invariants.py)."""
+"""What a test did in one account, and what it saw there: what the promises are checked against (invariants.py)."""
 
 import re
 from collections import defaultdict
