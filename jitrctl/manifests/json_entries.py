@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from jitrctl.manifests.rows import UnusableManifest
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 LONGEST_ENTRY = 262_144  # characters; 16 certificates with their chains, in base64 twice
 _READ = 1_048_576  # characters at a time
-_SPACE = " \t\r\n"
+_SPACES = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
 
 
@@ -58,17 +59,12 @@ class _Text:
 
     def next_character(self) -> str:
         """The next character that is no space, which stays; empty at the end."""
-        spaces = 0
-        while True:
-            self._fill(1)
-            rest = self._part
-            while self.at < len(rest) and rest[self.at] in _SPACE:
-                self.at += 1
-                spaces += 1
-            if self.at < len(rest) or self._ended:
-                return rest[self.at : self.at + 1]
-            if spaces > LONGEST_ENTRY:
-                raise self.unusable("has nothing but spaces where an entry is expected")
+        self._fill(LONGEST_ENTRY)
+        self.at = _SPACES.match(self._part, self.at, self.at + LONGEST_ENTRY).end()
+        found = self._part[self.at : self.at + 1]
+        if found.isspace():
+            raise self.unusable(f"has more than {LONGEST_ENTRY:,} spaces in one place")
+        return found
 
     def next_entry(self, number: int) -> tuple[Any, str]:
         self.next_character()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from jitrctl.manifests.jws import Signers
 
+_MOST_AROUND = 262_144  # characters of other text; `openssl x509 -text` writes some 5,000 for each certificate
 _BEGIN = re.compile(r"-----BEGIN ([^\r\n]{0,64}?)-----\s*")
 _END = re.compile(r"-----END [^\r\n]{0,64}?-----\s*")
 
@@ -45,7 +46,7 @@ def read(content: BinaryIO, file: str, signers: Signers) -> Iterator[Item]:
     Raises UnusableManifest when the bundle holds a private key, or a block that does not end.
     """
     del signers
-    number, block = 0, _Block()
+    number, block, around = 0, _Block(), 0
     # Text around the blocks is in any encoding.
     with open_text(content, errors="replace") as text:
         while line := read_line(text, file, number := number + 1):
@@ -57,11 +58,16 @@ def read(content: BinaryIO, file: str, signers: Signers) -> Iterator[Item]:
             elif block.label is not None and _END.fullmatch(line):
                 origin = Origin(file=file, unit="line", number=block.line, raw=block.text(), layout=PemLayout())
                 yield _item(origin, block)
-                block = _Block()
+                block, around = _Block(), 0
             elif block.label is not None:
                 block.add(line)
                 if block.length > LONGEST_PEM:
                     break
+            elif (around := around + len(line)) > _MOST_AROUND:
+                raise UnusableManifest(
+                    f"{file}:{number}: more than {_MOST_AROUND:,} characters stand between two certificates: nothing was "
+                    "imported"
+                )
     if block.label is not None:
         raise UnusableManifest(
             f"{file}:{block.line}: begins with -----BEGIN {show(block.label)[1:-1]}----- and has no -----END line: "

@@ -62,8 +62,8 @@ def read_records(content: BinaryIO, file: str) -> Iterator[Record]:
                     for cell in cells:
                         refuse_private_key(cell, f"{file}:{line}")
                     yield Record(line=line, cells=cells)
+                    lines.begin_record()  # empty lines count for the next one, or a file of them would take hours
                 line = reader.line_num + 1
-                lines.begin_record()
         except csv.Error as error:
             raise UnusableManifest(f"{file}:{line}: is not CSV ({error}): nothing was imported") from error
 
@@ -91,8 +91,8 @@ class _Lines:
         self._characters += len(line)
         if self._characters > _LONGEST_RECORD:
             raise UnusableManifest(
-                f"{self._file}:{self._number}: a row has more than {_LONGEST_RECORD:,} characters; is a quotation mark "
-                "missing? Nothing was imported"
+                f"{self._file}:{self._number}: a row, with the empty lines before it, has more than {_LONGEST_RECORD:,} "
+                "characters; is a quotation mark missing? Nothing was imported"
             )
         return line
 
