@@ -65,8 +65,8 @@ def read(content: BinaryIO, file: str, signers: Signers) -> Iterator[Item]:
                     break
             elif (around := around + len(line)) > _MOST_AROUND:
                 raise UnusableManifest(
-                    f"{file}:{number}: more than {_MOST_AROUND:,} characters stand between two certificates: nothing was "
-                    "imported"
+                    f"{file}:{number}: more than {_MOST_AROUND:,} characters stand between two certificates: nothing "
+                    "was imported"
                 )
     if block.label is not None:
         raise UnusableManifest(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 _LONGEST_RECORD = 2 * LONGEST_LINE  # characters of all lines of one record
+_MOST_LINES = 10_000  # of one record; a certificate has some 30
 PROBLEM = "problem"  # the column of refused rows; ignored when they are read again
 
 
@@ -75,10 +76,10 @@ class _Lines:
         self._text = text
         self._file = file
         self._number = 0
-        self._characters = 0
+        self._characters = self._lines = 0
 
     def begin_record(self) -> None:
-        self._characters = 0
+        self._characters = self._lines = 0
 
     def __iter__(self) -> _Lines:
         return self
@@ -89,10 +90,11 @@ class _Lines:
         if not line:
             raise StopIteration
         self._characters += len(line)
-        if self._characters > _LONGEST_RECORD:
+        self._lines += 1
+        if self._characters > _LONGEST_RECORD or self._lines > _MOST_LINES:
             raise UnusableManifest(
-                f"{self._file}:{self._number}: a row, with the empty lines before it, has more than {_LONGEST_RECORD:,} "
-                "characters; is a quotation mark missing? Nothing was imported"
+                f"{self._file}:{self._number}: a row, with the empty lines before it, has more than {_MOST_LINES:,} "
+                f"lines or {_LONGEST_RECORD:,} characters; is a quotation mark missing? Nothing was imported"
             )
         return line
 

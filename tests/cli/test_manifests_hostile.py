@@ -5,6 +5,7 @@ import json
 import struct
 import tracemalloc
 import zipfile
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
@@ -93,9 +94,14 @@ MAKER = ManifestSigner()
             delimited.read,
             b'thing_name,note\n"',
             b'A\n","A' * 999,
-            "a row, with the empty lines before it, has more than",
+            "a row, with the empty lines before it, has more than 10,000 lines",
         ),
-        (delimited.read, b"thing_name\n", b"\n" * 999, "a row, with the empty lines before it, has more than"),
+        (
+            delimited.read,
+            b"thing_name\n",
+            b"\n" * 999,
+            "a row, with the empty lines before it, has more than 10,000 lines",
+        ),
         (pem.read, b"", b"A" * 99 + b"\n", "stand between two certificates"),
         (pem.read, b"-----BEGIN CERTIFICATE-----\n", LONG, "is longer than 131,072 characters"),
         (pem.read, b"-----BEGIN CERTIFICATE-----\n", b"A" * 63 + b"\n", "has no -----END line"),
@@ -135,9 +141,9 @@ def test_a_reader_takes_the_same_memory_for_any_number_of_rows(form: str) -> Non
         "microchip": (microchip.read, lambda count: repeated(entry + b",", count - 1, begin=b"[", end=entry + b"]")),
     }
     reader, parts = forms[form]
-    few, many = (measured(reader, parts(count)) for count in (2_000, 20_000))
+    few, many = (measured(reader, parts(count)) for count in (500, 5_000))
     assert (few[2], many[2]) == ("", "")
-    assert many[0] >= 19_999
+    assert many[0] >= 4_999
     assert many[1] < max(few[1] * 1.5, BOUND)
 
 
@@ -163,10 +169,10 @@ def test_more_rows_than_an_import_takes_end_in_a_sentence(fleet: Fleet, monkeypa
 # archives
 
 
-def read_zip(content: bytes, tmp_path: Path) -> list[Item]:
+def read_zip(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "lists.zip"
     path.write_bytes(content)
-    return list(read_files([path], Signers()))
+    deque(read_files([path], Signers()), maxlen=0)
 
 
 def bomb(path: Path, parts: Iterator[bytes]) -> None:
@@ -179,7 +185,7 @@ def bomb(path: Path, parts: Iterator[bytes]) -> None:
     ("part", "said"),
     [
         (ROW * 16, "expands to more than 100 times its size"),
-        (b"\n" * MEGABYTE, "a row, with the empty lines before it, has more than"),
+        (b"\n" * MEGABYTE, "a row, with the empty lines before it, has more than 10,000 lines"),
         (b"A" * MEGABYTE, "is longer than 131,072 characters"),
     ],
 )
@@ -187,7 +193,7 @@ def test_a_zip_bomb_ends_in_a_sentence_before_it_is_unpacked(tmp_path: Path, par
     bomb(tmp_path / "lists.zip", repeated(part, 40, begin=b"thing_name\n"))
     tracemalloc.start()
     with pytest.raises(UnusableManifest, match=said):
-        list(read_files([tmp_path / "lists.zip"], Signers()))
+        deque(read_files([tmp_path / "lists.zip"], Signers()), maxlen=0)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < BOUND
@@ -265,7 +271,7 @@ def enumerate_names(texts: list[str]) -> Iterator[tuple[str, str | bytes]]:
 
 
 @given(st.data())
-@settings(max_examples=200)
+@settings(max_examples=150)
 def test_a_damaged_list_gives_rows_or_a_sentence(
     samples: list[bytes], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
@@ -285,13 +291,13 @@ def test_a_damaged_list_gives_rows_or_a_sentence(
     check(bytes(content), tmp_path_factory.getbasetemp() / "damaged")
 
 
-@settings(max_examples=50)
+@settings(max_examples=40)
 @given(st.text() | st.binary().map(lambda drawn: drawn.decode("latin-1")))
 def test_any_text_gives_rows_or_a_sentence(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     check(text.encode("utf-8", "surrogatepass"), tmp_path_factory.getbasetemp() / "any")
 
 
-@settings(max_examples=50)
+@settings(max_examples=40)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),
