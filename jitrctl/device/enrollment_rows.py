@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jitr_fleet.model import Fleet
     from jitrctl.manifests.rows import Item, Origin
 
-MOST_ROWS = 1_000_000  # in one import: some 500 MB, and most of a day for each account
+MOST_ROWS = 1_000_000  # in one import, whose entries are in memory
 MOST_TOLD = 100  # problems in messages; a file of the refused rows has all
 _YES, _NO = frozenset({"yes", "true", "1"}), frozenset({"", "no", "false", "0"})
 

@@ -60,7 +60,8 @@ class _Text:
     def next_character(self) -> str:
         """The next character that is no space, which stays; empty at the end."""
         self._fill(LONGEST_ENTRY)
-        self.at = _SPACES.match(self._part, self.at, self.at + LONGEST_ENTRY).end()
+        spaces = _SPACES.match(self._part, self.at, self.at + LONGEST_ENTRY)
+        self.at = spaces.end() if spaces else self.at
         found = self._part[self.at : self.at + 1]
         if found.isspace():
             raise self.unusable(f"has more than {LONGEST_ENTRY:,} spaces in one place")

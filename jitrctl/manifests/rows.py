@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from jitrctl.manifests.jws import Signers
 
 _MOST_SHOWN = 60  # characters of a file's text in a message
+_LONGEST_PROBLEM = 300  # characters; a cell that a message repeats may have 100,000
 _KEY = "PRIVATE KEY"  # in the label of every PEM block with a private key (RFC 7468 §10, §11; RFC 5915; PKCS #1)
 
 
@@ -66,7 +67,8 @@ class Origin:
         return f"{self.unit} {self.number}"
 
     def refuse(self, problem: str) -> Refusal:
-        return Refusal(origin=self, problem=problem)
+        short = problem if len(problem) <= _LONGEST_PROBLEM else f"{problem[:_LONGEST_PROBLEM]}..."
+        return Refusal(origin=self, problem=short)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,6 +88,7 @@ def test_forged_signatures_are_refused_each_with_a_sentence(
     other = make_devices(ca, 1, prefix="attacker-")[0]
     stranger = ManifestSigner("Invented Manifest Signer 003")
     imposter = ManifestSigner("Invented Manifest Signer 004")
+    nameless: dict[str, Any] = {"kid": None, "x5t#S256": None}
     cases: list[tuple[Any, str]] = [
         (forge(entry, payload=maker.signed(other)["payload"]), "forged or damaged"),
         (forge(entry, signature=encode(b"\0" * 64)), "forged or damaged"),
@@ -98,7 +99,7 @@ def test_forged_signatures_are_refused_each_with_a_sentence(
         (forge(entry, protected=encode(b'{"alg":"none"}'), signature=""), "is not ES256"),
         (maker.sign(secure_element(device), alg="HS256"), "is not ES256"),
         (maker.sign(secure_element(device), crit=["exp"]), "extensions that are unknown"),
-        (maker.sign(secure_element(device), kid=None, **{"x5t#S256": None}), "names no signer"),
+        (maker.sign(secure_element(device), **nameless), "names no signer"),
         (stranger.signed(device), "signed by another certificate (SHA-256 "),
         (imposter.sign(secure_element(device), **maker.header), "forged or damaged"),
         (maker.sign(secure_element(device), unique_id="other"), "its header says 'other'"),
@@ -133,8 +134,8 @@ def test_a_trustflex_element_gives_each_certificate_and_not_their_chains(
 
 
 def test_the_short_form_gives_a_name_and_no_certificate(read: Read, maker: ManifestSigner, device: MadeDevice) -> None:
-    for changes in ({"publicKeySet": None}, {"publicKeySet": {"keys": []}}):
-        (row,) = read(maker.signed(device, **changes))
+    for keys in (None, {"keys": []}):
+        (row,) = read(maker.signed(device, publicKeySet=keys))
         assert isinstance(row, Row)
         assert (row.name, row.certificate_id, row.certificate) == (device.name, "", None)
 
