@@ -67,7 +67,7 @@ def import_(
 
     Example: jitrctl enrollment import manifest.json --signer microchip.crt --note "batch 7" --yes
     """
-    name = str(files[0]) if len(files) == 1 else f"the {len(files)} lists"
+    name = _name(files)
     signers = _read_signers(signer or ())
     if refused is None:
         found = _read(files, signers, scope, names=names, note=note)
@@ -76,8 +76,8 @@ def import_(
                 warn(problem)
             raise BadRows(name, found.problems, found.refused)
     else:
-        if any(refused.resolve() == file.resolve() for file in files):
-            raise Unusable(f"--refused {refused} is one of the lists: name another file")
+        if refused.exists():  # it may be a list, or hold rows that were mended since
+            raise Unusable(f"--refused {refused} exists already: name a file that does not")
         with RefusedFile(refused, of=files) as file:
             found = _read(files, signers, scope, names=names, note=note, refuse=file.add)
         for problem in found.problems:
@@ -120,8 +120,18 @@ def _read(
                 told = at
 
         return read_entries(
-            read_files(files, signers), scope.fleet, by_name=names, note=note, refuse=refuse, progress=progress
+            read_files(files, signers),
+            scope.fleet,
+            name=_name(files),
+            by_name=names,
+            note=note,
+            refuse=refuse,
+            progress=progress,
         )
+
+
+def _name(files: Sequence[Path]) -> str:
+    return str(files[0]) if len(files) == 1 else f"the {len(files)} lists"
 
 
 def _read_signers(files: Sequence[Path]) -> Signers:

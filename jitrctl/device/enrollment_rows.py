@@ -55,6 +55,7 @@ def read_entries(
     items: Iterable[Item],
     fleet: Fleet,
     *,
+    name: str = "the list",
     by_name: bool = False,
     note: str = "",
     refuse: Callable[[Refusal], None] = lambda _: None,
@@ -62,7 +63,7 @@ def read_entries(
 ) -> EntryList:
     """The entries of all rows; `refuse` gets each row that gives none, `progress` the number of rows read.
 
-    `note` is for rows without one.
+    `name` is the list's in messages; `note` is for rows without one.
 
     Raises Unusable when there is no row, or more than MOST_ROWS; what reading the items raises.
     """
@@ -85,7 +86,7 @@ def read_entries(
     found = collected.found
     if not found.entries and not found.refused:
         raise Unusable(
-            "there is no device in it, that is no row below its heading, no device's certificate and no entry: nothing "
+            f"{name} holds no device: there is no row below its heading, no device's certificate and no entry; nothing "
             "was imported"
         )
     return found

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class RefusedFile:
-    """The file; it exists once a row was refused. A file that was there before is replaced.
+    """The file; it exists once a row was refused. A file that was there before stays, and is an error.
 
         with RefusedFile(Path("refused.csv"), of=[Path("batch-7.csv")]) as refused:
             refused.add(refusal)
@@ -36,6 +36,7 @@ class RefusedFile:
     def __init__(self, path: Path, *, of: Sequence[Path]) -> None:
         self.path = path
         self.count = 0
+        self._is_begun = False
         self._only = str(of[0]) if len(of) == 1 else None
         self._archive: zipfile.ZipFile | None = None
         self._part: TextIO | None = None
@@ -48,10 +49,14 @@ class RefusedFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end_part()
-        if self._archive:
-            self._archive.close()
-        if kind is not None and self.count:
+        try:
+            self._end_part()
+            if self._archive:
+                self._archive.close()
+        except OSError as failure:
+            if kind is None:
+                raise self._unwritable(failure) from failure
+        if kind is not None and self._is_begun:
             with suppress(OSError):
                 self.path.unlink()  # the import ended in an error, and the file is not whole
 
@@ -67,15 +72,21 @@ class RefusedFile:
                 cast("TextIO", self._part).write(layout.separator)
             cast("TextIO", self._part).write(layout.row(refusal.origin.raw, refusal.problem))
         except OSError as error:
-            raise UnusableManifest(f"{self.path} cannot be written: {error.strerror}: nothing was imported") from error
+            raise self._unwritable(error) from error
         self._last = refusal
         self.count += 1
 
+    def _unwritable(self, error: OSError) -> UnusableManifest:
+        return UnusableManifest(f"{self.path} cannot be written: {error.strerror}: nothing was imported")
+
     def _begin_part(self, file: str) -> TextIO:
         if file == self._only:
-            return self.path.open("w", encoding="utf-8", newline="")
+            part = self.path.open("x", encoding="utf-8", newline="")
+            self._is_begun = True
+            return part
         if self._archive is None:
-            self._archive = zipfile.ZipFile(self.path, "w", zipfile.ZIP_DEFLATED)
+            self._archive = zipfile.ZipFile(self.path, "x", zipfile.ZIP_DEFLATED)
+            self._is_begun = True
         name = printable(Path(file).as_posix())
         while name in self._names:
             name = f"{len(self._names)}-{name}"

@@ -196,11 +196,13 @@ def test_a_row_that_the_fleet_cannot_use_is_refused_like_a_damaged_one(
     ]
 
 
-def test_the_refused_file_is_none_of_the_lists_and_a_damaged_list_leaves_none(
+def test_a_file_that_exists_is_not_replaced_and_a_damaged_list_leaves_none(
     tables: list[EnrollmentTable], run: Run, tmp_path: Path
 ) -> None:
     file = write(tmp_path / "list.csv", 'thing_name\nsensor 1\n"sensor-2\n')
-    assert "is one of the lists" in run(file, "--refused", file)[2]
+    content = file.read_bytes()
+    assert "exists already" in run(file, "--refused", file)[2]
+    assert file.read_bytes() == content
     code, _, told = run(file, "--refused", tmp_path / "refused.csv")
     assert code == Exit.UNUSABLE
     assert "is not CSV" in told

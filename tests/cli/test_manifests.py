@@ -99,6 +99,7 @@ def test_refused_rows_become_a_file_of_their_form_that_can_be_mended(
     items = read(FORMS[form](devices))
     path = tmp_path / "refused"
     for _ in range(2):  # what was refused again is as good as what was refused once
+        path.unlink(missing_ok=True)
         with RefusedFile(path, of=[tmp_path / "list"]) as refused:
             for row in rows_of(items):
                 refused.add(row.origin.refuse('no "such" group, or none'))
