@@ -134,7 +134,8 @@ def test_a_trustflex_element_gives_each_certificate_and_not_their_chains(
 
 
 def test_the_short_form_gives_a_name_and_no_certificate(read: Read, maker: ManifestSigner, device: MadeDevice) -> None:
-    for keys in (None, {"keys": []}):
+    forms: tuple[Any, ...] = (None, {"keys": []})
+    for keys in forms:
         (row,) = read(maker.signed(device, publicKeySet=keys))
         assert isinstance(row, Row)
         assert (row.name, row.certificate_id, row.certificate) == (device.name, "", None)
