@@ -100,7 +100,7 @@ MAKER = ManifestSigner()
             delimited.read,
             b"thing_name\n",
             b"\n" * 999,
-            "a row, with the empty lines before it, has more than 10,000 lines",
+            "list:10002: a row, with the empty lines before it",
         ),
         (pem.read, b"", b"A" * 99 + b"\n", "stand between two certificates"),
         (pem.read, b"-----BEGIN CERTIFICATE-----\n", LONG, "is longer than 131,072 characters"),
@@ -226,6 +226,14 @@ def test_what_is_wrong_with_an_archive_ends_in_a_sentence(tmp_path: Path) -> Non
         with pytest.raises(UnusableManifest, match=said) as error:
             read_zip(content, tmp_path)
         assert "\n" not in str(error.value)
+
+
+def test_an_archive_with_a_large_directory_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = zipped({"list.csv": "thing_name\nsensor-1\n"})
+    read_zip(content, tmp_path)
+    monkeypatch.setattr("jitrctl.manifests.archive._LARGEST_DIRECTORY", 50)
+    with pytest.raises(UnusableManifest, match="is a damaged ZIP"):
+        read_zip(content, tmp_path)
 
 
 def test_names_in_an_archive_are_only_shown_without_control_characters() -> None:
