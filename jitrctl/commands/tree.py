@@ -75,7 +75,7 @@ _GROUPS = {
             "allow": "enrollment:allow",
             "deny": "enrollment:deny",
             "remove": "enrollment:remove",
-            "import": "enrollment:import_",
+            "import": "enrollment_import:import_",
             "show": "enrollment:show",
             "list": "enrollment:list_",
         },
