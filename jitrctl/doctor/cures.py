@@ -14,7 +14,7 @@ from jitr.decisions import Outcome
 from jitr.errors import Basis, Reason
 from jitr.iot_models import Status
 from jitr.rules import OnReplacement
-from jitrctl.status.stage_commands import aws_command, deploy_command
+from jitrctl.status.stage_commands import aws_command, deploy_command, restore_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -189,7 +189,7 @@ def _cure_verdict(case: DeviceContext, made: Decision) -> str:
 
 
 def _cure_missing_target(case: DeviceContext, _: Decision) -> str:
-    return f"deploy the stack, which makes it again: `{deploy_command(case.stage)}`; find out who deleted it"
+    return f"deploy the stack, which makes it again: `{restore_command(case.stage)}`; find out who deleted it"
 
 
 def _cure_request(case: DeviceContext, made: Decision) -> str:

@@ -1,0 +1,102 @@
+"""What carries an event is broken, from the CA's rule to the function; doctor or `fleet status` says how to mend it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from tests.support.e2e.hour.outcome import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.e2e.hour.operator import Operator
+
+
+def rule_disabled(operator: Operator) -> str:
+    operator.client("iot").disable_topic_rule(ruleName=operator.names.rule("factory"))
+    why = operator.ask_why(operator.connect("sensor-0101"))
+    operator.read(why, "rule enabled is broken")
+    operator.follow(why)
+    return operator.comes_in("sensor-0101")
+
+
+def rule_deleted(operator: Operator) -> str:
+    operator.client("iot").delete_topic_rule(ruleName=operator.names.rule("factory"))
+    why = operator.ask_why(operator.connect("sensor-0102"))
+    operator.read(why, "rule present is broken")
+    operator.follow(why)
+    return operator.comes_in("sensor-0102")
+
+
+def rule_role(operator: Operator) -> str:
+    rule = operator.client("iot").get_topic_rule(ruleName=operator.names.rule("factory"))["rule"]
+    role = rule["actions"][0]["sqs"]["roleArn"].rpartition("/")[2]
+    _change_role(operator, role, lambda held: [{**one, "Resource": "arn:aws:sqs:::old"} for one in held])
+    why = operator.ask_why(operator.connect("sensor-0103"))
+    operator.read(why, "rule role is broken")
+    operator.follow(why)
+    return operator.comes_in("sensor-0103")
+
+
+def queue_policy(operator: Operator) -> str:
+    sqs = operator.client("sqs")
+    url = sqs.get_queue_url(QueueName=operator.names.registrations_queue)["QueueUrl"]
+    statement = {"Effect": "Deny", "Principal": "*", "Action": "sqs:SendMessage", "Resource": "*"}
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+    why = operator.ask_why(operator.connect("sensor-0104"))
+    operator.read(why, "queue is broken")
+    operator.follow(why)
+    return operator.comes_in("sensor-0104")
+
+
+def paused(operator: Operator) -> str:
+    operator.jitrctl('ca pause --account dev --note "a CRL is wrong" --yes')
+    why = operator.ask_why(operator.connect("sensor-0105"))
+    operator.read(why, "mapping is broken")
+    operator.read(why, "'a CRL is wrong'")
+    operator.follow(why)
+    return operator.comes_in("sensor-0105")
+
+
+def permission_removed(operator: Operator) -> str:
+    configuration = operator.client("lambda").get_function_configuration(FunctionName=operator.names.register_function)
+    role = configuration["Role"].rpartition("/")[2]
+    _change_role(operator, role, lambda held: [one for one in held if one["Sid"] != "ProvisionThings"])
+    refused = operator.connect("sensor-0106")
+    status = operator.jitrctl("fleet status --account dev", code=1)
+    operator.read(status, "AWS refuses it iot:CreateThing")
+    why = operator.ask_why(refused)
+    operator.read(why, "function is broken")
+    operator.follow(why)
+    return operator.comes_in("sensor-0106")
+
+
+def function_fails(operator: Operator) -> str:
+    function, client = operator.names.register_function, operator.client("lambda")
+    client.update_function_configuration(FunctionName=function, Handler="jitr.handlers.register.gone")
+    why = operator.ask_why(operator.connect("sensor-0107"))
+    operator.read(why, "function is broken")
+    operator.follow(why)
+    return operator.comes_in("sensor-0107")
+
+
+def _change_role(operator: Operator, role: str, change: Callable[[list[Any]], list[Any]]) -> None:
+    """The role's only inline policy with other statements, as somebody changes it in the console."""
+    iam = operator.client("iam")
+    (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+    changed = {**document, "Statement": change(document["Statement"])}
+    iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(changed))
+
+
+STEPS = (
+    Step(name="disabled rule", broken="the CA's topic rule is disabled", play=rule_disabled),
+    Step(name="paused", broken="a colleague paused the account", play=paused),
+    Step(name="deleted rule", broken="the CA's topic rule is deleted", play=rule_deleted),
+    Step(name="rule's role", broken="the rule's role may not send to the queue any more", play=rule_role),
+    Step(name="queue policy", broken="the queue's policy denies everybody", play=queue_policy),
+    Step(name="permission removed", broken="`register` may not create things any more", play=permission_removed),
+    Step(name="failing function", broken="`register` cannot start", play=function_fails),
+)
