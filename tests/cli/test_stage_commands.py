@@ -7,7 +7,7 @@ import pytest
 
 from jitr_fleet.parse import load
 from jitrctl.session.stage import Stage, choose
-from jitrctl.status.stage_commands import aws_command, deploy_command
+from jitrctl.status.stage_commands import aws_command, deploy_command, restore_command
 
 ROLE = 'role_arn = "arn:aws:iam::111111111111:role/operator"'
 
@@ -43,6 +43,16 @@ def test_an_account_of_the_local_aws_has_its_endpoint_keys_and_target(stage: Cal
     assert deploy_command(dev) == "node_modules/.bin/cdk deploy dev/eu-central-1 -c target=local"
     Path("accounts.json").touch()  # of `jitrctl local up`
     assert deploy_command(dev) == "jitrctl local deploy --account dev --region eu-central-1"
+
+
+def test_what_was_changed_beside_a_stack_is_reverted_by_a_deployment_that_looks_for_it(
+    stage: Callable[[str], Stage],
+) -> None:
+    assert restore_command(stage("")) == "node_modules/.bin/cdk deploy dev/eu-central-1 --revert-drift"
+    dev = stage('endpoint_url = "http://127.0.0.1:4566"')
+    assert restore_command(dev) == "node_modules/.bin/cdk deploy dev/eu-central-1 -c target=local --revert-drift"
+    Path("accounts.json").touch()  # of `jitrctl local up`, whose deployments always revert
+    assert restore_command(dev) == "jitrctl local deploy --account dev --region eu-central-1"
 
 
 def test_each_region_of_the_local_aws_has_its_own_endpoint(stage: Callable[[str], Stage]) -> None:

@@ -82,7 +82,8 @@ def test_a_sentence_is_the_line_that_has_the_phrase() -> None:
 
 
 def test_what_was_written_over_on_the_screen_is_not_read() -> None:
-    raw = "\x1b[?25l⠋ reading …\r\x1b[2K\x1b[32mOK\x1b[0m: all is well\r\n\x1b]0;title\x07a\rb\r\n"
+    spinner = "\x1b[?25l⠋ reading …\r\x1b[2K⠙ reading …\r\n\x1b[?25h\r\x1b[1A\x1b[2K"
+    raw = f"{spinner}\x1b[32mOK\x1b[0m: all is well\r\n\x1b]0;title\x07a\rb\r\n"
     assert as_shown(raw) == "OK: all is well\nb"
 
 

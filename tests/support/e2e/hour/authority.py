@@ -40,15 +40,6 @@ def not_automatic(operator: Operator) -> str:
     return operator.comes_in("sensor-0602")
 
 
-def template_set(operator: Operator) -> str:
-    template = {"templateBody": "{}", "roleArn": "arn:aws:iam::111111111111:role/jitp"}
-    operator.client("iot").update_ca_certificate(certificateId=operator.ca_id(), registrationConfig=template)
-    why = operator.ask_why(operator.connect("sensor-0603"))
-    operator.read(why, "provisioning template is broken")
-    operator.follow(why)
-    return operator.comes_in("sensor-0603")
-
-
 def without_crl(operator: Operator) -> str:
     """`fleet status` says it at once, and so does doctor about a device."""
     status = operator.jitrctl("fleet status --account dev --account prod", code=1)
@@ -56,8 +47,8 @@ def without_crl(operator: Operator) -> str:
     why = operator.ask_why(operator.connect("meter-0604", ca="meters"))
     operator.read(why, "CRL_MISSING")
     _issue_crl(operator, timedelta(days=30))
-    operator.let_a_minute_pass()
     operator.follow(status)
+    operator.let_a_minute_pass()
     return operator.comes_in("meter-0604", ca="meters")
 
 
@@ -72,8 +63,8 @@ def stale_crl(operator: Operator) -> str:
     why = operator.ask_why(operator.connect("meter-0605", ca="meters"))
     operator.read(why, "CRL_STALE")
     _issue_crl(operator, timedelta(days=30))
-    operator.let_a_minute_pass()
     operator.follow(why)
+    operator.let_a_minute_pass()
     return operator.comes_in("meter-0605", ca="meters")
 
 
@@ -125,7 +116,6 @@ STEPS = (
     Step(name="CRL missing", broken="the CA must have a CRL, and none is published", play=without_crl),
     Step(name="CA inactive", broken="somebody deactivated the CA", play=inactive),
     Step(name="no auto-registration", broken="the CA registers no new devices", play=not_automatic),
-    Step(name="template on the CA", broken="somebody gave the CA a provisioning template", play=template_set),
     Step(name="CRL stale", broken="the CA's CRL is not in force any more", play=stale_crl),
     Step(name="mode switched", broken="the CA is to be SNI_ONLY in dev, too", play=mode_switched),
     Step(name="CA rotated", broken="devices are to have certificates of the CA's successor", play=rotated),

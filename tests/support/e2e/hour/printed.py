@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # What a terminal is told beside the text: colours, the cursor's place, the window's title.
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()][A-Z0-9]")
 _ERASED = "\x1b[2K"  # what stood in the line
+_LINE_BEFORE_ERASED = re.compile(r"[^\n]*\n(?:\r|\x1b\[\?25h)*\x1b\[1A\x1b\[2K")
 _PROGRAM = r"(?:[A-Z_]+=\S+ )*(?:jitrctl|aws|node_modules/\.bin/cdk) "
 _QUOTED = re.compile(rf"`({_PROGRAM}[^`]+)`")
 _BARE = re.compile(rf"^ {{4}}({_PROGRAM}.*)$")  # as `fleet status` prints its cures: a line each
@@ -22,7 +23,8 @@ _CURE = re.compile(r"^  Cure: |: beside that, [^:]+: |\bcure: `|\bwhat to do: `|
 
 def as_shown(raw: str) -> str:
     """The text that stays on the screen: without escapes, and of lines that were written over, the last text."""
-    lines = [line.rstrip("\r").rpartition(_ERASED)[2] for line in raw.replace("\r\n", "\n").split("\n")]
+    text = _LINE_BEFORE_ERASED.sub("", raw.replace("\r\n", "\n"))
+    lines = [line.rstrip("\r").rpartition(_ERASED)[2] for line in text.split("\n")]
     return "\n".join(_ESCAPES.sub("", line).rpartition("\r")[2].rstrip() for line in lines).strip("\n")
 
 

@@ -29,12 +29,12 @@ STEPS = (
     authority.STEPS[0],  # the first CRL: without it, the answer to the next is "no"
     *setting_up.STEPS[1:],
     *delivery.STEPS,
-    *authority.STEPS[1:5],
+    *authority.STEPS[1:4],
     *provisioned.STEPS,
     *certificates.STEPS,
     *orders.STEPS,
     *messages.STEPS,
-    *authority.STEPS[5:],
+    *authority.STEPS[4:],
 )
 
 
