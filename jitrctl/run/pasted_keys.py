@@ -1,7 +1,7 @@
 """Recognizes the content of a key or certificate among the words of a command, such as of `"$(cat key.pem)"`.
 
-A usage error repeats the word that it is about, and so does the answer that nobody knows a device; notes are kept in the
-audit log. So such a command is refused before anything looks at its words, and nothing of it is repeated.
+A usage error repeats the word that it is about, and so does the answer that nobody knows a device; notes are kept in
+the audit log. So such a command is refused before anything looks at its words, and nothing of it is repeated.
 """
 
 from __future__ import annotations

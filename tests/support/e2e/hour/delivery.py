@@ -41,18 +41,6 @@ def rule_role(operator: Operator) -> str:
     return operator.comes_in("sensor-0103")
 
 
-def queue_policy(operator: Operator) -> str:
-    sqs = operator.client("sqs")
-    url = sqs.get_queue_url(QueueName=operator.names.registrations_queue)["QueueUrl"]
-    statement = {"Effect": "Deny", "Principal": "*", "Action": "sqs:SendMessage", "Resource": "*"}
-    policy = {"Version": "2012-10-17", "Statement": [statement]}
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
-    why = operator.ask_why(operator.connect("sensor-0104"))
-    operator.read(why, "queue is broken")
-    operator.follow(why)
-    return operator.comes_in("sensor-0104")
-
-
 def paused(operator: Operator) -> str:
     operator.jitrctl('ca pause --account dev --note "a CRL is wrong" --yes')
     why = operator.ask_why(operator.connect("sensor-0105"))
@@ -75,15 +63,6 @@ def permission_removed(operator: Operator) -> str:
     return operator.comes_in("sensor-0106")
 
 
-def function_fails(operator: Operator) -> str:
-    function, client = operator.names.register_function, operator.client("lambda")
-    client.update_function_configuration(FunctionName=function, Handler="jitr.handlers.register.gone")
-    why = operator.ask_why(operator.connect("sensor-0107"))
-    operator.read(why, "function is broken")
-    operator.follow(why)
-    return operator.comes_in("sensor-0107")
-
-
 def _change_role(operator: Operator, role: str, change: Callable[[list[Any]], list[Any]]) -> None:
     """The role's only inline policy with other statements, as somebody changes it in the console."""
     iam = operator.client("iam")
@@ -98,7 +77,5 @@ STEPS = (
     Step(name="paused", broken="a colleague paused the account", play=paused),
     Step(name="deleted rule", broken="the CA's topic rule is deleted", play=rule_deleted),
     Step(name="rule's role", broken="the rule's role may not send to the queue any more", play=rule_role),
-    Step(name="queue policy", broken="the queue's policy denies everybody", play=queue_policy),
     Step(name="permission removed", broken="`register` may not create things any more", play=permission_removed),
-    Step(name="failing function", broken="`register` cannot start", play=function_fails),
 )

@@ -6,7 +6,6 @@ Also breaks things, in ways that an operator does not: by calls to the local AWS
 from __future__ import annotations
 
 import shlex
-import time
 from typing import TYPE_CHECKING, Any
 
 from jitr_fleet.resources import ResourceNames
@@ -14,6 +13,7 @@ from jitrctl.localaws import accounts
 from tests.support.e2e.hour.outcome import HourError
 from tests.support.e2e.hour.printed import find_commands, find_cures, find_sentence
 from tests.support.e2e.hour.terminal import Printed, Terminal
+from tests.support.e2e.stage_devices import restart
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,9 +150,7 @@ class Operator:
 
     def let_a_minute_pass(self) -> None:
         """Have `register` start anew in dev: what it remembers of CAs and CRLs for a minute is forgotten."""
-        self.client("lambda").update_function_configuration(
-            FunctionName=self.names.register_function, Description=f"started anew at {time.time()}"
-        )
+        restart(self.client("lambda"), self.names.register_function)
 
     def change_fleet(self, change: Callable[[str], str]) -> None:
         """Edit the user's fleet file."""
