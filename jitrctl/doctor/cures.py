@@ -189,7 +189,8 @@ def _cure_verdict(case: DeviceContext, made: Decision) -> str:
 
 
 def _cure_missing_target(case: DeviceContext, _: Decision) -> str:
-    return f"deploy the stack, which makes it again: `{restore_command(case.stage)}`; find out who deleted it"
+    deploy = f"deploy the stack, which makes it again: `{restore_command(case.stage)}`"
+    return f"{deploy}{_at_once(case)}; find out who deleted it"
 
 
 def _cure_request(case: DeviceContext, made: Decision) -> str:

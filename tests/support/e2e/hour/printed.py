@@ -18,6 +18,7 @@ _PROGRAM = r"(?:[A-Z_]+=\S+ )*(?:jitrctl|aws|node_modules/\.bin/cdk) "
 _QUOTED = re.compile(rf"`({_PROGRAM}[^`]+)`")
 _BARE = re.compile(rf"^ {{4}}({_PROGRAM}.*)$")  # as `fleet status` prints its cures: a line each
 # Where a command is the cure. Elsewhere it only shows something, or is an example.
+_LINK = re.compile(r"^ ?\d+  ")
 _CURE = re.compile(r"^  Cure: |: beside that, [^:]+: |\bcure: `|\bwhat to do: `|\bwhy: `|\bif it is a rotation ")
 
 
@@ -47,8 +48,10 @@ def find_commands(text: str) -> tuple[str, ...]:
 
 
 def find_sentence(text: str, phrase: str) -> str | None:
-    """The line with the phrase, without the stage in front of it; None when no line has it."""
-    for line in text.splitlines():
-        if phrase in line:
-            return re.sub(r"^[\w-]+/[\w-]+: ", "", line.strip())
-    return None
+    """The sentence with the phrase, without the stage in front of it; None when none has it.
+
+    Of doctor's links, which are numbered, the sentence below them says the same.
+    """
+    lines = [line for line in text.splitlines() if phrase in line]
+    lines.sort(key=lambda line: bool(_LINK.match(line)))
+    return re.sub(r"^[\w-]+/[\w-]+: ", "", lines[0].strip()) if lines else None

@@ -40,16 +40,6 @@ def group_deleted(operator: Operator) -> str:
     return operator.comes_in("sensor-0203")
 
 
-def request_refused(operator: Operator) -> str:
-    """Somebody deprecated the thing type: AWS IoT refuses to give it to a thing."""
-    iot = operator.client("iot")
-    iot.deprecate_thing_type(thingTypeName="sensor")
-    why = operator.ask_why(operator.connect("sensor-0204"))
-    operator.read(why, "REQUEST_REFUSED")
-    operator.follow(why)
-    return operator.comes_in("sensor-0204")
-
-
 def _arn(operator: Operator, device: str) -> str:
     found = operator.client("iot").describe_certificate(certificateId=operator.certificate_id(device))
     return str(found["certificateDescription"]["certificateArn"])
@@ -59,5 +49,4 @@ STEPS = (
     Step(name="policy detached", broken="somebody detached the device's policy", play=policy_detached),
     Step(name="thing deleted", broken="somebody deleted the device's thing", play=thing_deleted),
     Step(name="group deleted", broken="the thing group of the rules is deleted", play=group_deleted),
-    Step(name="type deprecated", broken="the thing type of the rules is deprecated", play=request_refused),
 )

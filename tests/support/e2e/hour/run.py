@@ -28,11 +28,12 @@ STEPS = (
     SET_UP,
     authority.STEPS[0],  # the first CRL: without it, the answer to the next is "no"
     *setting_up.STEPS[1:],
+    orders.STEPS[0],
     *delivery.STEPS,
     *authority.STEPS[1:4],
     *provisioned.STEPS,
     *certificates.STEPS,
-    *orders.STEPS,
+    *orders.STEPS[1:],
     *messages.STEPS,
     *authority.STEPS[4:],
 )
