@@ -206,6 +206,20 @@ def _cure_crl(case: DeviceContext, _: Decision) -> str:
     return f"publish the CA's present CRL: `jitrctl crl put {ca}.crl --ca {ca} {case.options}`, with its file"
 
 
+def _cure_hook_refused(case: DeviceContext, _: Decision) -> str:
+    return (
+        "ask the owners of the CA's hook; it is asked again at the ordinary intervals, or at once: "
+        f"{release_command(case)}, and have the device connect again"
+    )
+
+
+def _cure_hook_failed(case: DeviceContext, _: Decision) -> str:
+    return (
+        "repair the hook's function, as the detail says; it is asked again at the ordinary intervals, or at once: "
+        f"{release_command(case)}, and have the device connect again"
+    )
+
+
 _WRITERS: dict[Reason, Callable[[DeviceContext, Decision], str]] = {
     Reason.CA_AMBIGUOUS: _cure_ambiguous,
     Reason.NOT_LISTED: _cure_not_listed,
@@ -220,6 +234,8 @@ _WRITERS: dict[Reason, Callable[[DeviceContext, Decision], str]] = {
     Reason.TARGET_MISSING: _cure_missing_target,
     Reason.REQUEST_REFUSED: _cure_request,
     Reason.LIMIT_EXCEEDED: _cure_request,
+    Reason.HOOK_REFUSED: _cure_hook_refused,
+    Reason.HOOK_FAILED: _cure_hook_failed,
     Reason.CRL_MISSING: _cure_crl,
     Reason.CRL_STALE: _cure_crl,
     Reason.CRL_UNUSABLE: _cure_crl,
@@ -230,8 +246,6 @@ _PLAIN = {
     Reason.WAS_REVOKED: "find out why it was revoked, and whether that was a mistake",
     Reason.REVOKED_BY_CA: f"ask the CA why; if the device may operate, {_NEW_CERTIFICATE}",
     Reason.SUSPENDED_BY_CA: "ask the CA why; the device comes in when the CA publishes a CRL without it",
-    Reason.HOOK_REFUSED: "ask the owners of the CA's hook; it is asked again at the ordinary intervals",
-    Reason.HOOK_FAILED: "repair the hook's function, as the detail says; it is asked again at the ordinary intervals",
 }
 
 

@@ -84,10 +84,10 @@ def test_a_ca_with_a_provisioning_template_registers_devices_again(made: Doctore
 
 def test_a_deleted_thing_group_is_made_again(made: Doctored) -> None:
     deploy(made, RULES + 'thing_groups = ["hall-1"]\n')
-    iot = made.fleet.iot(DEV)
-    iot.delete_thing_group(thingGroupName="hall-1")
+    iot, groups = made.fleet.iot(DEV), made.fleet.place(DEV).iot.things.groups
+    groups.remove("hall-1")
     leaf = held(made, Reason.TARGET_MISSING)
-    made.reverting.append(lambda: iot.create_thing_group(thingGroupName="hall-1"))
+    made.reverting.append(lambda: groups.add("hall-1"))
 
     (printed,) = made.cure(leaf, SENSOR)
     assert "TARGET_MISSING" in printed
@@ -126,22 +126,21 @@ def issue_crl(made: Doctored, *, ends_in: timedelta) -> bytes:
     return crl
 
 
+def publish(made: Doctored, content: bytes) -> None:
+    bucket = made.fleet.stage(DEV).crl_bucket
+    made.fleet.place(DEV).s3.put(bucket, object_key(made.fleet.old.certificate_id), content)
+
+
 def crl_missing(_: Doctored) -> None:
     pass
 
 
 def crl_stale(made: Doctored) -> None:
-    made.fleet.stage(DEV).s3.put_object(
-        Bucket=made.fleet.stage(DEV).crl_bucket,
-        Key=object_key(made.fleet.old.certificate_id),
-        Body=issue_crl(made, ends_in=timedelta(hours=-1)),
-    )
+    publish(made, issue_crl(made, ends_in=timedelta(hours=-1)))
 
 
 def crl_unusable(made: Doctored) -> None:
-    made.fleet.stage(DEV).s3.put_object(
-        Bucket=made.fleet.stage(DEV).crl_bucket, Key=object_key(made.fleet.old.certificate_id), Body=b"no CRL"
-    )
+    publish(made, b"no CRL")
 
 
 @pytest.mark.parametrize(
@@ -181,7 +180,6 @@ def test_a_repaired_hook_lets_in_what_was_held_for_it(made: Doctored) -> None:
     leaf = held(made, Reason.HOOK_FAILED)
 
     _, printed = made.ask_doctor(made.file(leaf))
-    assert "no connection to the factory's database" in printed
     assert "repair the hook's function" in printed
     refuse.clear()
     made.follow(printed)
@@ -204,8 +202,7 @@ def test_what_a_hook_refused_comes_in_when_the_hook_changes_its_mind(made: Docto
 # Dead letters.
 
 
-@pytest.mark.parametrize("queue", ["dead-letters", "undelivered"])
-def test_an_event_that_went_astray_is_sent_again_by_the_cure(made: Doctored, queue: str) -> None:
+def test_a_dead_letter_is_sent_again_by_the_cure(made: Doctored) -> None:
     leaf = made.fleet.issue(SENSOR)
     rules = made.fleet.place(DEV).iot.broker.rules[made.fleet.old.certificate_id]
     rules[0].enabled = False
@@ -219,7 +216,7 @@ def test_an_event_that_went_astray_is_sent_again_by_the_cure(made: Doctored, que
         registered_at=None,
     )
     sqs = made.fleet.place(DEV).client("sqs", caller="test")
-    url = sqs.get_queue_url(QueueName=f"jitr-acme-{queue}")["QueueUrl"]
+    url = sqs.get_queue_url(QueueName="jitr-acme-dead-letters")["QueueUrl"]
     reason = {REASON_ATTRIBUTE: {"DataType": "String", "StringValue": "failed 10 times"}}
     sqs.send_message(QueueUrl=url, MessageBody=json.dumps(event), MessageAttributes=reason)
 

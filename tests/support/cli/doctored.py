@@ -22,7 +22,7 @@ from jitr_fleet.resources import rule_sql
 from jitrctl.__main__ import main
 from jitrctl.ca import registry
 from jitrctl.session.stage import Stage
-from simulation import Leaf
+from simulation import Leaf, SimulatedAccount
 from tests.support.cli.simulated import DEV, IDS, REGION, RULES, Access, Simulated, simulated
 
 _ENABLED, _DISABLED = "Enabled", "Disabled"
@@ -152,18 +152,16 @@ def doctored(directory: Path, monkeypatch: pytest.MonkeyPatch, rules: str = RULE
 
     def client(access: Access, service: Any, config: Any = None) -> Any:
         name = next(one for one, number in IDS.items() if number == access.place.id)
-        match service:
-            case "lambda":
-                return _Lambda(made, name)
-            case "iam":
-                return _Iam(made, fleet.stage(name))
-            case "logs":
-                return _Logs(made)
-            case "sqs":
-                return _with_policy(simulated_client(access, service, config), made, fleet.stage(name))
-            case "iot":
-                return _with_rules(simulated_client(access, service, config), made, fleet.stage(name))
-        return simulated_client(access, service, config)
+        stage = fleet.stage(name)
+        beside = {
+            "lambda": lambda: _Lambda(made, name),
+            "iam": lambda: _Iam(made, stage),
+            "logs": lambda: _Logs(made),
+            "s3": lambda: _with_objects(simulated_client(access, service, config), access.place),
+            "sqs": lambda: _with_policy(simulated_client(access, service, config), made, stage),
+            "iot": lambda: _with_rules(simulated_client(access, service, config), made, stage),
+        }
+        return beside[service]() if service in beside else simulated_client(access, service, config)
 
     monkeypatch.setattr(Access, "client", client)
     return made
@@ -222,6 +220,17 @@ def _with_policy(sqs: Any, made: Doctored, stage: Stage) -> Any:
     sqs.get_queue_attributes = with_policy
     sqs.of_doctored = True
     return sqs
+
+
+def _with_objects(s3: Any, place: SimulatedAccount) -> Any:
+    """The simulated client, which also writes objects; on which condition is not looked at."""
+
+    def put_object(*, Bucket: str, Key: str, Body: bytes, **_: Any) -> dict[str, Any]:  # noqa: N803 -- AWS's names
+        place.s3.put(Bucket, Key, Body)
+        return {}
+
+    s3.put_object = put_object
+    return s3
 
 
 class _Lambda:

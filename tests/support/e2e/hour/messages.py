@@ -29,6 +29,18 @@ def dead_letters(operator: Operator) -> str:
     return operator.comes_in("sensor-0501")
 
 
+def undelivered(operator: Operator) -> str:
+    """AWS IoT could not send an event to the queue; its cause is gone, and doctor is asked about the device."""
+    event = _lose_event(operator, "sensor-0503")
+    sqs = operator.client("sqs")
+    url = sqs.get_queue_url(QueueName=operator.names.undelivered_queue)["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody=json.dumps(event))
+    why = operator.jitrctl(f"doctor {operator.file('sensor-0503')} --account dev", code=1)
+    operator.read(why, "messages is broken")
+    operator.follow(why)
+    return operator.comes_in("sensor-0503")
+
+
 def replayed(operator: Operator) -> str:
     """An event was lost; somebody has it in a file, from the log of another rule."""
     event = _lose_event(operator, "sensor-0502")
@@ -56,5 +68,6 @@ def _lose_event(operator: Operator, device: str) -> dict[str, Any]:
 
 STEPS = (
     Step(name="dead letters", broken="an event failed ten times, and its cause is gone", play=dead_letters),
+    Step(name="undelivered", broken="AWS IoT could not deliver an event to the queue", play=undelivered),
     Step(name="replay", broken="an event was lost, and is in a file", play=replayed),
 )
