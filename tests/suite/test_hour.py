@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
+import time
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,9 +17,13 @@ from jitrctl.terminal import Output
 from tests.support.e2e.hour import report
 from tests.support.e2e.hour.outcome import Outcome, Step
 from tests.support.e2e.hour.printed import as_shown, find_commands, find_cures, find_sentence
-from tests.support.e2e.hour.run import STEPS
+from tests.support.e2e.hour.run import STEPS, run_hour
 from tests.support.e2e.hour.terminal import Terminal
 
+if TYPE_CHECKING:
+    from tests.support.e2e.hour.operator import Operator
+
+PATIENCE = 10  # seconds
 HERE = "--account dev --region eu-central-1 --fleet .local/fleet.toml"
 DOCTOR = f"""\
 20  certificate status    broken   INACTIVE, denied by ann
@@ -154,3 +162,28 @@ def test_what_a_command_started_ends_with_the_hour(terminal: Terminal, monkeypat
         [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")] if Path("/proc/self").exists() else []
     )
     assert b"sleep\x00987654\x00" not in commands
+
+
+@pytest.mark.parametrize("number", [None, signal.SIGINT, signal.SIGTERM])
+def test_the_local_aws_is_stopped_however_the_hour_ends(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals | None
+) -> None:
+    stopped: list[Path] = []
+    monkeypatch.setattr("tests.support.e2e.hour.run.accounts.down", stopped.append)
+    folders: list[Path] = []
+
+    def play(operator: Operator) -> str:
+        folders.append(operator.checkout.folder)
+        if number:
+            os.kill(os.getpid(), number)
+            time.sleep(PATIENCE)  # which the signal ends
+        return "done"
+
+    step = Step(name="set up", broken="-", play=play)
+    monkeypatch.setattr("tests.support.e2e.hour.run.STEPS", (step,))
+    monkeypatch.setattr("tests.support.e2e.hour.run.SET_UP", step)
+    with pytest.raises(KeyboardInterrupt) if number else nullcontext():
+        run_hour()
+
+    assert stopped == [folders[0] / ".local"]
+    assert not folders[0].exists()
