@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from jitr_fleet.parse import load
+from jitrctl.session.fleet_option import with_fleet_option
 from jitrctl.session.stage import Stage, choose
 from jitrctl.status.stage_commands import aws_command, deploy_command, restore_command
 
@@ -64,3 +65,19 @@ def test_another_fleet_file_is_named_to_the_cdk(write_fleet: Callable[..., Path]
     path = write_fleet()
     (dev, *_) = choose(load(path), ["dev"], ())
     assert deploy_command(dev, "diff") == f"node_modules/.bin/cdk diff dev/eu-central-1 -c fleet={path}"
+
+
+@pytest.mark.parametrize(
+    ("text", "completed"),
+    [
+        (
+            "`jitrctl ca resume`; then `jitrctl sweep`",
+            "`jitrctl ca resume --fleet x.toml`; then `jitrctl sweep --fleet x.toml`",
+        ),
+        ("`jitrctl sweep --fleet y.toml`", "`jitrctl sweep --fleet y.toml`"),
+        ("`jitrctl local deploy --account dev`", "`jitrctl local deploy --account dev`"),  # has no such option
+        ("`aws iot x`", "`aws iot x`"),
+    ],
+)
+def test_a_printed_command_gets_the_fleet_file_where_it_takes_one(text: str, completed: str) -> None:
+    assert with_fleet_option(text, " --fleet x.toml") == completed
