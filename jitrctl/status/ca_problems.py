@@ -10,7 +10,7 @@ from jitr_fleet.choices import RegisteredBy
 from jitrctl.ca.plan import RuleState, differences
 from jitrctl.status.crls import CrlState
 from jitrctl.status.problems import WHERE, Kind, Problem, Severity
-from jitrctl.status.stage_commands import aws_command, deploy_command
+from jitrctl.status.stage_commands import aws_command, restore_command
 from jitrctl.terminal import at
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _cures(stage: Stage, state: CaState) -> Iterator[str]:
         yield aws_command(stage, f"iot enable-topic-rule --rule-name {stage.names.rule(state.name)}")
     is_wrong_in_stack = by_stack and (found is None or not (found.active and found.registers_automatically))
     if state.rule in (RuleState.MISSING, RuleState.ELSEWHERE) or is_wrong_in_stack:
-        yield deploy_command(stage)
+        yield restore_command(stage)
     if found and found.has_template:
         certificate_id = state.declared.ca.certificate_id
         yield aws_command(
@@ -99,10 +99,11 @@ def _of_crl(ca: str, crl: CrlHealth) -> Problem | None:
     }.get(crl.state)
     if text is None:
         return None
+    wanted = "one" if crl.state is CrlState.MISSING else "the next one"
     held = ": new devices are held" if crl.enforced and crl.state is not CrlState.GOING_STALE else ""
     return Problem(
         kind=Kind.CRL,
         severity=Severity.SOON if not held else Severity.STOPPED,
-        text=f"the CRL of CA {ca} {text}{held}; have the CA issue the next one",
+        text=f"the CRL of CA {ca} {text}{held}; have the CA issue {wanted}",
         cures=(f"jitrctl crl put {ca}.crl --ca {ca}{WHERE}",),
     )
