@@ -221,3 +221,30 @@ def test_the_devices_of_one_account_come_first_where_that_is_chosen(fleet: Simul
 @pytest.mark.parametrize("words", [("--devices-in", DEV), ("--lift", "--devices", "revoke")])
 def test_options_that_do_not_fit_together_are_refused(fleet: Simulated, words: tuple[str, ...]) -> None:
     fleet.say("ca", "revoke", "factory", *words, "--yes", code=2)
+
+
+def test_two_hundred_devices_of_a_lost_ca_go_while_the_successors_come(fleet: Simulated) -> None:
+    fleet.say("ca", "apply", "--yes")
+    lost = [connect(fleet, DEV, f"sensor-{number:04}") for number in range(200)]
+    assert {fleet.status(DEV, leaf) for leaf in lost} == {"ACTIVE"}
+    told = fleet.ask("ca", "revoke", "factory", "--devices", "revoke", "--note", "key leaked", "--yes")
+    assert told[DEV]["devices"]["ordered"] == 200
+    thief = fleet.issue("sensor-6666")
+    assert fleet.place(DEV).connect(thief, client_id="sensor-6666") == "refused"
+    assert fleet.status(DEV, thief) is None  # AWS IoT registers no device of it
+    deployment, begun = fleet.deployments[DEV], fleet.aws.clock.monotonic()
+    assert deployment.sweep().sent == 200
+    mapping, good = deployment.mapping(), list[Leaf]()
+    while any(fleet.status(DEV, leaf) == "ACTIVE" for leaf in lost):
+        if len(good) < 40:
+            good.append(fleet.issue(f"sensor-{7000 + len(good)}", ca=fleet.new))
+            fleet.place(DEV).connect(good[-1], client_id=f"sensor-{7000 + len(good) - 1}")
+        mapping.drain(within=1)
+        fleet.aws.clock.advance(1)
+        assert fleet.aws.clock.monotonic() - begun < 600
+    mapping.drain(within=60)
+    assert {fleet.status(DEV, leaf) for leaf in lost} == {"REVOKED"}
+    assert {fleet.status(DEV, leaf) for leaf in good} == {"ACTIVE"}
+    sessions = fleet.place(DEV).client("iot-data")
+    assert not any(sessions.get_connection(clientId=f"sensor-{number:04}")["connected"] for number in range(200))
+    assert fleet.ask("ca", "revoke", "factory", "--devices", "revoke", "--yes")[DEV]["devices"]["planned"] == 0
