@@ -275,6 +275,9 @@ def _notes(stage: Stage, health: Health) -> list[str]:
     notes = []
     if (rate := _rate(stage, health)) is not None:
         notes.append(rate)
+    if health.orders_waiting:
+        waiting = "1 certificate is" if health.orders_waiting == 1 else f"{health.orders_waiting:,} certificates are"
+        notes.append(f"{waiting} ordered away, and the functions have not done that yet")
     if health.waiting_for_hub:
         waiting = "1 event waits" if health.waiting_for_hub == 1 else f"{health.waiting_for_hub} events wait"
         notes.append(f"{waiting} for the hub's function, and `jitrctl fleet devices` lags: {RUNBOOK}#hub-errors")

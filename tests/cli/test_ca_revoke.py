@@ -11,6 +11,7 @@ from jitrctl.ca import revocation
 from jitrctl.ca.mode_switch import plan_switches
 from jitrctl.ca.plan import differences
 from jitrctl.ca.registry import inspect_cas
+from jitrctl.device import bulk_take_away
 from simulation import Call, Fault, Leaf, Moment
 from tests.support.cli.simulated import DEV, PROD, REGION, RULES, Simulated, simulated
 
@@ -26,6 +27,7 @@ REFUSE, DEACTIVATE, DISABLE = (
 def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Simulated:
     fleet = simulated(tmp_path, monkeypatch)
     monkeypatch.setattr(revocation, "now", fleet.aws.clock.now)
+    monkeypatch.setattr(bulk_take_away, "now", fleet.aws.clock.now)
     return fleet
 
 
@@ -169,3 +171,80 @@ def test_the_answer_says_what_to_do_with_the_good_devices(fleet: Simulated) -> N
     assert "`jitrctl ca rotate --ca factory`" in fleet.say("ca", "revoke", "factory", "--yes")
     fleet.write(successor_in=())
     assert 'succeeds = "factory"' in fleet.say("ca", "revoke", "factory", "--yes")
+
+
+@pytest.mark.parametrize(("word", "status"), [("revoke", "REVOKED"), ("deactivate", "INACTIVE")])
+def test_its_devices_are_taken_away_too_and_those_that_have_gone_over_keep_their_sessions(
+    fleet: Simulated, word: str, status: str
+) -> None:
+    fleet.say("ca", "apply", "--yes")
+    old = fleet.issue("sensor-0001", begins=-330)
+    assert fleet.knock(DEV, old, "sensor-0001") == "accepted"
+    fleet.aws.clock.advance(3600)
+    new = fleet.issue("sensor-0001", ca=fleet.new, begins=0.01)
+    assert fleet.knock(DEV, new, "sensor-0001") == "accepted"
+    left = connect(fleet, DEV, "sensor-0002")
+    there = connect(fleet, PROD, "sensor-0003")
+    told = fleet.ask("ca", "revoke", "factory", "--devices", word, "--yes")
+    assert (told[DEV]["devices"]["ordered"], told[PROD]["devices"]["ordered"]) == (2, 1)
+    assert told[DEV]["devices"]["unrecorded"] == told[PROD]["devices"]["unrecorded"] == 0
+    for place in (DEV, PROD):
+        fleet.sweep(place)
+    assert [fleet.status(DEV, one) for one in (old, left, new)] == [status, status, "ACTIVE"]
+    assert fleet.status(PROD, there) == status
+    sessions = fleet.place(DEV).client("iot-data")
+    assert sessions.get_connection(clientId="sensor-0001")["connected"]
+    again = fleet.ask("ca", "revoke", "factory", "--devices", word, "--yes")
+    assert (again[DEV]["steps"], again[DEV]["devices"]["planned"]) == ([], 0)
+
+
+def test_a_dry_run_counts_the_devices_and_says_how_long_it_takes(fleet: Simulated) -> None:
+    leaf = connect(fleet, DEV, "sensor-0001")
+    told = fleet.ask("ca", "revoke", "factory", "--devices", "revoke", "--dry-run")
+    assert (told[DEV]["devices"]["active"], told[DEV]["devices"]["ordered"]) == (1, 0)
+    assert "1 to do: 1 ACTIVE; within about 1 min" in fleet.say(
+        "ca", "revoke", "factory", "--devices", "revoke", "--dry-run"
+    )
+    assert (state(fleet, DEV), fleet.verdict(DEV, leaf)) == (ON, None)
+
+
+def test_the_devices_of_one_account_come_first_where_that_is_chosen(fleet: Simulated) -> None:
+    here, there = connect(fleet, DEV, "sensor-0001"), connect(fleet, PROD, "sensor-0002")
+    told = fleet.ask("ca", "revoke", "factory", "--devices", "deactivate", "--devices-in", DEV, "--yes")
+    assert (told[DEV]["devices"]["ordered"], told[PROD]["devices"]) == (1, None)
+    assert (state(fleet, DEV), state(fleet, PROD)) == (OFF, OFF)
+    assert (fleet.verdict(DEV, here) is None, fleet.verdict(PROD, there) is None) == (False, True)
+    told = fleet.ask("ca", "revoke", "factory", "--devices", "deactivate", "--yes")
+    assert (told[DEV]["devices"]["waiting"], told[PROD]["devices"]["ordered"]) == (1, 1)
+
+
+@pytest.mark.parametrize("words", [("--devices-in", DEV), ("--lift", "--devices", "revoke")])
+def test_options_that_do_not_fit_together_are_refused(fleet: Simulated, words: tuple[str, ...]) -> None:
+    fleet.say("ca", "revoke", "factory", *words, "--yes", code=2)
+
+
+def test_two_hundred_devices_of_a_lost_ca_go_while_the_successors_come(fleet: Simulated) -> None:
+    fleet.say("ca", "apply", "--yes")
+    lost = [connect(fleet, DEV, f"sensor-{number:04}") for number in range(200)]
+    assert {fleet.status(DEV, leaf) for leaf in lost} == {"ACTIVE"}
+    told = fleet.ask("ca", "revoke", "factory", "--devices", "revoke", "--note", "key leaked", "--yes")
+    assert told[DEV]["devices"]["ordered"] == 200
+    thief = fleet.issue("sensor-6666")
+    assert fleet.place(DEV).connect(thief, client_id="sensor-6666") == "refused"
+    assert fleet.status(DEV, thief) is None  # AWS IoT registers no device of it
+    deployment, begun = fleet.deployments[DEV], fleet.aws.clock.monotonic()
+    assert deployment.sweep().sent == 200
+    mapping, good = deployment.mapping(), list[Leaf]()
+    while any(fleet.status(DEV, leaf) == "ACTIVE" for leaf in lost):
+        if len(good) < 40:
+            good.append(fleet.issue(f"sensor-{7000 + len(good)}", ca=fleet.new))
+            fleet.place(DEV).connect(good[-1], client_id=f"sensor-{7000 + len(good) - 1}")
+        mapping.drain(within=1)
+        fleet.aws.clock.advance(1)
+        assert fleet.aws.clock.monotonic() - begun < 600
+    mapping.drain(within=60)
+    assert {fleet.status(DEV, leaf) for leaf in lost} == {"REVOKED"}
+    assert {fleet.status(DEV, leaf) for leaf in good} == {"ACTIVE"}
+    sessions = fleet.place(DEV).client("iot-data")
+    assert not any(sessions.get_connection(clientId=f"sensor-{number:04}")["connected"] for number in range(200))
+    assert fleet.ask("ca", "revoke", "factory", "--devices", "revoke", "--yes")[DEV]["devices"]["planned"] == 0

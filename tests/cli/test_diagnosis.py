@@ -12,6 +12,7 @@ import pytest
 from jitr.brake import Engagement
 from jitr.record import Record
 from jitr.rules import CertificateMode
+from jitr.store.revoked_cas import CaRevocation
 from jitr.store.sweep_state import LastRun
 from jitr_fleet.choices import RegisteredBy
 from jitrctl.ca.plan import CaState, FoundCa, RuleState
@@ -332,6 +333,20 @@ def test_a_sweep_that_crashes_before_it_can_note_it_is_seen_by_its_alarm(stage: 
 
 def test_an_alarm_of_a_later_version_is_a_problem_too(stage: Stage) -> None:
     assert only(stage, alarms=ringing("new")).runbook == "new"
+
+
+def test_orders_that_the_functions_have_not_carried_out_are_a_note(stage: Stage) -> None:
+    (note,) = notes(stage, orders_waiting=1200)
+    assert note == "1,200 certificates are ordered away, and the functions have not done that yet"
+
+
+def test_a_revoked_ca_is_named_with_who_revoked_it_and_when(stage: Stage) -> None:
+    order = CaRevocation(by="arn:ann", at=NOW, note="key leaked")
+    found = replace(good(stage).found, active=False, registers_automatically=False)  # type: ignore[type-var]
+    problem = only(stage, cas=(replace(good(stage), found=found, rule=RuleState.DISABLED, revocation=order),))
+    assert (problem.kind, problem.severity, problem.cures) == (Kind.CA, Severity.DRIFTED, ())
+    assert f"revoked by arn:ann {NOW:%Y-%m-%d %H:%M}Z ('key leaked')" in problem.text
+    assert problem.link == "docs/runbook.md#a-cas-key-leaked"
 
 
 def test_throttling_and_messages_of_the_hub_are_notes(stage: Stage) -> None:

@@ -22,6 +22,7 @@ from jitr.aws.crl_bucket import Crls
 from jitr.events import event_document
 from jitr.provisioning import OWNER_ATTRIBUTE
 from jitr.rules import CheckMode
+from jitr.store.revoked_cas import CaRevocation, RevokedCas
 from jitr.store.sweep_state import SweepState
 from jitr.store.withdrawal_marks import marks
 from jitr_cdk.target import AWS
@@ -68,7 +69,9 @@ def needs(call: Call) -> Iterator[Needed]:  # noqa: C901, PLR0912 -- one case fo
             yield action, said["principal"]
         case "iot", "AttachPolicy" | "DetachPolicy":
             yield action, said["target"]
-        case "iot", "DescribeCACertificate":
+        case "iot-data", _:
+            yield f"iot:{call.operation}", f"arn:aws:iot:{REGION}:{ACCOUNT}:client/{said['clientId']}"
+        case "iot", "DescribeCACertificate" | "UpdateCACertificate":
             yield action, f"{arn}cacert/{said['certificateId']}"
         case ("iot", "ListCertificates" | "ListCertificatesByCA" | "ListAttachedPolicies") | (
             "cloudwatch",
@@ -226,6 +229,14 @@ def suspected(world: World, iam: Iam) -> None:
     world.mapping.drain(within=86_400)
 
 
+def revoked_ca(world: World) -> None:
+    """An operator revoked the CA, and a deployment set it ACTIVE again."""
+    table = world.deployment.settings.registry_table
+    order = CaRevocation(by="operator", at=START)
+    ca = world.deployment.rules.cas[0].certificate_id
+    RevokedCas(world.account.client("dynamodb", caller="admin"), table).revoke(ca, order)
+
+
 def forgotten(world: World) -> None:
     rule = dict(world.account.iot.broker.rules)
     world.account.iot.broker.rules.clear()
@@ -285,6 +296,7 @@ WAYS = (
     Way(name="revocation list", go=read_crl),
     Way(name="revocation list of a sweep", settings={"checks": {"revocation": CheckMode.ENFORCE}}, go=sweep),
     Way(name="forgotten", prepare=forgotten, go=sweep),
+    Way(name="revoked CA", prepare=revoked_ca, go=sweep),
     Way(name="one sweep at a time", go=one_at_a_time),
 )
 
@@ -371,7 +383,7 @@ def test_without_any_one_action_the_way_that_uses_it_fails_and_names_it(
         iam, said = play(way, without)
         assert iam.denied, f"{way} does not need {action} in {caller}"
         assert {one.split(" on ")[0] for one in iam.denied} == {f"{caller} {action}"}
-        if action != "s3:ListBucket":
+        if action not in ("s3:ListBucket", "iot:GetConnection"):  # without the latter, a session is ended unseen
             assert f"not authorized to perform: {action}" in said, f"{way}, {caller} without {action}: {said}"
 
 

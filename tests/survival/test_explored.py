@@ -11,6 +11,7 @@ from tests.support.survival.explorer import Explorer, Pair, replay
 from tests.support.survival.pairs import KNOWN, OTHERS, THREADED
 from tests.support.survival.schedules import parse
 from tests.support.survival.session_pairs import SESSIONS
+from tests.support.survival.take_away_pairs import TAKE_AWAYS
 
 SWITCHES = int(os.environ.get("JITR_EXPLORED_SWITCHES", "1"))
 
@@ -80,6 +81,21 @@ def test_an_order_ends_no_other_devices_session_in_any_schedule(
     pair: Pair, record_property: Callable[[str, object], None]
 ) -> None:
     _explore(pair, 1, record_property)
+
+
+@pytest.mark.parametrize(
+    ("pair", "switches"),
+    [
+        # The sweep makes many calls: all but these two pairs are deep.
+        pytest.param(one, 1, marks=() if one in TAKE_AWAYS[:2] else pytest.mark.deep)
+        for one in TAKE_AWAYS
+    ],
+    ids=lambda value: value.name if isinstance(value, Pair) else str(value),
+)
+def test_an_order_that_the_functions_carry_out_holds_in_any_schedule(
+    pair: Pair, switches: int, record_property: Callable[[str, object], None]
+) -> None:
+    _explore(pair, switches, record_property)
 
 
 # Where REVOKED can be left (Undocumented.revoked_may_become_active), a refusal for the verdict itself may set INACTIVE

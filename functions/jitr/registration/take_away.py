@@ -12,7 +12,7 @@ from datetime import datetime
 
 from jitr.admission.applicant import Applicant
 from jitr.decisions import Decision
-from jitr.errors import Overtaken
+from jitr.errors import NotPermitted, Overtaken, Rejected, Unavailable
 from jitr.iot_models import Status
 from jitr.observed_status import observe
 from jitr.provisioning import SetStatus
@@ -20,7 +20,7 @@ from jitr.record import Record
 from jitr.registration.attempt import StepRunner
 from jitr.registration.name_rollback import NameRollbacks
 from jitr.session_end import SessionEnd
-from jitr.sessions import SessionState
+from jitr.sessions import SessionResult, SessionState
 from jitr.store.registry import Registry
 from jitr.telemetry import PUT_OFF, Announcer
 from jitr.verdicts import OperatorAction
@@ -87,9 +87,15 @@ class TakeAway:
             return  # it never had one
         for result in self._sessions().end(applicant.device, clean_session=status is Status.REVOKED):
             if result.state is SessionState.FAILED:
-                self._announcer.warn(
-                    "a session was not ended: AWS ends it within minutes",
-                    PUT_OFF,
-                    certificate_id=applicant.device.certificate_id,
-                    why=result.why,
-                )
+                self._report_failure(applicant.device.certificate_id, result)
+
+    def _report_failure(self, certificate_id: str, result: SessionResult) -> None:
+        """Report a session that was not ended; the order is carried out without it."""
+        message = "a session was not ended: AWS ends it within minutes"
+        try:
+            if result.cause:
+                raise result.cause
+        except NotPermitted:
+            self._announcer.log_not_permitted(message, certificate_id=certificate_id)
+        except (Rejected, Unavailable):
+            self._announcer.warn(message, PUT_OFF, certificate_id=certificate_id, why=result.why)

@@ -144,15 +144,15 @@ def take_away_many(
     plans = {done.stage: done.value for done in planned.done}
     if any(plan.orders for plan in plans.values()) and not dry_run:
         lines = [f"{len(targets.certificates):,} certificates are {action}, in"]
-        lines += [f"  {stage}  {_in_words(plan)}" for stage, plan in plans.items()]
+        lines += [f"  {stage}  {plan_in_words(plan)}" for stage, plan in plans.items()]
         scope.confirm([*lines, *([warning] if warning else [])], yes=yes)
-    results = _give(scope, plans, note, dry_run=dry_run)
+    results = write_orders(scope, plans, note, dry_run=dry_run)
     failed = (*not_opened, *targets.failed, *planned.failed)
     failed = tuple({one.stage: one for one in failed}.values())
 
     def show_results() -> None:
         for done in results.done:
-            out.print(f"{done.stage}: {_describe(done.value, dry_run=dry_run)}", markup=False, soft_wrap=True)
+            out.print(f"{done.stage}: {taken_in_words(done.value, dry_run=dry_run)}", markup=False, soft_wrap=True)
 
     try:
         scope.report(
@@ -170,7 +170,8 @@ def take_away_many(
         raise
 
 
-def _give(scope: Scope, plans: Mapping[Stage, TakeAwayPlan], note: str, *, dry_run: bool) -> Any:
+def write_orders(scope: Scope, plans: Mapping[Stage, TakeAwayPlan], note: str, *, dry_run: bool) -> Any:
+    """Write the planned orders in all these stages at once, with the progress of all; Results[TakenAway]."""
     interrupted = threading.Event()
     written = dict.fromkeys(plans, 0)
     most = sum(len(plan.orders) for plan in plans.values())
@@ -209,13 +210,13 @@ def _find(scope: Scope, selection: Selection, stages: Sequence[Stage]) -> _Targe
         found = scope.across(lambda stage: find_by_group(stage, group), doing="reading the thing group", stages=stages)
         if found.done and not found.failed and all(done.value.is_missing for done in found.done):
             raise Refused(f"no account has a thing group {group}: correct its name")
-    scope.warn([(str(done.stage), text) for done in found.done for text in _left_out(done.value)])
+    scope.warn([(str(done.stage), text) for done in found.done for text in describe_left_out(done.value)])
     return _Targets(
         certificates=frozenset().union(*(done.value.certificates for done in found.done)), failed=found.failed
     )
 
 
-def _left_out(found: FoundHere) -> Iterable[str]:
+def describe_left_out(found: FoundHere) -> Iterable[str]:
     if found.unknown:
         yield (
             f"{found.unknown:,} live certificates are listed under no CA, and no record names theirs: they get no order"
@@ -269,7 +270,7 @@ def _show_problems(scope: Scope, problems: Sequence[str]) -> None:
         err.print(f"and {more:,} more, which --json has", markup=False)
 
 
-def _in_words(plan: TakeAwayPlan) -> str:
+def plan_in_words(plan: TakeAwayPlan) -> str:
     """A plan: 120 to do: 100 ACTIVE, 20 not known here, denied; within about 1 min; 3 are ordered, 7 done already."""
     parts = []
     if plan.orders:
@@ -290,10 +291,10 @@ def _in_words(plan: TakeAwayPlan) -> str:
     return "; ".join(parts) or "nothing to do"
 
 
-def _describe(one: TakenAway, *, dry_run: bool) -> str:
+def taken_in_words(one: TakenAway, *, dry_run: bool) -> str:
     if dry_run or not one.plan.orders:
-        return _in_words(one.plan)
-    text = f"{one.ordered:,} ordered; {_in_words(one.plan)}"
+        return plan_in_words(one.plan)
+    text = f"{one.ordered:,} ordered; {plan_in_words(one.plan)}"
     return text + (f"; {one.overtaken:,} not ordered, since another verdict came first" if one.overtaken else "")
 
 

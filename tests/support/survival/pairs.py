@@ -15,6 +15,7 @@ from tests.support.survival.explored_world import DAY, HOSTILE, ExploredWorld, P
 from tests.support.survival.explorer import Pair
 from tests.support.survival.one_thread import Act
 from tests.support.survival.session_pairs import SESSIONS
+from tests.support.survival.take_away_pairs import TAKE_AWAYS
 
 Other = Callable[[ExploredWorld, Any], Act]
 HOOK_ARN = "arn:aws:lambda:eu-central-1:111111111111:function:name-giver"
@@ -380,4 +381,4 @@ THREADED = (
     ),
     Pair("threads-one-device", "two events of one device in one batch", _threads_on_one, process=_PROCESS),
 )
-ALL_PAIRS = (*KNOWN, *BRAKES, *OTHERS, *THREADED, *SESSIONS)
+ALL_PAIRS = (*KNOWN, *BRAKES, *OTHERS, *THREADED, *SESSIONS, *TAKE_AWAYS)
