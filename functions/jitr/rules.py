@@ -141,6 +141,9 @@ class CaRules:
     overlap: int = 604_800  # seconds for which both stay ACTIVE
     succeeds: str | None = None  # certificate id of the CA that this one succeeds in rotations
     on_stale_crl: OnStaleCrl = OnStaleCrl.HOLD
+    # What a CRL does to certificates that are registered already. Nothing changes unless fleet.toml says so: REVOKED is
+    # final in AWS IoT.
+    revocation_of_active: CheckMode = CheckMode.OBSERVE
     checks: Mapping[str, CheckMode] = field(default_factory=dict)
     minimum_remaining_life: int = 0  # seconds
     maximum_life: int | None = None  # seconds from notBefore to notAfter
@@ -258,6 +261,7 @@ def _ca_rules(document: dict[str, Any]) -> CaRules:
         on_reject=OnReject(document.pop("on_reject")),
         on_replacement=OnReplacement(document.pop("on_replacement")),
         on_stale_crl=OnStaleCrl(document.pop("on_stale_crl")),
+        revocation_of_active=CheckMode(document.pop("revocation_of_active", CheckMode.OBSERVE)),
         checks={name: CheckMode(mode) for name, mode in document.pop("checks").items()},
         thing_groups=tuple(document.pop("thing_groups")),
         rsa_bits=(least, greatest),

@@ -49,6 +49,9 @@ OUT_OF_PLACE_DETAIL_TYPE = "Device Out Of Place"
 BRAKE_DETAIL_TYPE = "Rules Refuse Many"
 BROKEN_DETAIL_TYPE = "Device Broken"  # an ACTIVE certificate lacks its thing or a policy
 VERDICT_DETAIL_TYPE = "Operator Verdict"  # from jitrctl
+# A CRL ended a certificate that was registered: revoked it, or suspended it for a hold. Its own detail type, since a
+# decision on a status that was found is not announced.
+REVOKED_DETAIL_TYPE = "Device Revoked"
 _METRIC_OF = {
     Outcome.ACTIVATED: "Activated",
     Outcome.REJECTED: "Rejected",
@@ -74,6 +77,13 @@ SECONDS_TO_ACTIVE = "SecondsToActive"  # from the event's arrival in the queue
 THROTTLES = "Throttles"  # answers of AWS that ask for patience, retried ones too
 SCHEDULE_UNAVAILABLE = "ScheduleUnavailable"  # batches, and calls of the sweep, that took a share of the rate
 DISAGREEMENTS = "Disagreements"  # ACTIVE certificates against which an operator's verdict stands
+REVOKED_BY_CRL = "RevokedByCrl"  # certificates that a CRL revoked
+SUSPENDED_BY_CRL = "SuspendedByCrl"  # ACTIVE certificates that a hold in a CRL deactivated
+HOLDS_LIFTED = "HoldsLifted"  # suspended certificates that a later CRL lets `register` evaluate again
+LISTED_ACTIVE = "ListedActive"  # ACTIVE certificates that a CRL lists, where fleet.toml only observes it
+CRL_REFUSED = "CrlRefused"  # 1 while the published CRL of a CA may not be applied, else 0
+CRL_WAITS = "CrlWaits"  # 1 while a CRL takes out so many devices that an operator has to say yes, else 0
+CRL_LATE = "CrlLate"  # 1 while the CRL of a CA that is enforced is stale, nearly so, unusable or missing, else 0
 REJECTED_FOR = "RejectedFor"  # rejections by reason, where fleet.toml asks for them
 # 100 for each certificate that is rejected and 0 for each that is activated: its average is the rejection rate, without
 # metric math, which an alarm on a search or a quotient would need.
@@ -95,6 +105,9 @@ _MEASURED = {
     WAITING: MetricUnit.Count,
     CA_DAYS_LEFT: MetricUnit.NoUnit,
     RULES_REFUSE_MANY: MetricUnit.NoUnit,
+    CRL_REFUSED: MetricUnit.NoUnit,
+    CRL_WAITS: MetricUnit.NoUnit,
+    CRL_LATE: MetricUnit.NoUnit,
 }
 NO_CA = "none"
 # Metrics per CA; certificates without a known CA, and all other metrics, count under NO_CA.
@@ -116,6 +129,10 @@ METRIC_NAMES = (
     THROTTLES,
     SCHEDULE_UNAVAILABLE,
     DISAGREEMENTS,
+    REVOKED_BY_CRL,
+    SUSPENDED_BY_CRL,
+    HOLDS_LIFTED,
+    LISTED_ACTIVE,
     *_MEASURED,
     *CALLS_OF.values(),
     REJECTED_FOR,
@@ -364,6 +381,8 @@ def decision_fields(decision: Decision) -> dict[str, Any]:
 
 
 def _detail_type(decision: Decision) -> str | None:
+    if decision.outcome is Outcome.FOUND and decision.reason is not None:
+        return REVOKED_DETAIL_TYPE
     return DUPLICATE_DETAIL_TYPE if decision.reason in NAME_LOST else DETAIL_TYPES.get(decision.outcome)
 
 

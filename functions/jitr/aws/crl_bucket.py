@@ -50,6 +50,7 @@ class PublishedCrl:
 
     version: str  # the object's ETag; empty when there is none
     revocations: Revocations
+    version_id: str | None = None  # of the object, in a bucket that keeps versions
 
 
 NOTHING = PublishedCrl(version="", revocations=None)
@@ -120,6 +121,23 @@ class Crls:
         answer["Body"].close()
         return answer["ETag"]
 
+    def earlier(self, ca: CaRules, version_id: str) -> RevocationList | None:
+        """The CRL of a CA in an earlier version of its object; None when that is not kept any more.
+
+        Raises Unavailable, NotPermitted.
+        """
+        try:
+            with calling("GetObject"):
+                answer = self._s3().get_object(**self._place_of(ca), VersionId=version_id)
+                revocations = _read(answer, ca)
+        except (IncompleteReadError, FlexibleChecksumError) as error:
+            raise Unavailable(f"GetObject: {type(error).__name__}") from error
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("NoSuchVersion", "NoSuchKey", "MethodNotAllowed"):
+                return None
+            raise
+        return revocations if isinstance(revocations, RevocationList) else None
+
     def changed_since(
         self, records: Mapping[str, Record], rules: Rules, swept: Mapping[str, datetime] | None = None
     ) -> set[str]:
@@ -148,7 +166,9 @@ class Crls:
         try:
             with calling("GetObject"):
                 answer = self._s3().get_object(**self._place_of(ca), **condition)  # type: ignore[arg-type]  # mypy takes it for any parameter
-                return PublishedCrl(version=answer["ETag"], revocations=_read(answer, ca))
+                return PublishedCrl(
+                    version=answer["ETag"], revocations=_read(answer, ca), version_id=answer.get("VersionId")
+                )
         except (IncompleteReadError, FlexibleChecksumError) as error:
             raise Unavailable(f"GetObject: {type(error).__name__}") from error
         except ClientError as error:

@@ -35,6 +35,7 @@ from jitr.store.outcome_index import listing
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.store.registry_writes import Due
+from jitr.store.serial_index import issued_as_of
 from jitr.store.sweep_state import ACCOUNT, Pass, SweepState, count_key
 from jitr.sweep.resend import is_passed_over, was_sent_recently
 from jitr.telemetry import DISAGREEMENTS, Announcer
@@ -93,20 +94,20 @@ class FullPass:
         try:
             return self._go_on(now, time_is_left, send)
         except StaleMarker:
-            self._journal.keep_pass(ACCOUNT, Pass(began_at=now, lists=True))
+            self._journal.keep_pass(ACCOUNT, Pass(began_at=now, lists=True, has_serials=True))
             raise
 
     def _go_on(self, now: datetime, time_is_left: Callable[[], bool], send: Send | None) -> PassResult:
         passed = PassResult()
         going = self._journal.full_pass(ACCOUNT)
         again_after = _OWED_EVERY if going.owes else _PASSED_EVERY
-        if going.finished_at and going.lists and now - going.finished_at < again_after:
+        if going.finished_at and going.lists and going.has_serials and now - going.finished_at < again_after:
             return passed
         if not time_is_left():
             passed.is_finished = False
             return passed
         if going.finished_at or going.began_at is None:
-            going = Pass(began_at=now, lists=True)
+            going = Pass(began_at=now, lists=True, has_serials=True)
         denied = frozenset(self._registry.list_due(Due.DENIED, now, most=_MOST_DENIED))
         has_list = self._enrollment.version() is not None
         counts = Counter(going.counts)
@@ -139,6 +140,7 @@ class FullPass:
                 counts=dict(counts),
                 owes=going.owes,
                 lists=going.lists,
+                has_serials=going.has_serials,
             ),
         )
         return passed
@@ -179,9 +181,11 @@ class FullPass:
                 self._announcer.report_outcome(found.outcome, certificate_id, found)
 
     def _list_outcomes(self, records: Mapping[str, Record]) -> None:
-        """Correct the index `outcomes` where it differs from a record, as with records of earlier versions."""
+        """Correct the indexes where they differ from a record, as with records of earlier versions."""
         for record in records.values():
-            if record.decision and record.listed != listing(record.decision):
+            issued_as = issued_as_of(record.decision)
+            is_listed = record.listed == (listing(record.decision)) and issued_as in (None, record.issued_as)
+            if record.decision and not is_listed:
                 self._outcomes.list_decision(record.decision)
 
     def _select_passed_over(
