@@ -3,6 +3,7 @@
 It is the real code; only the clients, the clock, the pacer's sleep, and the place of logs and metrics differ.
 """
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -12,24 +13,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from jitr.aws.calls import CLIENT_CONFIG
-from jitr.aws.crl_bucket import Crls
+from jitr.aws.connections import Connections
+from jitr.aws.crl_bucket import Crls, object_key
 from jitr.aws.hook import HOOK_CONFIG, Hook
 from jitr.aws.iot import AwsIot
 from jitr.aws.queues import RegistrationsQueue, SweepQueue
 from jitr.aws.rate_limit import BATCH_SIZE
 from jitr.handlers.register import DEADLINE_MILLISECONDS, RegisterHandler
+from jitr.handlers.revoke import RevokeHandler
+from jitr.pacing.schedule import Need
 from jitr.pacing.turn_by_turn import TurnByTurn
 from jitr.pacing.turns import TURNS_CONFIG, Turns
 from jitr.registration.procedure import Registration
 from jitr.registration.threads import Beside, OneByOne
+from jitr.revocation.application import CrlApplication
+from jitr.revocation.candidates import Candidates
+from jitr.revocation.enforcement import Enforcement
 from jitr.rules import CaRules, CertificateMode, Rules
+from jitr.session_end import SessionEnd
 from jitr.settings import Settings
 from jitr.store.brakes import Brakes
+from jitr.store.crl_state import CrlStates
 from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.failure_count import FailureCount
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT, OUTCOME_INDEX
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import DUE_INDEX, Registry
+from jitr.store.serial_index import ISSUED_AS, SERIAL_INDEX
 from jitr.store.sweep_state import SweepState
 from jitr.store.withdrawal_marks import Withdrawals
 from jitr.sweep.runner import Sweep, SweepResult
@@ -47,6 +57,7 @@ if TYPE_CHECKING:
 # infra/jitr_cdk/registration.py's figures; importing them from there would load the CDK.
 _VISIBILITY = 360.0
 _FUNCTION_TIMEOUT = 60.0
+_CRL_VISIBILITY, _CRL_TIMEOUT = 5400.0, 900.0  # infra/jitr_cdk/revocation.py's
 _RECEIVES = 1000
 _DAY = 86_400.0
 
@@ -139,10 +150,17 @@ class Deployment:
             dead_letters=self.dead_letters,
             max_receives=_RECEIVES,
         )
+        self.crl_arrivals = sqs.create(
+            names.crl_queue, retention=14 * _DAY, visibility=_CRL_VISIBILITY
+        )
         self.registry = account.dynamodb.create(
             names.registry_table,
             partition="id",
-            indexes={DUE_INDEX: Index("due", "due_at"), OUTCOME_INDEX: Index(LISTED_AS, LISTED_AT)},
+            indexes={
+                DUE_INDEX: Index("due", "due_at"),
+                OUTCOME_INDEX: Index(LISTED_AS, LISTED_AT),
+                SERIAL_INDEX: Index(ISSUED_AS),
+            },
         )
         self.enrollment = account.dynamodb.create(names.enrollment_table, partition="id")
         self.settings = Settings(
@@ -154,6 +172,7 @@ class Deployment:
             enrollment_table=names.enrollment_table,
             registrations_queue_url=self.registrations.url,
             dead_letter_queue_url=self.dead_letters.url,
+            crl_queue_url=self.crl_arrivals.url,
             event_bus="default",
             activations_per_second=activations_per_second,
             max_concurrency=max_concurrency,
@@ -266,6 +285,100 @@ class Deployment:
             clock=clock.now,
             activations_per_second=self.settings.activations_per_second,
         ).run(time_is_left=time_is_left)
+
+    def publish_crl(self, ca_certificate_id: str, crl: bytes) -> None:
+        """Put a CRL into the bucket; EventBridge sends S3's event to the queue of `revoke`."""
+        key = object_key(ca_certificate_id)
+        self.account.s3.put(self.settings.crl_bucket, key, crl)
+        event = {"detail-type": "Object Created", "detail": {"object": {"key": key}}}
+        self.account.sqs.send_message({"QueueUrl": self.crl_arrivals.url, "MessageBody": json.dumps(event)})
+
+    def revoke_environment(self, *, caller: str = "revoke") -> Handler:
+        """An execution environment of `revoke`, as after a cold start: its handler."""
+        client, clock = self._clients(caller), self.account.aws.clock
+        announcer = Announcer(
+            client("events"), self.settings, cast("Logger", self.journal), cast("Counts", self.journal)
+        )
+        dynamodb = client("dynamodb")
+        turns = TurnByTurn(
+            self.account.client("dynamodb", caller=caller, config=TURNS_CONFIG),
+            self.settings.registry_table,
+            per_second=self.settings.activations_per_second,
+            need=Need.ORDERED,
+            when_unavailable=lambda: self.journal.add(SCHEDULE_UNAVAILABLE),
+            clock=lambda: clock.now().timestamp(),
+            sleep=clock.sleep,
+        )
+        started: list[Tasks] = []
+
+        def beside() -> Beside:
+            if not self.with_threads:
+                return OneByOne()
+            started.append(self.threads())
+            return started[-1]
+
+        iot = AwsIot(client("iot"), turns, clock=clock.now, rules=self.rules)
+        registry = Registry(dynamodb, self.settings.registry_table)
+        outcomes = Outcomes(dynamodb, self.settings.registry_table)
+        states = CrlStates(dynamodb, self.settings.registry_table)
+        application = CrlApplication(
+            rules=self.rules,
+            crls=Crls(lambda: client("s3"), self.settings.crl_bucket, self.account.id, clock=clock.now),
+            states=states,
+            journal=SweepState(dynamodb, self.settings.registry_table),
+            candidates=Candidates(registry=registry, outcomes=outcomes),
+            enforcement=Enforcement(
+                rules=self.rules,
+                iot=iot,
+                registry=registry,
+                outcomes=outcomes,
+                announcer=announcer,
+                sessions=SessionEnd(iot, Connections(client("iot-data"))),
+                clock=clock.now,
+            ),
+            turns=turns,
+            threads=beside,
+            announcer=announcer,
+            clock=clock.now,
+        )
+        revoke = RevokeHandler(
+            application,
+            states,
+            client("sqs"),
+            self.settings.crl_queue_url,
+            announcer,
+            turns=turns,
+            clock=clock.now,
+        )
+
+        def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+            """As jitr.handlers.revoke.handler."""
+            try:
+                return revoke.handle_batch(
+                    event["Records"],
+                    who=f"{caller} {clock.now().timestamp()}",
+                    seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
+                )
+            except BaseException as death:
+                if not isinstance(death, Exception):
+                    for one in started:
+                        one.kill()
+                raise
+            finally:
+                started.clear()
+
+        return handler
+
+    def revoke_mapping(self, *, caller: str = "revoke") -> EventSourceMapping:
+        """The queue of arrived CRLs before `revoke`, one environment at a time."""
+        return EventSourceMapping(
+            self.crl_arrivals,
+            self.account.sqs,
+            lambda: self.revoke_environment(caller=caller),
+            batch_size=1,
+            timeout=_CRL_TIMEOUT,
+            loop_stops_whole_batch=self.account.aws.undocumented.loop_stops_whole_batch,
+        )
 
     def _clients(self, caller: str) -> Callable[[Any], Any]:
         return lambda service: self.account.client(service, caller=caller, config=CLIENT_CONFIG)

@@ -185,6 +185,7 @@ class Cloud:
             enrollment_table=deployed.ENROLLMENT,
             registrations_queue_url=deployed.url_of(deployed.QUEUE),
             dead_letter_queue_url=deployed.url_of(deployed.DEAD_LETTERS),
+            crl_queue_url=deployed.url_of(deployed.CRL_QUEUE),
             event_bus="default",
             activations_per_second=10,
             max_concurrency=15,

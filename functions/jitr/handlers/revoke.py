@@ -9,9 +9,9 @@ Its queue has S3's events (by EventBridge), and the messages of the sweep and of
     any other failure               the same, and counted in a metric with an alarm
     unreadable, or of no known CA   deleted, and counted
 
-So the message is the memory of what is left: nothing is sent to the function's own queue, since Lambda stops such loops.
-A message that is received a thousand times goes to the dead-letter queue; the sweep sends another one, as long as the
-published CRL is not applied.
+The message stays in the queue until nothing is left. Nothing is sent to the function's own queue, since Lambda stops
+such loops. A message that is received a thousand times goes to the dead-letter queue; the sweep sends another one, as
+long as the published CRL is not applied.
 """
 
 import functools
@@ -27,6 +27,7 @@ from aws_lambda_powertools import Logger
 
 from jitr.aws import runtime
 from jitr.aws.calls import CLIENT_CONFIG, SECONDS_OF_A_HANGING_CALL
+from jitr.aws.connections import Connections
 from jitr.aws.crl_bucket import FOLDER, Crls
 from jitr.aws.iot import AwsIot
 from jitr.errors import NotPermitted, Unavailable
@@ -40,6 +41,7 @@ from jitr.revocation.application import CrlApplication
 from jitr.revocation.candidates import Candidates
 from jitr.revocation.enforcement import Enforcement
 from jitr.rules import Rules
+from jitr.session_end import SessionEnd
 from jitr.settings import Settings
 from jitr.store.crl_state import CrlStates
 from jitr.store.outcomes import Outcomes
@@ -104,17 +106,13 @@ class RevokeHandler:
                 return _WHILE_LEASED
             try:
                 self._turns.expire_in(seconds_left() - _DEADLINE)
-                return self._application.apply(
-                    ca_certificate_id, time_is_left=lambda: seconds_left() > _DEADLINE
-                )
+                return self._application.apply(ca_certificate_id, time_is_left=lambda: seconds_left() > _DEADLINE)
             finally:
                 self._states.give_back_lease(ca_certificate_id, who)
         except NotPermitted:
             self._announcer.log_not_permitted("a CRL cannot be applied", ca_certificate_id=ca_certificate_id)
         except Unavailable as error:
-            self._announcer.warn(
-                "a CRL is put off", PUT_OFF, ca_certificate_id=ca_certificate_id, why=str(error)
-            )
+            self._announcer.warn("a CRL is put off", PUT_OFF, ca_certificate_id=ca_certificate_id, why=str(error))
         except Exception:  # noqa: BLE001 -- the boundary: the message comes again
             self._announcer.log_failure("a CRL cannot be applied", ca_certificate_id=ca_certificate_id)
         return min(30 * receives, _LONGEST_PAUSE)
@@ -183,7 +181,7 @@ def build(environ: Mapping[str, str]) -> tuple[RevokeHandler, Announcer]:
             registry=registry,
             outcomes=outcomes,
             announcer=announcer,
-            sessions=NoSessions(),
+            sessions=SessionEnd(aws_iot, Connections(boto3.client("iot-data", config=CLIENT_CONFIG))),
             clock=_now,
         ),
         turns=turns,
@@ -191,9 +189,7 @@ def build(environ: Mapping[str, str]) -> tuple[RevokeHandler, Announcer]:
         announcer=announcer,
         clock=_now,
     )
-    handler_ = RevokeHandler(
-        application, states, sqs, settings.crl_queue_url, announcer, turns=turns, clock=_now
-    )
+    handler_ = RevokeHandler(application, states, sqs, settings.crl_queue_url, announcer, turns=turns, clock=_now)
     return handler_, announcer
 
 

@@ -1,7 +1,7 @@
 """Paces work outside of batches, which makes one call after the other: it waits for a turn before each call.
 
-The sweep, `revoke` and operators' commands over many devices call AWS IoT at this pace. As in a batch, one turn is one call of
-each scarce API (turns.py). A page of a list is such a call too, for 250 certificates at once.
+The sweep, `revoke` and operators' commands over many devices call AWS IoT at this pace. As in a batch, one turn is one
+call of each scarce API (turns.py). A page of a list is such a call too, for 250 certificates at once.
 
     idle        it takes the turns that no one else wants, up to the whole rate
     a storm     its guaranteed share (schedule.TERMS). A guaranteed turn is now, and moves the end of the schedule like

@@ -87,16 +87,25 @@ class CrlApplication:
         if ca is None:
             return None
         published = self._crls.of(ca, not_before=now)
-        if published.revocations is None:
-            return None
-        state = self._states.read([ca_certificate_id])[ca_certificate_id]
-        if isinstance(published.revocations, CrlProblem):
-            self._refuse(ca, published, published.revocations.why, now)
-            return None
-        crl, mode = published.revocations, ca.revocation_of_active
+        match published.revocations:
+            case RevocationList() as crl:
+                return self._apply(ca, published, crl, now, time_is_left)
+            case CrlProblem(why):
+                self._refuse(ca, published, why, now)
+        return None
+
+    def _apply(
+        self,
+        ca: CaRules,
+        published: PublishedCrl,
+        crl: RevocationList,
+        now: datetime,
+        time_is_left: Callable[[], bool],
+    ) -> float | None:
+        state = self._states.read([ca.certificate_id])[ca.certificate_id]
         seen = SeenCrl(version=published.version, this_update=crl.this_update, next_update=crl.next_update, at=now)
-        self._states.keep(ca_certificate_id, seen=seen)
-        if mode is CheckMode.OFF:
+        self._states.keep(ca.certificate_id, seen=seen)
+        if ca.revocation_of_active is CheckMode.OFF:
             return None
         if is_in_future(CrlIdentity.of(crl), now):
             self._refuse(ca, published, f"it is not in force before {crl.this_update:%Y-%m-%dT%H:%M:%SZ}", now)
@@ -106,11 +115,11 @@ class CrlApplication:
             return None
         is_complete = _is_complete(self._journal)
         state = replace(state, refused=None)
-        if not state.asks_for(published.version, mode.value, is_complete=is_complete):
+        if not state.asks_for(published.version, ca.revocation_of_active.value, is_complete=is_complete):
             return None
         return self._go_on(ca, published, crl, state, is_complete=is_complete, time_is_left=time_is_left)
 
-    def _go_on(  # noqa: PLR0913 -- what one run rests on
+    def _go_on(
         self,
         ca: CaRules,
         published: PublishedCrl,
@@ -174,9 +183,7 @@ class CrlApplication:
         )
 
     def _refuse(self, ca: CaRules, published: PublishedCrl, why: str, now: datetime) -> None:
-        self._states.keep(
-            ca.certificate_id, refused=RefusedCrl(version=published.version, why=why, at=now), work=None
-        )
+        self._states.keep(ca.certificate_id, refused=RefusedCrl(version=published.version, why=why, at=now), work=None)
         self._announcer.warn("a CRL is refused", CRL_REFUSED, ca=ca.name, why=why)
 
     def _base(self, ca: CaRules, state: CrlState, mode: CheckMode) -> RevocationList | None:
@@ -226,9 +233,7 @@ class CrlApplication:
         self._announcer.warn("a CRL waits for an operator's yes", CRL_WAITS, ca=ca.name, ended=ended, devices=devices)
         return True
 
-    def _carry_out(
-        self, order: Order, pages: Iterator[list[Candidate]], time_is_left: Callable[[], bool]
-    ) -> _Tally:
+    def _carry_out(self, order: Order, pages: Iterator[list[Candidate]], time_is_left: Callable[[], bool]) -> _Tally:
         """Carry out the actions in the order in which they are found, each in a turn, in several threads."""
         tally = _Tally()
         under_way: list[Beside] = []
@@ -288,15 +293,10 @@ def _why_refused(version: str, crl: RevocationList, state: CrlState) -> str | No
     applied = state.applied
     if applied is None or applied.version == version or state.is_approved(version):
         return None
-    return why_not_after(
-        CrlIdentity.of(crl), CrlIdentity(number=applied.number, this_update=applied.this_update)
-    )
+    return why_not_after(CrlIdentity.of(crl), CrlIdentity(number=applied.number, this_update=applied.this_update))
 
 
 def _is_complete(journal: SweepState) -> bool:
     """Whether a daily pass has put all records into the indexes, those of earlier versions too."""
     last = journal.last_pass(ACCOUNT)
     return last.finished_at is not None and last.lists and last.has_serials
-
-
-

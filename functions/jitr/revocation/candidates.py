@@ -4,8 +4,8 @@
                        `serials`)
     by record          all records of the CA (index `outcomes`), looked up in the CRL in memory
 
-Either way the records are read consistently, a hundred at a time, and what is done already shows there. So a run that was
-broken off begins anew, and finds what is left.
+Either way the records are read consistently, a hundred at a time, and what is done already shows there. So a run that
+was broken off begins anew, and finds what is left.
 """
 
 from collections.abc import Iterable, Iterator

@@ -9,9 +9,9 @@
     7 record    the decision: found, with the reason; from now on the CRL finds nothing to do
     8 sessions  are ended, where it is known that they are this certificate's
 
-A lift sets no status. It writes an order into the record, and `register` evaluates the device with all checks, the whole
-plan and the claim, ACTIVE last. If the function dies after (5), the next run finds its intent and the status, and goes
-on with (6).
+A lift sets no status. It writes an order into the record, and `register` evaluates the device with all checks, the
+whole plan and the claim, ACTIVE last. If the function dies after (5), the next run finds its intent and the status, and
+goes on with (6).
 """
 
 import uuid
@@ -19,7 +19,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
 
 from jitr.admission.checks import fleet_ca
 from jitr.admission.issuers import with_recorded_ca
@@ -32,6 +31,7 @@ from jitr.provisioning import SetStatus
 from jitr.record import Record
 from jitr.revocation.judgement import Action, is_of_revocation, judge
 from jitr.rules import CaRules, Rules
+from jitr.session_end import SessionEnd
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.store.registry_writes import is_being_decided
@@ -66,13 +66,6 @@ class Order:
     version: str
 
 
-class Sessions(Protocol):
-    """Ends the sessions of a certificate that has left ACTIVE."""
-
-    def end(self, device: DeviceRegistration, thing_name: str | None, *, for_good: bool) -> None:
-        """End them; a session that cannot be ended is reported, and is no error."""
-
-
 class Enforcement:
     """Applies CRLs to certificates of one account and Region; may be used by several threads."""
 
@@ -84,7 +77,7 @@ class Enforcement:
         registry: Registry,
         outcomes: Outcomes,
         announcer: Announcer,
-        sessions: Sessions,
+        sessions: SessionEnd,
         clock: Callable[[], datetime],
     ) -> None:
         self._rules_digest = rules.digest
@@ -124,7 +117,7 @@ class Enforcement:
             return Result.NOTHING
         return self._end(device, certificate, record, action, reason, order, observed_at)
 
-    def _end(  # noqa: PLR0913 -- what one change of a status rests on
+    def _end(
         self,
         device: DeviceRegistration,
         certificate: Certificate,
@@ -155,8 +148,24 @@ class Enforcement:
             raise
         self._announcer.report_outcome(decision.outcome, device.certificate_id, decision)
         self._announcer.count(_METRIC_OF[action])
-        self._sessions.end(device, decision.thing_name, for_good=action is Action.REVOKE)
+        if device.status is not Status.INACTIVE or action is Action.SUSPEND:
+            self._end_sessions(device, decision)
         return Result.ENDED
+
+    def _end_sessions(self, device: DeviceRegistration, decision: Decision) -> None:
+        for_good = decision.status is Status.REVOKED  # a suspended device may come back to its session
+        if decision.thing_name:
+            ended = (self._sessions.end_one(device.certificate_id, decision.thing_name, clean_session=for_good),)
+        else:
+            ended = self._sessions.end(device, clean_session=for_good)
+        for one in ended:
+            self._announcer.note(
+                "session of a certificate that has left ACTIVE",
+                certificate_id=device.certificate_id,
+                client_id=one.client_id,
+                session=one.state.value,
+                why=one.why,
+            )
 
     def _lift(self, certificate_id: str, record: Record, order: Order) -> Result:
         now = self._clock()
@@ -183,7 +192,9 @@ class Enforcement:
             why = "it has another serial number, or the CA did not sign it"
         if certificate and certificate.encoded.serial == serial and certificate.is_signed_by(fleet_ca(ca)):
             return certificate
-        self._announcer.note("a certificate is not the one that the CRL lists", certificate_id=device.certificate_id, why=why)
+        self._announcer.note(
+            "a certificate is not the one that the CRL lists", certificate_id=device.certificate_id, why=why
+        )
         return None
 
     def _refuse_changed(self, device: DeviceRegistration, observed_at: datetime) -> None:
@@ -197,7 +208,7 @@ class Enforcement:
         if (again.status, again.created_at) != (device.status, device.created_at):
             raise Overtaken(f"the certificate became {again.status} meanwhile")
 
-    def _decision(  # noqa: PLR0913 -- as `_end`
+    def _decision(
         self,
         device: DeviceRegistration,
         certificate: Certificate,

@@ -31,7 +31,9 @@ def why_not_after(new: CrlIdentity, before: CrlIdentity) -> str | None:
         if new.number < before.number:
             return f"number {new.number} is older: number {before.number} was applied"
         if new.number == before.number and new.this_update != before.this_update:
-            return f"number {new.number} has the same number, and says something else: number {before.number} was applied"
+            return (
+                f"number {new.number} has the same number, and says something else: number {before.number} was applied"
+            )
     if new.this_update < before.this_update:
         return f"it was issued {_time(new.this_update)}, and one of {_time(before.this_update)} was applied"
     return None

@@ -122,9 +122,7 @@ class CrlState:
                 return False
         done = self.applied
         return not (
-            done is not None
-            and (done.version, done.mode) == (version, mode)
-            and (done.is_complete or not is_complete)
+            done is not None and (done.version, done.mode) == (version, mode) and (done.is_complete or not is_complete)
         )
 
 

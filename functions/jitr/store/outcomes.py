@@ -128,7 +128,7 @@ class Outcomes:
         return self._order(certificate_id, order, seen, Outcome.REJECTED)
 
     def order_lift(self, certificate_id: str, order: OperatorVerdict, *, seen: Record) -> OperatorVerdict | None:
-        """Order that a certificate is evaluated again which a hold in the CA's CRL suspended, since the hold was lifted.
+        """Order that a certificate is evaluated again that a hold in the CA's CRL suspended: the hold was lifted.
 
         An approval stays one. Returns the verdict as it was written; None when the record has changed since it was
         seen, or no hold of jitr's is in force, or an operator denies the device.

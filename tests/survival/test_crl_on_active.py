@@ -1,0 +1,292 @@
+"""A CRL ends certificates that are registered, in virtual time; a hold is lifted, and nothing else is touched."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ReasonFlags
+
+from jitr.decisions import Outcome
+from jitr.errors import Reason
+from jitr.rules import CheckMode
+from jitr.store.crl_state import ApprovedCrl, CrlState, CrlStates
+from jitr.verdicts import OperatorAction
+from jitrctl.device.operations import OrderContext
+from simulation import Call, Died, Leaf, Moment
+from tests.support.survival.crowd import Crowd
+from tests.support.survival.scenario_world import DAY, authority
+from tests.support.survival.scenarios import OPERATOR
+
+CA = authority().certificate_id
+HOLD, FOR_GOOD = ReasonFlags.certificate_hold, ReasonFlags.key_compromise
+ENFORCED: dict[str, Any] = {
+    "revocation_of_active": CheckMode.ENFORCE,
+    "checks": {"revocation": CheckMode.ENFORCE},
+}
+
+
+class Revoking(Crowd):
+    """An account whose CA publishes CRLs, and the function `revoke`."""
+
+    number = 0
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**(ENFORCED | settings))
+        self.revoke = self.deployment.revoke_mapping()
+        self.publish()
+        self.revoke.drain(within=DAY)
+
+    def crl(self, entries: dict[Leaf, ReasonFlags], *, number: int | None, age: float = 0) -> bytes:
+        now = self.aws.clock.now().replace(microsecond=0) - timedelta(seconds=age)
+        builder = x509.CertificateRevocationListBuilder().issuer_name(authority().certificate.subject)
+        builder = builder.last_update(now).next_update(now + timedelta(days=30))
+        if number is not None:
+            builder = builder.add_extension(x509.CRLNumber(number), critical=False)
+        for leaf, reason in entries.items():
+            serial = x509.load_pem_x509_certificate(leaf.pem.encode()).serial_number
+            entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now)
+            builder = builder.add_revoked_certificate(
+                entry.add_extension(x509.CRLReason(reason), critical=False).build()
+            )
+        return builder.sign(authority().key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+    def publish(
+        self, entries: dict[Leaf, ReasonFlags] | None = None, *, number: int | None = -1, age: float = 0
+    ) -> None:
+        """Publish the next CRL with these entries; the event comes."""
+        if number == -1:
+            self.number += 1
+            number = self.number
+        self.deployment.publish_crl(CA, self.crl(entries or {}, number=number, age=age))
+
+    def apply(self, entries: dict[Leaf, ReasonFlags] | None = None, **more: Any) -> None:
+        """Publish, and let `revoke` do all that it does."""
+        self.publish(entries, **more)
+        self.revoke.drain(within=DAY)
+
+    @property
+    def states(self) -> CrlStates:
+        client = self.account.client("dynamodb", caller="operator")
+        return CrlStates(client, self.deployment.settings.registry_table)
+
+    @property
+    def state(self) -> CrlState:
+        return self.states.read([CA])[CA]
+
+    def approve(self) -> bool:
+        """What `jitrctl crl approve` does."""
+        state = self.state
+        version = state.waits.version if state.waits else state.refused.version if state.refused else ""
+        approved = self.states.approve(CA, ApprovedCrl(version=version, by=OPERATOR, at=self.aws.clock.now()))
+        body = '{"ca_certificate_id": "%s"}' % CA
+        self.account.sqs.send_message({"QueueUrl": self.deployment.crl_arrivals.url, "MessageBody": body})
+        self.revoke.drain(within=DAY)
+        return approved
+
+    def statuses(self, leaves: Sequence[Leaf]) -> list[str]:
+        return [self.status(leaf) for leaf in leaves]
+
+
+@pytest.fixture(params=[False, True], ids=["by record", "by serial number"])
+def world(request: pytest.FixtureRequest) -> Revoking:
+    """With a daily pass done, the indexes are known to be complete, and only the difference is read."""
+    made = Revoking()
+    if request.param:
+        made.deployment.sweep()
+        made.sweep_and_decide()
+        made.apply()
+        assert made.state.applied
+        assert made.state.applied.is_complete
+    return made
+
+
+def test_listed_devices_are_revoked_and_no_other_one_is_touched(world: Revoking) -> None:
+    devices = world.come("sensor", 5)
+    world.aws.fault = world.watch
+
+    world.apply({devices[1]: FOR_GOOD, devices[3]: FOR_GOOD})
+
+    assert world.statuses(devices) == ["ACTIVE", "REVOKED", "ACTIVE", "REVOKED", "ACTIVE"]
+    decision = world.decision(devices[1])
+    assert decision
+    assert (decision.outcome, decision.reason) == (Outcome.FOUND, Reason.REVOKED_BY_CA)
+    assert decision.thing_name == "sensor-0002"
+    assert decision.detail
+    assert decision.detail.endswith("lists the certificate: keyCompromise")
+    assert world.connect(devices[1]) == "refused"
+    assert world.state.applied
+    assert (world.state.applied.ended, world.state.work) == (2, None)
+
+
+def test_a_hold_suspends_and_its_end_lets_register_activate_again(world: Revoking) -> None:
+    held, other = world.come("sensor", 2)
+    world.aws.fault = world.watch
+    world.apply({held: HOLD})
+    assert world.statuses([held, other]) == ["INACTIVE", "ACTIVE"]
+    world.sweep_and_decide(2)
+    assert world.status(held) == "INACTIVE"
+
+    world.apply()
+    assert world.status(held) == "INACTIVE", "only `register` activates"
+    world.sweep_and_decide()
+
+    assert world.statuses([held, other]) == ["ACTIVE", "ACTIVE"]
+    assert world.is_provisioned(held)
+    decision = world.decision(held)
+    assert decision
+    assert (decision.outcome, decision.thing_name) == (Outcome.ACTIVATED, "sensor-0001")
+    world.check_promises()
+
+
+def test_a_hold_that_becomes_a_revocation_is_final(world: Revoking) -> None:
+    (device,) = world.come("sensor", 1)
+    world.apply({device: HOLD})
+    world.apply({device: FOR_GOOD})
+    assert world.status(device) == "REVOKED"
+    world.apply()
+    world.sweep_and_decide(2)
+    assert world.status(device) == "REVOKED"
+
+
+@pytest.mark.parametrize("by", ["operator", "operator before", "console", "console before"])
+def test_what_somebody_else_deactivated_is_not_lifted(world: Revoking, by: str) -> None:
+    (device,) = world.come("sensor", 1)
+
+    def deactivate() -> None:
+        world.aws.clock.advance(60)
+        if "operator" in by:
+            world.operator.take_away(device.certificate_id, OperatorAction.DEACTIVATED, OrderContext(by=OPERATOR))
+        else:
+            world.admin.update_certificate(certificateId=device.certificate_id, newStatus="INACTIVE")
+
+    if "before" in by:
+        deactivate()
+        world.apply({device: HOLD})
+    else:
+        world.apply({device: HOLD})
+        deactivate()
+    world.apply()
+    world.sweep_and_decide(3)
+    assert world.status(device) == "INACTIVE"
+
+
+def test_an_older_crl_lifts_nothing_and_is_refused(world: Revoking) -> None:
+    (device,) = world.come("sensor", 1)
+    world.apply({device: HOLD})
+    world.apply({}, number=1, age=600)
+    world.sweep_and_decide(2)
+    assert world.status(device) == "INACTIVE"
+    assert world.state.refused
+    assert "is older" in world.state.refused.why
+    assert world.approve()
+    world.sweep_and_decide()
+    assert world.status(device) == "ACTIVE"
+    assert world.state.refused is None
+
+
+def test_too_many_devices_at_once_wait_for_a_yes(world: Revoking) -> None:
+    devices = world.come("sensor", 30)
+    entries = dict.fromkeys(devices[:21], FOR_GOOD)
+    world.apply(entries)
+    assert world.statuses(devices) == ["ACTIVE"] * 30
+    waits = world.state.waits
+    assert waits
+    assert (waits.ended, waits.devices) == (21, 30)
+
+    assert world.approve()
+
+    assert world.statuses(devices) == ["REVOKED"] * 21 + ["ACTIVE"] * 9
+    assert world.state.waits is None
+
+
+def test_twenty_devices_do_not_wait(world: Revoking) -> None:
+    devices = world.come("sensor", 22)
+    world.apply(dict.fromkeys(devices[:20], FOR_GOOD))
+    assert world.statuses(devices) == ["REVOKED"] * 20 + ["ACTIVE"] * 2
+
+
+def test_where_it_is_only_observed_no_status_changes() -> None:
+    world = Revoking(revocation_of_active=CheckMode.OBSERVE)
+    devices = world.come("sensor", 3)
+    world.apply({devices[0]: FOR_GOOD, devices[1]: HOLD})
+    assert world.statuses(devices) == ["ACTIVE"] * 3
+    assert world.state.applied
+    assert (world.state.applied.mode, world.state.applied.ended) == ("observe", 2)
+    assert world.deployment.journal.metrics["ListedActive"] == 2
+
+    world.deploy(**ENFORCED)
+    world.revoke = world.deployment.revoke_mapping()
+    world.publish({devices[0]: FOR_GOOD, devices[1]: HOLD})
+    world.revoke.drain(within=DAY)
+    assert world.statuses(devices) == ["REVOKED", "INACTIVE", "ACTIVE"]
+
+
+def test_a_device_that_comes_up_with_the_crl_before_is_found_ten_minutes_later(world: Revoking) -> None:
+    """The claim is written while `revoke` looks for it; the activation follows."""
+    device = world.issue("sensor-0009")
+    world.connect(device)
+    published: list[bool] = []
+
+    def publish(call: Call, moment: Moment) -> None:
+        if call.operation == "TransactWriteItems" and moment == "before" and not published:
+            published.append(True)
+            world.publish({device: FOR_GOOD})
+            world.revoke.poll()
+
+    world.aws.fault = publish
+    world.mapping.drain(within=60)
+    assert published
+    assert world.status(device) == "ACTIVE"
+    world.aws.fault = None
+    world.revoke.drain(within=DAY)
+    assert world.status(device) == "REVOKED"
+
+
+def strikes(world: Revoking, run: Any) -> list[tuple[str, str]]:
+    """The calls of `revoke` in a run without faults."""
+    seen: list[tuple[str, str]] = []
+
+    def note(call: Call, moment: Moment) -> None:
+        if call.caller == "revoke":
+            seen.append((call.name, moment))
+
+    world.aws.fault = note
+    run()
+    return seen
+
+
+@pytest.mark.parametrize("reason", [HOLD, FOR_GOOD], ids=["hold", "for good"])
+def test_a_run_that_dies_at_any_call_is_finished_by_the_next(reason: ReasonFlags) -> None:
+    def prepare() -> tuple[Revoking, list[Leaf]]:
+        world = Revoking()
+        return world, world.come("sensor", 2)
+
+    world, (device, _) = prepare()
+    number = len(strikes(world, lambda: world.apply({device: reason})))
+    assert number > 20
+    for strike in range(number):
+        world, (device, other) = prepare()
+        left = [strike]
+
+        def die(call: Call, moment: Moment, left: list[int] = left) -> None:
+            if call.caller == "revoke":
+                left[0] -= 1
+                if left[0] == -1:
+                    raise Died
+
+        world.aws.fault = die
+        world.apply({device: reason})
+        assert world.statuses([device, other]) == ["REVOKED" if reason is FOR_GOOD else "INACTIVE", "ACTIVE"], strike
+        decision = world.decision(device)
+        assert decision
+        assert decision.reason is (Reason.REVOKED_BY_CA if reason is FOR_GOOD else Reason.SUSPENDED_BY_CA), strike
+        assert decision.thing_name == "sensor-0001", strike
+        if reason is HOLD:
+            world.aws.fault = None
+            world.apply()
+            world.sweep_and_decide()
+            assert world.statuses([device, other]) == ["ACTIVE", "ACTIVE"], strike
