@@ -22,7 +22,8 @@ from simulation.iot.things import SimulatedThing
 CONSOLE_WINDOW = timedelta(seconds=5.6)
 # A status that is set within these seconds after a rejection is taken for the rejection's own (record.py).
 REJECTION_WINDOW = timedelta(seconds=6)
-CONSOLE, OPERATOR, SWEEP = "console", "operator", "sweep"  # how the names of callers begin; all others are `register`
+# How the names of callers begin; all others are `register`.
+CONSOLE, OPERATOR, SWEEP, REVOKE = "console", "operator", "sweep", "revoke"
 
 
 @dataclass(slots=True)
@@ -106,7 +107,9 @@ class Seen:
     rejected_at: dict[int, datetime] = field(default_factory=dict)  # by registration, by `register`
     rejections: list[Rejection] = field(default_factory=list)  # for the rules, in their order
     engagements: set[str] = field(default_factory=set)  # of brakes on CAs' rules, as they are stored
-    release_orders: set[int] = field(default_factory=set)  # registrations, rejected before, on which one was given
+    suspended: set[int] = field(default_factory=set)  # registrations that `revoke` deactivated for a hold
+    # Registrations, rejected or suspended before, on which an order was given that takes that back.
+    release_orders: set[int] = field(default_factory=set)
     hook_names: tuple[str, ...] = ()  # all that the hook ever gives; none: it gives new ones, or there is no hook
     hook_refuses: bool = False  # whether the hook that the test made ever refuses a device
     running: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # orders under way, by certificate id
@@ -242,6 +245,9 @@ class Seen:
                     self.was_active.add(certificate.number)
                 elif before == "ACTIVE" and call and call.caller.startswith(SWEEP):
                     self.retired.add(certificate.number)
+                elif certificate.status == "INACTIVE" and call and call.caller.startswith(REVOKE):
+                    self.suspended.add(certificate.number)
+                    self.rejected_at[certificate.number] = self.account.aws.clock.now()
                 elif certificate.status == "INACTIVE" and call and not call.caller.startswith((CONSOLE, OPERATOR)):
                     self.rejected_at[certificate.number] = self.account.aws.clock.now()
                     self._note_rejection(certificate)
@@ -284,13 +290,15 @@ class Seen:
             self._note_verdict(rest, item.get("verdict", {}).get("M"), call)
 
     def _note_verdict(self, certificate_id: str, verdict: dict[str, Any] | None, call: Call | None) -> None:
-        if verdict is None or call is None or not call.caller.startswith(OPERATOR):
+        if verdict is None or call is None or not call.caller.startswith((OPERATOR, REVOKE)):
             return
         parameters = repr(call.parameters)
         if call.operation not in ("UpdateItem", "TransactWriteItems") or certificate_id not in parameters:
             return
         certificate = self.certificates.get(certificate_id)
         is_rejected = certificate and certificate.status == "INACTIVE" and certificate.number not in self.was_active
+        if certificate and call.caller.startswith(REVOKE):
+            is_rejected = certificate.status == "INACTIVE" and certificate.number in self.suspended
         if certificate and is_rejected and "of_rejection" in verdict and certificate_id not in self.taken_away:
             self.release_orders.add(certificate.number)
         before, allows = self.verdicts.get(certificate_id), bool(verdict["allows"]["BOOL"])
