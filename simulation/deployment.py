@@ -13,24 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from jitr.aws.calls import CLIENT_CONFIG
-from jitr.aws.connections import Connections
 from jitr.aws.crl_bucket import Crls, object_key
+from jitr.aws.crl_queue import CrlQueue
 from jitr.aws.hook import HOOK_CONFIG, Hook
 from jitr.aws.iot import AwsIot
 from jitr.aws.queues import RegistrationsQueue, SweepQueue
 from jitr.aws.rate_limit import BATCH_SIZE
 from jitr.handlers.register import DEADLINE_MILLISECONDS, RegisterHandler
-from jitr.handlers.revoke import RevokeHandler
-from jitr.pacing.schedule import Need
 from jitr.pacing.turn_by_turn import TurnByTurn
 from jitr.pacing.turns import TURNS_CONFIG, Turns
 from jitr.registration.procedure import Registration
 from jitr.registration.threads import Beside, OneByOne
-from jitr.revocation.application import CrlApplication
-from jitr.revocation.candidates import Candidates
-from jitr.revocation.enforcement import Enforcement
 from jitr.rules import CaRules, CertificateMode, Rules
-from jitr.session_end import SessionEnd
 from jitr.settings import Settings
 from jitr.store.brakes import Brakes
 from jitr.store.crl_state import CrlStates
@@ -49,6 +43,7 @@ from simulation.authority import Authority
 from simulation.aws import SimulatedAccount
 from simulation.dynamodb import Index
 from simulation.lambda_ import EventSourceMapping, Handler
+from simulation.revoke_function import revoke_environment
 from simulation.threads import Tasks
 
 if TYPE_CHECKING:
@@ -150,9 +145,7 @@ class Deployment:
             dead_letters=self.dead_letters,
             max_receives=_RECEIVES,
         )
-        self.crl_arrivals = sqs.create(
-            names.crl_queue, retention=14 * _DAY, visibility=_CRL_VISIBILITY
-        )
+        self.crl_arrivals = sqs.create(names.crl_queue, retention=14 * _DAY, visibility=_CRL_VISIBILITY)
         self.registry = account.dynamodb.create(
             names.registry_table,
             partition="id",
@@ -183,7 +176,7 @@ class Deployment:
 
     def environment(self, *, caller: str = "register") -> Handler:
         """An execution environment of `register`, as after a cold start: its handler."""
-        client, clock = self._clients(caller), self.account.aws.clock
+        client, clock = self.clients(caller), self.account.aws.clock
         announcer = Announcer(
             client("events"), self.settings, cast("Logger", self.journal), cast("Counts", self.journal)
         )
@@ -258,7 +251,7 @@ class Deployment:
 
     def sweep(self, *, caller: str = "sweep", time_is_left: Callable[[], bool] = lambda: True) -> SweepResult:
         """Run the sweep once, in a fresh environment."""
-        client, clock = self._clients(caller), self.account.aws.clock
+        client, clock = self.clients(caller), self.account.aws.clock
         dynamodb = client("dynamodb")
         turns = TurnByTurn(
             self.account.client("dynamodb", caller=caller, config=TURNS_CONFIG),
@@ -278,6 +271,8 @@ class Deployment:
             enrollment=EnrollmentTable(dynamodb, self.settings.enrollment_table),
             brakes=Brakes(dynamodb, self.settings.registry_table, clock=clock.now),
             journal=SweepState(dynamodb, self.settings.registry_table),
+            crl_states=CrlStates(dynamodb, self.settings.registry_table),
+            crl_queue=CrlQueue(client("sqs"), self.settings.crl_queue_url),
             queue=SweepQueue(client("sqs"), client("cloudwatch"), self.settings),
             announcer=Announcer(
                 client("events"), self.settings, cast("Logger", self.journal), cast("Counts", self.journal)
@@ -293,94 +288,18 @@ class Deployment:
         event = {"detail-type": "Object Created", "detail": {"object": {"key": key}}}
         self.account.sqs.send_message({"QueueUrl": self.crl_arrivals.url, "MessageBody": json.dumps(event)})
 
-    def revoke_environment(self, *, caller: str = "revoke") -> Handler:
-        """An execution environment of `revoke`, as after a cold start: its handler."""
-        client, clock = self._clients(caller), self.account.aws.clock
-        announcer = Announcer(
-            client("events"), self.settings, cast("Logger", self.journal), cast("Counts", self.journal)
-        )
-        dynamodb = client("dynamodb")
-        turns = TurnByTurn(
-            self.account.client("dynamodb", caller=caller, config=TURNS_CONFIG),
-            self.settings.registry_table,
-            per_second=self.settings.activations_per_second,
-            need=Need.ORDERED,
-            when_unavailable=lambda: self.journal.add(SCHEDULE_UNAVAILABLE),
-            clock=lambda: clock.now().timestamp(),
-            sleep=clock.sleep,
-        )
-        started: list[Tasks] = []
-
-        def beside() -> Beside:
-            if not self.with_threads:
-                return OneByOne()
-            started.append(self.threads())
-            return started[-1]
-
-        iot = AwsIot(client("iot"), turns, clock=clock.now, rules=self.rules)
-        registry = Registry(dynamodb, self.settings.registry_table)
-        outcomes = Outcomes(dynamodb, self.settings.registry_table)
-        states = CrlStates(dynamodb, self.settings.registry_table)
-        application = CrlApplication(
-            rules=self.rules,
-            crls=Crls(lambda: client("s3"), self.settings.crl_bucket, self.account.id, clock=clock.now),
-            states=states,
-            journal=SweepState(dynamodb, self.settings.registry_table),
-            candidates=Candidates(registry=registry, outcomes=outcomes),
-            enforcement=Enforcement(
-                rules=self.rules,
-                iot=iot,
-                registry=registry,
-                outcomes=outcomes,
-                announcer=announcer,
-                sessions=SessionEnd(iot, Connections(client("iot-data"))),
-                clock=clock.now,
-            ),
-            turns=turns,
-            threads=beside,
-            announcer=announcer,
-            clock=clock.now,
-        )
-        revoke = RevokeHandler(
-            application,
-            states,
-            client("sqs"),
-            self.settings.crl_queue_url,
-            announcer,
-            turns=turns,
-            clock=clock.now,
-        )
-
-        def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-            """As jitr.handlers.revoke.handler."""
-            try:
-                return revoke.handle_batch(
-                    event["Records"],
-                    who=f"{caller} {clock.now().timestamp()}",
-                    seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
-                )
-            except BaseException as death:
-                if not isinstance(death, Exception):
-                    for one in started:
-                        one.kill()
-                raise
-            finally:
-                started.clear()
-
-        return handler
-
     def revoke_mapping(self, *, caller: str = "revoke") -> EventSourceMapping:
         """The queue of arrived CRLs before `revoke`, one environment at a time."""
         return EventSourceMapping(
             self.crl_arrivals,
             self.account.sqs,
-            lambda: self.revoke_environment(caller=caller),
+            lambda: revoke_environment(self, caller=caller),
             batch_size=1,
             timeout=_CRL_TIMEOUT,
             loop_stops_whole_batch=self.account.aws.undocumented.loop_stops_whole_batch,
         )
 
-    def _clients(self, caller: str) -> Callable[[Any], Any]:
+    def clients(self, caller: str) -> Callable[[Any], Any]:
         return lambda service: self.account.client(service, caller=caller, config=CLIENT_CONFIG)
 
     def _prepare(self, ca: CaRules) -> None:

@@ -184,6 +184,11 @@ class CaRules:
         """Whether there is a hook, and its check is not off."""
         return self.mode_of(HOOK) is not CheckMode.OFF
 
+    @property
+    def crl_mode(self) -> CheckMode:
+        """What a CRL does to registered certificates; nothing where the check of new ones is off."""
+        return CheckMode.OFF if self.mode_of("revocation") is CheckMode.OFF else self.revocation_of_active
+
     def mode_of(self, check: str) -> CheckMode:
         if check == HOOK and self.hook is None:
             return CheckMode.OFF

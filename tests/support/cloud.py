@@ -23,6 +23,7 @@ from botocore.config import Config
 
 from jitr.admission.enrollment import Entry
 from jitr.aws.crl_bucket import Crls
+from jitr.aws.crl_queue import CrlQueue
 from jitr.aws.hook import Hook
 from jitr.aws.iot import AwsIot
 from jitr.aws.queues import RegistrationsQueue, SweepQueue
@@ -35,6 +36,7 @@ from jitr.registration.threads import OneByOne
 from jitr.rules import Rules
 from jitr.settings import Settings
 from jitr.store.brakes import Brakes
+from jitr.store.crl_state import CrlStates
 from jitr.store.enrollment_table import EnrollmentTable, EntryChange
 from jitr.store.failure_count import FailureCount
 from jitr.store.outcomes import Outcomes
@@ -249,6 +251,8 @@ class Cloud:
             enrollment=self.enrollment,
             brakes=self.brakes,
             journal=self.journal,
+            crl_states=CrlStates(self.dynamodb, TABLE),
+            crl_queue=CrlQueue(self.sqs, self.settings.crl_queue_url),
             queue=SweepQueue(self.sqs, client(self.session, "cloudwatch"), self.settings),
             announcer=self.announcer,
             clock=self.clock,

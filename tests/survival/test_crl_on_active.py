@@ -1,5 +1,6 @@
 """A CRL ends certificates that are registered, in virtual time; a hold is lifted, and nothing else is touched."""
 
+import json
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -82,7 +83,7 @@ class Revoking(Crowd):
         state = self.state
         version = state.waits.version if state.waits else state.refused.version if state.refused else ""
         approved = self.states.approve(CA, ApprovedCrl(version=version, by=OPERATOR, at=self.aws.clock.now()))
-        body = '{"ca_certificate_id": "%s"}' % CA
+        body = json.dumps({"ca_certificate_id": CA})
         self.account.sqs.send_message({"QueueUrl": self.deployment.crl_arrivals.url, "MessageBody": body})
         self.revoke.drain(within=DAY)
         return approved
@@ -272,7 +273,7 @@ def test_a_run_that_dies_at_any_call_is_finished_by_the_next(reason: ReasonFlags
         world, (device, other) = prepare()
         left = [strike]
 
-        def die(call: Call, moment: Moment, left: list[int] = left) -> None:
+        def die(call: Call, _moment: Moment, left: list[int] = left) -> None:
             if call.caller == "revoke":
                 left[0] -= 1
                 if left[0] == -1:

@@ -105,7 +105,7 @@ class CrlApplication:
         state = self._states.read([ca.certificate_id])[ca.certificate_id]
         seen = SeenCrl(version=published.version, this_update=crl.this_update, next_update=crl.next_update, at=now)
         self._states.keep(ca.certificate_id, seen=seen)
-        if ca.revocation_of_active is CheckMode.OFF:
+        if ca.crl_mode is CheckMode.OFF:
             return None
         if is_in_future(CrlIdentity.of(crl), now):
             self._refuse(ca, published, f"it is not in force before {crl.this_update:%Y-%m-%dT%H:%M:%SZ}", now)
@@ -113,9 +113,9 @@ class CrlApplication:
         if why := _why_refused(published.version, crl, state):
             self._refuse(ca, published, why, now)
             return None
-        is_complete = _is_complete(self._journal)
+        is_complete = self._journal.last_pass(ACCOUNT).has_all
         state = replace(state, refused=None)
-        if not state.asks_for(published.version, ca.revocation_of_active.value, is_complete=is_complete):
+        if not state.asks_for(published.version, ca.crl_mode.value, is_complete=is_complete):
             return None
         return self._go_on(ca, published, crl, state, is_complete=is_complete, time_is_left=time_is_left)
 
@@ -129,10 +129,10 @@ class CrlApplication:
         is_complete: bool,
         time_is_left: Callable[[], bool],
     ) -> float | None:
-        mode, began_at = ca.revocation_of_active, self._clock()
+        mode, began_at = ca.crl_mode, self._clock()
         work = state.work
         if work is None or (work.version, work.mode) != (published.version, mode.value):
-            work = CrlWork(version=published.version, mode=mode.value, began_at=began_at)
+            work = CrlWork(version=published.version, mode=mode.value, began_at=began_at, at=began_at)
         base = self._base(ca, state, mode)
         by_serial = self._reads_by_serial(ca, crl, base, state, is_complete=is_complete)
 
@@ -145,7 +145,7 @@ class CrlApplication:
         if not work.has_passed:
             if not state.is_approved(published.version) and self._brakes(ca, published, pages()):
                 return None
-            work = replace(work, has_passed=True)
+            work = replace(work, has_passed=True, at=self._clock())
             self._states.keep(ca.certificate_id, work=work, waits=None, refused=None)
         found_at = self._clock()
         order = Order(ca=ca, crl=crl, version=published.version)
@@ -154,6 +154,7 @@ class CrlApplication:
             work,
             ended=work.ended + tally.number(Result.ENDED),
             lifted=work.lifted + tally.number(Result.LIFTED),
+            at=self._clock(),
         )
         left = work.began_at + SETTLES_AFTER - found_at
         if tally.is_cut_off or tally.number(Result.LATER) or left > timedelta(0):
@@ -294,9 +295,3 @@ def _why_refused(version: str, crl: RevocationList, state: CrlState) -> str | No
     if applied is None or applied.version == version or state.is_approved(version):
         return None
     return why_not_after(CrlIdentity.of(crl), CrlIdentity(number=applied.number, this_update=applied.this_update))
-
-
-def _is_complete(journal: SweepState) -> bool:
-    """Whether a daily pass has put all records into the indexes, those of earlier versions too."""
-    last = journal.last_pass(ACCOUNT)
-    return last.finished_at is not None and last.lists and last.has_serials

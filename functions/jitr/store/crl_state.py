@@ -61,6 +61,7 @@ class CrlWork:
     version: str
     mode: str
     began_at: datetime
+    at: datetime  # of the last run
     has_passed: bool = False  # the brake let it pass
     ended: int = 0
     lifted: int = 0

@@ -44,6 +44,11 @@ class Pass:
     lists: bool = False  # it put every record into the index `outcomes` (outcome_index.py)
     has_serials: bool = False  # and into the index `serials` (serial_index.py)
 
+    @property
+    def has_all(self) -> bool:
+        """Whether it is finished, and put all records into the indexes, those of earlier versions too."""
+        return self.finished_at is not None and self.lists and self.has_serials
+
 
 @value
 class Walk:

@@ -160,7 +160,7 @@ CRL = CrlState(
         ended=3,
         lifted=1,
     ),
-    work=CrlWork(version='"0124"', mode="enforce", began_at=THEN + DAY, has_passed=True, ended=2),
+    work=CrlWork(version='"0124"', mode="enforce", began_at=THEN + DAY, at=THEN + DAY, has_passed=True, ended=2),
     refused=RefusedCrl(version='"0122"', why="it is older", at=THEN),
     waits=WaitingCrl(version='"0124"', ended=21, devices=30, at=THEN + DAY),
     approved=ApprovedCrl(version='"0124"', by=ANN, at=THEN + DAY, note="a stolen batch"),

@@ -243,14 +243,8 @@ class Seen:
                 self.changes.append(Change(certificate, before, call))
                 if certificate.status == "ACTIVE":
                     self.was_active.add(certificate.number)
-                elif before == "ACTIVE" and call and call.caller.startswith(SWEEP):
-                    self.retired.add(certificate.number)
-                elif certificate.status == "INACTIVE" and call and call.caller.startswith(REVOKE):
-                    self.suspended.add(certificate.number)
-                    self.rejected_at[certificate.number] = self.account.aws.clock.now()
-                elif certificate.status == "INACTIVE" and call and not call.caller.startswith((CONSOLE, OPERATOR)):
-                    self.rejected_at[certificate.number] = self.account.aws.clock.now()
-                    self._note_rejection(certificate)
+                elif call:
+                    self._note_end(certificate, before, call)
             if certificate.status == "ACTIVE":
                 self.worked |= self.account.iot.things.of_principal(certificate.arn).keys()
         if call and call.caller.startswith((CONSOLE, OPERATOR)) and call.operation.startswith("Detach"):
@@ -260,6 +254,17 @@ class Seen:
                 if call.caller.startswith(CONSOLE):
                     self.by_hand.add(found.number)
         self._note_items(call)
+
+    def _note_end(self, certificate: DeviceCertificate, before: str | None, call: Call) -> None:
+        """Note who made a certificate something else than ACTIVE."""
+        if before == "ACTIVE" and call.caller.startswith(SWEEP):
+            self.retired.add(certificate.number)
+        elif certificate.status == "INACTIVE" and not call.caller.startswith((CONSOLE, OPERATOR)):
+            self.rejected_at[certificate.number] = self.account.aws.clock.now()
+            if call.caller.startswith(REVOKE):
+                self.suspended.add(certificate.number)
+            else:
+                self._note_rejection(certificate)
 
     def _note_rejection(self, certificate: DeviceCertificate) -> None:
         """Note whether it was for the rules, as the intent says until the decision is recorded."""
