@@ -14,6 +14,7 @@ from jitr_cdk.enrollment import EnrollmentList
 from jitr_cdk.function import JitrFunction
 from jitr_cdk.registration import RegistrationPath
 from jitr_cdk.registry import RegistryTable
+from jitr_cdk.revocation import CrlArrivals
 from jitr_cdk.target import LocalDifference, Target
 from jitr_fleet.resources import ResourceNames
 
@@ -35,6 +36,7 @@ class Sweeping(Construct):
         registry: RegistryTable,
         enrollment: EnrollmentList,
         crls: CrlBucket,
+        crl_arrivals: CrlArrivals,
         key: StageKey,
         target: Target,
         code: Asset,
@@ -55,7 +57,11 @@ class Sweeping(Construct):
             layer=layer,
             timeout=_FUNCTION_TIMEOUT,
             environment=registration.settings.to_environ(),
-            statements=[*self._statements(registration, registry, enrollment), *crls.read_statements()],
+            statements=[
+                *self._statements(registration, registry, enrollment),
+                *crls.read_statements(),
+                crl_arrivals.ask_statement(),
+            ],
             wildcards={
                 "*": "lists of policies and certificates, and GetMetricStatistics, support no resources",
                 stack.format_arn(service="iot", resource="cert/*"): "certificate ids come from devices' certificates",

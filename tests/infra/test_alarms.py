@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from jitr.telemetry import BY_CA, METRIC_NAMES, NO_CA, SWEPT, Counts, decision_fields
+from jitr.event_details import decision_fields
+from jitr.telemetry import BY_CA, METRIC_NAMES, NO_CA, SWEPT, Counts
 from jitr_cdk.alarms import Central, watches
 from jitr_cdk.metrics import AWS_METRICS, jitr_metric, rule_metric
 from jitr_cdk.target import AWS
