@@ -38,11 +38,17 @@ def judge(record: Record, reason: RevocationReason | None) -> Action | None:
     """What is to be done; None: nothing. An attempt that is under way is the caller's to wait for."""
     status = last_status(record)
     if reason is None:
-        may_lift = record.is_suspended and not record.is_hold_lifted and not record.is_denied
-        return Action.LIFT if may_lift else None
+        return Action.LIFT if _may_lift(record) else None
     if reason.is_for_good:
         return Action.REVOKE if status in (Status.ACTIVE, Status.INACTIVE) else None
     return Action.SUSPEND if status is Status.ACTIVE else None
+
+
+def _may_lift(record: Record) -> bool:
+    """Whether the certificate waits for the end of a hold, and neither an operator nor a successor stands in its way."""
+    if record.is_hold_lifted or record.is_denied or record.decision is None:
+        return False
+    return record.is_suspended and record.decision.replaced_by is None
 
 
 def last_status(record: Record) -> Status | None:
