@@ -45,7 +45,7 @@ def judge(record: Record, reason: RevocationReason | None) -> Action | None:
 
 
 def _may_lift(record: Record) -> bool:
-    """Whether the certificate waits for the end of a hold, and neither an operator nor a successor stands in its way."""
+    """Whether the certificate waits for the end of a hold, and neither an operator nor a successor is against it."""
     if record.is_hold_lifted or record.is_denied or record.decision is None:
         return False
     return record.is_suspended and record.decision.replaced_by is None
