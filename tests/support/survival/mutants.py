@@ -5,8 +5,9 @@ exactly once: when the code has moved, the script says so, and the mutant is to 
 test that is named with it fails. These are directed tests, each about one promise; neither the state machine nor the
 explorer is among them.
 
-MENDS takes out what closed a kind of failure (p01, p02, p05, p07), or what a promise of the brake rests on, and names
-the pair of acts in which the explorer must find it again.
+SECURITY_MUTANTS (security_mutants.py) leave out one mitigation of docs/security.md each. MENDS takes out what closed a
+kind of failure (p01, p02, p05, p07), or what a promise of the brake rests on, and names the pair of acts in which the
+explorer must find it again.
 
     .venv/bin/python -m tests.support.survival.mutants            all of them, or those named
 """
@@ -15,6 +16,7 @@ import sys
 from collections.abc import Sequence
 
 from tests.support.survival.mutating import Change, Mend, Mutant, explored, survivors
+from tests.support.survival.security_mutants import SECURITY_MUTANTS
 
 REGISTRY = "tests/edge/test_registry.py::"
 REGISTRY_CLAIMS = "tests/edge/test_registry_claims.py::"
@@ -310,7 +312,7 @@ MENDS = (
 def main(names: Sequence[str]) -> int:
     """Try each mutant, or those whose names contain one of these; how many are not killed."""
     alive = 0
-    for mutant in MUTANTS:
+    for mutant in (*MUTANTS, *SECURITY_MUTANTS):
         if not names or any(name in mutant.name for name in names):
             passing = survivors(mutant)
             alive += bool(passing)
