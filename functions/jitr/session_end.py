@@ -81,4 +81,5 @@ class SessionEnd:
 
 
 def _failed(client_id: str | None, error: Exception) -> SessionResult:
-    return SessionResult(state=SessionState.FAILED, client_id=client_id, why=f"{error}: {WITHIN_MINUTES}")
+    why = f"{error}: {WITHIN_MINUTES}"
+    return SessionResult(state=SessionState.FAILED, client_id=client_id, why=why, cause=error)

@@ -7,6 +7,7 @@ within minutes after the certificate has left ACTIVE (aws-facts §2).
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import field
 from enum import StrEnum
 
 from jitr.frozen import value
@@ -33,6 +34,7 @@ class SessionResult:
     state: SessionState
     client_id: str | None = None  # None: not known
     why: str | None = None  # it was left, or failed; a clause without a full stop
+    cause: Exception | None = field(default=None, compare=False)  # of a failure: Unavailable or Rejected
 
 
 @value

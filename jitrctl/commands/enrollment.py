@@ -252,7 +252,7 @@ def _write_confirmed(
     def show_results() -> None:
         out.print(table([{"stage": str(done.stage), **_outcome(done.value[0])} for done in results.done]))
         for done in results.done:
-            for line in _still_active(done.stage, done.value[1]):
+            for line in _still_active(done.stage, done.value[1], scope.fleet_option):
                 out.print(line, markup=False)
 
     scope.report(
@@ -292,11 +292,11 @@ def _outcome(written: Written) -> dict[str, str]:
     }
 
 
-def _still_active(stage: Stage, active: Sequence[str]) -> list[str]:
+def _still_active(stage: Stage, active: Sequence[str], fleet_option: str) -> list[str]:
     """The denied devices that are ACTIVE in a stage, as the order that ends them."""
     if not active:
         return []
-    place = f"--account {stage.account.name} --region {stage.region}"
+    place = f"--account {stage.account.name} --region {stage.region}{fleet_option}"
     more = f"; and {len(active) - _NAMED} more: --json names them" if len(active) > _NAMED else ""
     return [f"{stage}: still ACTIVE: `jitrctl device revoke {' '.join(active[:_NAMED])} {place}`{more}"]
 

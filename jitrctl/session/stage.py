@@ -6,6 +6,7 @@ import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from jitr.aws.connections import Connections
 from jitr.aws.crl_bucket import Crls
 from jitr.aws.crl_queue import CrlQueue
 from jitr.aws.iot import AwsIot
@@ -83,6 +84,11 @@ class Stage:
     def paced_iot(self) -> AwsIot:
         """The same for work on many devices: its calls take turns of the account's schedule."""
         return AwsIot(self.iot, turns_in(self), clock=now, rules=self.rules)
+
+    @kept
+    def connections(self) -> Connections:
+        """The connections of MQTT clients, by AWS IoT's data plane."""
+        return Connections(self.access.client("iot-data"))
 
     @kept
     def lambda_(self) -> Any:

@@ -27,7 +27,7 @@ from tests.support.e2e.waiting import PATIENCE, wait_until
 def test_the_demos_story_plays_to_its_end(played: tuple[Story, dict[str, Detail]]) -> None:
     _, told = played
 
-    assert len(told) == 11
+    assert len(told) == 12
     outcomes = [row["outcome"] for row in list(told.values())[-1].rows]
     assert outcomes == [
         "activated",
@@ -41,6 +41,7 @@ def test_the_demos_story_plays_to_its_end(played: tuple[Story, dict[str, Detail]
         "activated, once approved",
         "activated, by the sweep",
         "rotated",
+        "stolen: revoked in both accounts",
     ]
 
 

@@ -22,6 +22,7 @@ TOGETHER = {
     "tests/infra/": "templates",
     "tests/e2e/test_registration.py": "story",
     "tests/e2e/test_crl_on_active.py": "story",
+    "tests/e2e/test_locked_out.py": "story",
     "tests/e2e/test_revocation.py": "story",
 }
 # What takes longest is begun first, in this order; then whatever is not named; what comes in many small units is last.

@@ -10,6 +10,7 @@ from tests.support.survival.brake_pairs import BRAKES
 from tests.support.survival.explorer import Explorer, Pair, replay
 from tests.support.survival.pairs import KNOWN, OTHERS, THREADED
 from tests.support.survival.schedules import parse
+from tests.support.survival.session_pairs import SESSIONS
 
 SWITCHES = int(os.environ.get("JITR_EXPLORED_SWITCHES", "1"))
 
@@ -61,6 +62,26 @@ def test_a_brake_rejects_few_and_forgets_nobody_in_any_schedule(
     pair: Pair, record_property: Callable[[str, object], None]
 ) -> None:
     _explore(pair, 1, record_property)
+
+
+@pytest.mark.parametrize("pair", SESSIONS[:5], ids=_id)
+def test_an_order_ends_no_other_devices_session_in_any_schedule(
+    pair: Pair, record_property: Callable[[str, object], None]
+) -> None:
+    _explore(pair, 1, record_property)
+
+
+# Where REVOKED can be left (Undocumented.revoked_may_become_active), a refusal for the verdict itself may set INACTIVE
+# after the order is done: the pair with an activation has that with two switches, and the device stays out.
+_ORDERS_MEET = [pair for pair in SESSIONS if pair.name != "take-out-and-activation"]
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("pair", _ORDERS_MEET, ids=_id)
+def test_an_order_ends_no_other_devices_session_in_schedules_of_several_switches(
+    pair: Pair, record_property: Callable[[str, object], None]
+) -> None:
+    _explore(pair, max(2, SWITCHES), record_property)
 
 
 @pytest.mark.deep

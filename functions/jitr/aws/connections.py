@@ -1,4 +1,4 @@
-"""Calls AWS IoT's data plane about connections: GetConnection and DeleteConnection; the only module that does.
+"""Calls AWS IoT's data plane about connections: GetConnection and DeleteConnection.
 
 Errors are sorted as in calls.py. That a client is not connected is an answer. No quota is documented for these calls,
 so they take no turns.

@@ -21,6 +21,7 @@ from jitrctl.__main__ import main
 from jitrctl.ca import registry
 from jitrctl.commands.device import order
 from jitrctl.device.operations import Operator
+from jitrctl.device.sessions import DeviceSessions
 from jitrctl.session import pace
 from jitrctl.session import stage as stages
 from jitrctl.session.stage import Stage, choose
@@ -160,6 +161,7 @@ def simulated(directory: Path, monkeypatch: pytest.MonkeyPatch, rules: str = RUL
         "session.stage",
         "device.reconcile",
         "device.held",
+        "device.connect_log",
         "commands.device.order",
         "commands.enrollment",
     ):
@@ -171,6 +173,7 @@ def simulated(directory: Path, monkeypatch: pytest.MonkeyPatch, rules: str = RUL
             clock.advance(seconds)
 
     monkeypatch.setattr(order, "Operator", partial(Operator, monotonic=clock.monotonic, sleep=sleep))
+    monkeypatch.setattr(order, "DeviceSessions", partial(DeviceSessions, monotonic=clock.monotonic, sleep=sleep))
     monkeypatch.setattr(pace, "ServiceTime", lambda _client: lambda: clock.now().timestamp())
     monkeypatch.setattr(pace, "TurnByTurn", partial(TurnByTurn, sleep=sleep))
     fleet.deploy()

@@ -22,7 +22,8 @@ from jitr.store.brakes import Brakes
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.verdicts import OperatorAction, OperatorVerdict
-from jitrctl.device.operations import OperatingError, Operator, OrderContext
+from jitrctl.device.operations import Operator, OrderContext
+from jitrctl.errors import OperatingError
 from simulation import Authority, Call, Deployment, Died, Leaf, Moment
 from simulation.clock import START
 from simulation.deployment import ca_rules, rules

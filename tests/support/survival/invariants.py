@@ -20,6 +20,7 @@ from simulation.iot.certificates import DeviceCertificate
 from simulation.iot.things import EXCLUSIVE, SimulatedThing
 from tests.support.survival.brake_promises import announced_once, ended_by_an_operator, few_rejected, held_come_up
 from tests.support.survival.seen import CONSOLE, CONSOLE_WINDOW, OPERATOR, SWEEP, Seen, common_name, decision_text
+from tests.support.survival.session_promises import own_session
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +248,7 @@ AT_EVERY_MOMENT = (
         _retired_in_time,
         "as `pending alone`, between the sweep's look and UpdateCertificate",
     ),
+    Promise("own session", "An order ends no other device's session.", own_session, "between two of its calls"),
     Promise("few rejected", "A mistake in the rules rejects few devices.", few_rejected),
     Promise("ended brake", "An operator who accepts the rejections ends the brake for a day.", ended_by_an_operator),
 )

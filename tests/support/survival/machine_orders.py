@@ -13,11 +13,13 @@ from jitr.store.enrollment_table import EnrollmentTable, EntryChange, EntryChang
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.verdicts import OperatorAction, OperatorVerdict
-from jitrctl.device.operations import OperatingError, OrderContext
+from jitrctl.device.operations import OrderContext
+from jitrctl.errors import OperatingError
 from tests.support.survival.machine_acts import CURRENT, RIVAL, Approve, Enroll, Release, TakeAway, TakeBack, Target
 from tests.support.survival.machine_checks import MachineChecks
 from tests.support.survival.machine_devices import BY_ID, SLOTS, Slot
 from tests.support.survival.machine_site import Site, Standing
+from tests.support.survival.session_orders import end_sessions
 
 
 class MachineOrders(MachineChecks):
@@ -61,6 +63,7 @@ class MachineOrders(MachineChecks):
         slot = self._slot(actor.target)
         with self._order(site, actor, slot) as alone:
             status = site.operator.take_away(slot.id, actor.word, OrderContext(by="arn:operator"))
+            end_sessions(site.account, "operator", slot.id)
             if alone():
                 now = site.certificates.get(slot.id)
                 if now and now.status == "ACTIVE":

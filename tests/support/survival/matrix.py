@@ -12,8 +12,9 @@ from tests.support.survival.batch_scenarios import BATCH_SCENARIOS
 from tests.support.survival.name_scenarios import NAME_SCENARIOS
 from tests.support.survival.scenario_world import World
 from tests.support.survival.scenarios import SCENARIOS, Scenario
+from tests.support.survival.session_scenarios import SESSION_SCENARIOS
 
-ALL = (*SCENARIOS, *NAME_SCENARIOS, *BATCH_SCENARIOS)
+ALL = (*SCENARIOS, *NAME_SCENARIOS, *SESSION_SCENARIOS, *BATCH_SCENARIOS)
 
 
 class Strike(Enum):

@@ -306,6 +306,18 @@ MENDS = (
         "brake-engages-and-acceptance",
         "ended brake",
     ),
+    Mend(
+        "a session is ended whoever else has the thing",
+        (
+            Change(
+                "sessions.py",
+                "_MAY_CONNECT = frozenset({Status.ACTIVE, Status.PENDING_ACTIVATION})",
+                "_MAY_CONNECT: frozenset[Status] = frozenset()",
+            ),
+        ),
+        "take-out-and-share",
+        "own session",
+    ),
 )
 
 

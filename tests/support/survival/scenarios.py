@@ -123,13 +123,13 @@ def _old_one_works_new_one_knocks(world: World) -> None:
     assert world.connect(old) == "refused"
     world.mapping.drain()
     assert world.connect(old) == "accepted"
-    world.old = old  # type: ignore[attr-defined]  # this scenario's own
+    world.old = old
     _first_connect(world)
 
 
 def _replaced(world: World) -> None:
     _activated(world)
-    old: Leaf = world.old  # type: ignore[attr-defined]
+    old = world.old
     decision = world.decision(old)
     assert decision
     assert (decision.outcome, decision.replaced_by) == (Outcome.REPLACED, world.leaf.certificate_id)

@@ -125,6 +125,9 @@ class Seen:
     made_last: dict[str, str] = field(default_factory=dict)  # caller → the thing, if its last call was CreateThing
     worked: set[str] = field(default_factory=set)  # things that an ACTIVE certificate was on
     died_there: set[str] = field(default_factory=set)  # things whose makers made no other call
+    # The ids of a thing's certificates, by caller and thing, as the caller last read them.
+    listed: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    sessions_seen: int = 0  # of the sessions that DeleteConnection ended, how many were judged
     step: int = 0
 
     def __post_init__(self) -> None:
@@ -222,6 +225,10 @@ class Seen:
             self.died_there.add(made)
         if call.operation == "CreateThing":
             self.made_last[call.caller] = call.parameters["thingName"]
+        if call.operation == "ListThingPrincipals" and call.answer is None:
+            name = call.parameters["thingName"]
+            arns = self.things[name].principals if name in self.things else ()
+            self.listed[call.caller, name] = frozenset(arn.rpartition("/")[2] for arn in arns)
         certificate_id = call.parameters.get("certificateId", "")
         certificate = self.certificates.get(certificate_id)
         if certificate is None:
