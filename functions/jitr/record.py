@@ -52,6 +52,7 @@ class Record:
     due_at: datetime | None = field(default=None, compare=False)  # when it is due
     listed: tuple[str, int] | None = field(default=None, compare=False)  # in the outcomes' index: as what, and when
     issued_as: str | None = field(default=None, compare=False)  # in the index of serial numbers (serial_index.py)
+    foreign_to: str | None = field(default=None, compare=False)  # none of these CAs issued it (identification.py)
     crl_changed: bool = False  # its CA's CRL has changed since it was held; not stored
     brake_changed: bool = False  # an operator has accepted the brake's rejections since it was held; not stored
     entries_changed: bool = False  # its enrollment entries have changed since it was held; not stored

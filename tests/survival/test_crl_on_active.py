@@ -11,13 +11,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ReasonFlags
 
+from jitr.aws.crl_bucket import object_key
 from jitr.decisions import Outcome
 from jitr.errors import Reason
-from jitr.rules import CheckMode
+from jitr.rules import CheckMode, EnrollmentRule
 from jitr.store.crl_state import ApprovedCrl, CrlState, CrlStates
 from jitr.verdicts import OperatorAction
 from jitrctl.device.operations import OrderContext
-from simulation import Call, Died, Leaf, Moment
+from simulation import Authority, Call, Died, Leaf, Moment
 from tests.support.survival.crowd import Crowd
 from tests.support.survival.scenario_world import DAY, authority
 from tests.support.survival.scenarios import OPERATOR
@@ -291,3 +292,150 @@ def test_a_run_that_dies_at_any_call_is_finished_by_the_next(reason: ReasonFlags
             world.apply()
             world.sweep_and_decide()
             assert world.statuses([device, other]) == ["ACTIVE", "ACTIVE"], strike
+
+
+def registered_before_jitr(world: Revoking, leaf: Leaf, *, ca: str | None = CA) -> None:
+    world.account.iot.certificates.register(leaf, status="ACTIVE", mode="SNI_ONLY", ca_certificate_id=ca)
+
+
+@pytest.mark.parametrize("is_named", [True, False], ids=["AWS names its CA", "AWS names none"])
+def test_a_certificate_from_before_jitr_is_found_after_the_daily_pass(*, is_named: bool) -> None:
+    world = Revoking(unnamed=not is_named)
+    listed, other = world.issue("sensor-0007"), world.issue("sensor-0008")
+    for leaf in (listed, other):
+        registered_before_jitr(world, leaf)
+    world.apply({listed: FOR_GOOD})
+    assert world.statuses([listed, other]) == ["ACTIVE", "ACTIVE"], "jitr does not know it yet"
+
+    for _ in range(3):
+        world.sweep_and_decide()
+        world.revoke.drain(within=DAY)
+
+    assert world.statuses([listed, other]) == ["REVOKED", "ACTIVE"]
+    world.aws.clock.advance(2 * DAY)
+    world.deployment.sweep()
+    described = [call for call in world.aws.calls if (call.operation, call.caller) == ("DescribeCertificate", "sweep")]
+    assert len(described) == 2, "each of them once, for good"
+
+
+def test_another_fleets_certificate_is_described_once_and_never_touched() -> None:
+    world = Revoking()
+    stranger = Authority.new("Another CA").issue("sensor-0007")
+    world.account.iot.certificates.register(stranger, status="ACTIVE", mode="SNI_ONLY", ca_certificate_id=None)
+    world.apply({stranger: FOR_GOOD})
+    for _ in range(3):
+        world.aws.clock.advance(DAY)
+        world.sweep_and_decide()
+        world.revoke.drain(within=DAY)
+    assert world.status(stranger) == "ACTIVE"
+    described = [call for call in world.aws.calls if call.operation == "DescribeCertificate"]
+    assert [call.caller for call in described] == ["sweep"]
+
+
+def test_what_the_sweep_asks_for_is_applied_although_the_event_was_lost(world: Revoking) -> None:
+    (device,) = world.come("sensor", 1)
+    world.number += 1
+    key = object_key(CA)
+    crl = world.crl({device: FOR_GOOD}, number=world.number)
+    world.account.s3.put(world.deployment.settings.crl_bucket, key, crl)
+    world.revoke.drain(within=DAY)
+    assert world.status(device) == "ACTIVE"
+    world.sweep_and_decide()
+    world.revoke.drain(within=DAY)
+    assert world.status(device) == "REVOKED"
+    asked = world.deployment.crl_arrivals.size
+    world.sweep_and_decide(2)
+    assert world.deployment.crl_arrivals.size == asked == 0, "it is applied, and nobody asks again"
+
+
+def test_two_runs_at_once_do_it_once(world: Revoking) -> None:
+    devices = world.come("sensor", 3)
+    other = world.deployment.revoke_mapping(caller="revoke-2")
+    begun: list[bool] = []
+
+    def second(call: Call, moment: Moment) -> None:
+        if call.operation == "UpdateCertificate" and call.caller == "revoke" and moment == "before" and not begun:
+            begun.append(True)
+            world.publish(dict.fromkeys(devices[:2], FOR_GOOD))
+            other.poll()
+
+    world.aws.fault = second
+    world.apply(dict.fromkeys(devices[:2], FOR_GOOD))
+    world.aws.fault = None
+    other.drain(within=DAY)
+    assert begun
+    assert world.statuses(devices) == ["REVOKED", "REVOKED", "ACTIVE"]
+    updates = [call for call in world.aws.calls if call.operation == "UpdateCertificate" and "revoke" in call.caller]
+    assert len(updates) == 2
+
+
+def test_a_crl_that_cannot_be_used_ends_nothing_and_is_refused(world: Revoking) -> None:
+    (device,) = world.come("sensor", 1)
+    world.apply({device: HOLD})
+    world.deployment.publish_crl(CA, b"<html>")
+    world.revoke.drain(within=DAY)
+    world.sweep_and_decide(2)
+    assert world.status(device) == "INACTIVE"
+    assert world.state.refused
+    assert "neither DER nor a PEM" in world.state.refused.why
+
+
+def test_without_the_applied_crl_in_the_bucket_a_hold_is_still_lifted() -> None:
+    """S3 keeps old versions for 90 days."""
+    world = Revoking()
+    world.deployment.sweep()
+    world.sweep_and_decide()
+    (device,) = world.come("sensor", 1)
+    world.apply({device: HOLD})
+    applied = world.state.applied
+    assert applied
+    assert applied.version_id
+    assert applied.is_complete
+    world.publish()
+    world.account.s3.forget_version(world.deployment.settings.crl_bucket, object_key(CA), applied.version_id)
+    world.revoke.drain(within=DAY)
+    world.sweep_and_decide()
+    assert world.status(device) == "ACTIVE"
+
+
+def test_an_approved_device_that_was_on_hold_needs_no_second_approval() -> None:
+    world = Revoking(enrollment=EnrollmentRule.APPROVE)
+    world.connect()
+    world.mapping.drain(within=60)
+    world.operator.approve(world.leaf.certificate_id, OrderContext(by=OPERATOR))
+    world.sweep_and_decide()
+    assert world.status() == "ACTIVE"
+    world.apply({world.leaf: HOLD})
+    assert world.status() == "INACTIVE"
+    world.apply()
+    world.sweep_and_decide()
+    assert world.status() == "ACTIVE"
+
+
+def test_a_lifted_device_keeps_its_name_while_its_ca_is_inactive(world: Revoking) -> None:
+    (device,) = world.come("sensor", 1)
+    world.apply({device: HOLD})
+    world.apply()
+    ca = world.account.iot.cas.by_id[CA]
+    ca.status = "INACTIVE"
+    world.sweep_and_decide()
+    decision = world.decision(device)
+    assert decision
+    assert (decision.outcome, decision.reason, decision.thing_name) == (
+        Outcome.HELD,
+        Reason.CA_INACTIVE,
+        "sensor-0001",
+    )
+    ca.status = "ACTIVE"
+    world.sweep_and_decide(8)
+    assert world.status(device) == "ACTIVE"
+    world.check_promises()
+
+
+def test_sessions_of_revoked_devices_are_ended_and_no_other_ones(world: Revoking) -> None:
+    stolen, other = world.come("sensor", 2)
+    for leaf, name in ((stolen, "sensor-0001"), (other, "sensor-0002")):
+        assert world.account.connect(leaf, client_id=name) == "accepted"
+    world.apply({stolen: FOR_GOOD})
+    ended = [call.parameters["clientId"] for call in world.aws.calls if call.operation == "DeleteConnection"]
+    assert ended == ["sensor-0001"]

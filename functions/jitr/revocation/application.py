@@ -141,7 +141,7 @@ class CrlApplication:
 
         if mode is CheckMode.OBSERVE:
             work = replace(work, ended=self._observe(ca, pages()))
-            return self._finish(ca, published, crl, work, is_complete=is_complete)
+            return self._finish(ca, published, crl, work, is_complete=is_complete, found_at=began_at)
         if not work.has_passed:
             if not state.is_approved(published.version) and self._brakes(ca, published, pages()):
                 return None
@@ -162,10 +162,17 @@ class CrlApplication:
             if tally.is_cut_off:
                 return 0.0
             return _SOON if tally.number(Result.LATER) else max(left.total_seconds(), 0.0) + 1
-        return self._finish(ca, published, crl, work, is_complete=is_complete)
+        return self._finish(ca, published, crl, work, is_complete=is_complete, found_at=found_at)
 
     def _finish(
-        self, ca: CaRules, published: PublishedCrl, crl: RevocationList, work: CrlWork, *, is_complete: bool
+        self,
+        ca: CaRules,
+        published: PublishedCrl,
+        crl: RevocationList,
+        work: CrlWork,
+        *,
+        is_complete: bool,
+        found_at: datetime,
     ) -> None:
         applied = AppliedCrl(
             version=published.version,
@@ -174,6 +181,7 @@ class CrlApplication:
             this_update=crl.this_update,
             mode=work.mode,
             at=self._clock(),
+            found_at=found_at,
             is_complete=is_complete,
             ended=work.ended,
             lifted=work.lifted,
@@ -190,7 +198,7 @@ class CrlApplication:
     def _base(self, ca: CaRules, state: CrlState, mode: CheckMode) -> RevocationList | None:
         """The CRL from which the published one is compared; None: all that it says counts."""
         applied = state.applied
-        if applied is None or applied.mode != mode.value or not applied.is_complete or applied.version_id is None:
+        if applied is None or applied.mode != mode.value or not state.is_whole or applied.version_id is None:
             return None
         return self._crls.earlier(ca, applied.version_id)
 

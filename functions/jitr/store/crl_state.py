@@ -5,6 +5,7 @@
                             work       the CRL that is being applied, since when, and whether the brake has let it pass
                             refused    a CRL that may not follow the applied one, and why
                             waits      a CRL that waits for an operator's yes, and on which numbers
+                            grows      until when the sweep records certificates of the CA that were not known before
                             approved   the CRL that an operator has approved; jitrctl writes it
     lease#crl#<caCertificateId>        which run applies the CA's CRL
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _PREFIX = "crl#"
-_TIMES = ("at", "this_update", "next_update", "began_at")
+_TIMES = ("at", "this_update", "next_update", "began_at", "found_at", "until")
 
 
 @value
@@ -49,6 +50,7 @@ class AppliedCrl:
     this_update: datetime
     mode: str  # rules.CheckMode
     at: datetime
+    found_at: datetime  # when the last search for its certificates began
     is_complete: bool  # all records of the CA were in the indexes
     ended: int = 0  # certificates that it revoked or suspended; in the mode `observe`, that are ACTIVE against it
     lifted: int = 0
@@ -97,6 +99,13 @@ class ApprovedCrl:
 
 
 @value
+class GrowingRegistry:
+    """The sweep records certificates that no record was of (identification.py)."""
+
+    until: datetime
+
+
+@value
 class CrlState:
     """The state of one CA's CRL in one account and Region."""
 
@@ -105,6 +114,7 @@ class CrlState:
     work: CrlWork | None = None
     refused: RefusedCrl | None = None
     waits: WaitingCrl | None = None
+    grows: GrowingRegistry | None = None
     approved: ApprovedCrl | None = None
 
     def is_approved(self, version: str) -> bool:
@@ -133,6 +143,7 @@ _PARTS: Mapping[str, Any] = {
     "work": CrlWork,
     "refused": RefusedCrl,
     "waits": WaitingCrl,
+    "grows": GrowingRegistry,
     "approved": ApprovedCrl,
 }
 
@@ -166,6 +177,14 @@ class CrlStates:
             self._client.update_item(
                 **set_attributes(self._table, f"{_PREFIX}{ca_certificate_id}", **written, schema=SCHEMA)
             )
+
+    def note_growth(self, ca_certificate_ids: Iterable[str], *, until: datetime) -> None:
+        """Note that certificates of these CAs are recorded until then that were not known before.
+
+        Raises Unavailable.
+        """
+        for ca_certificate_id in ca_certificate_ids:
+            self.keep(ca_certificate_id, grows=GrowingRegistry(until=until))
 
     def approve(self, ca_certificate_id: str, approved: ApprovedCrl) -> bool:
         """Write an operator's yes to the CRL that waits, or is refused; False when it does not wait any more.

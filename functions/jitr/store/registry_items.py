@@ -166,6 +166,7 @@ def to_record(fields: Mapping[str, Any]) -> Record:
         due_at=moment(fields["due_at"]) if "due_at" in fields else None,
         listed=(fields[LISTED_AS], int(fields[LISTED_AT])) if LISTED_AS in fields and LISTED_AT in fields else None,
         issued_as=fields.get(ISSUED_AS),
+        foreign_to=fields.get("foreign_to"),
     )
 
 

@@ -9,6 +9,8 @@ nothing here depends on AWS listing certificates by CA.
     record    a certificate with a record that is REVOKED, or INACTIVE though jitr did not set that, is recorded as
               found, so that it stays out when it is deleted and registered again. One without a record may be another
               fleet's; daily_count.py records those that AWS lists by CA. One write for each, once
+    identify  of an ACTIVE certificate from before jitr the CA and the serial number are found out, so that a CRL finds
+              it: identification.py
     report    an ACTIVE certificate that a verdict or an entry denies is reported and left as it is. A claim checks
               both, so it was ACTIVE before the denial, or was activated by hand; an entry only decides who is
               admitted, and operators decide on ACTIVE certificates
@@ -30,6 +32,7 @@ from jitr.iot_models import ListedCertificate, Status
 from jitr.observed_status import is_unrecorded_status, observe
 from jitr.record import Record
 from jitr.rules import Rules
+from jitr.store.crl_state import CrlStates
 from jitr.store.enrollment_table import EnrollmentTable, subjects_of
 from jitr.store.outcome_index import listing
 from jitr.store.outcomes import Outcomes
@@ -37,6 +40,7 @@ from jitr.store.registry import Registry
 from jitr.store.registry_writes import Due
 from jitr.store.serial_index import issued_as_of
 from jitr.store.sweep_state import ACCOUNT, Pass, SweepState, count_key
+from jitr.sweep.identification import Identification
 from jitr.sweep.resend import is_passed_over, was_sent_recently
 from jitr.telemetry import DISAGREEMENTS, Announcer
 
@@ -70,6 +74,7 @@ class FullPass:
         outcomes: Outcomes,
         enrollment: EnrollmentTable,
         journal: SweepState,
+        crl_states: CrlStates,
         announcer: Announcer,
         clock: Callable[[], datetime],
     ) -> None:
@@ -83,6 +88,7 @@ class FullPass:
         self._journal = journal
         self._announcer = announcer
         self._clock = clock
+        self._identification = Identification(rules=rules, iot=iot, registry=registry, states=crl_states, clock=clock)
 
     def go_on(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send | None) -> PassResult:
         """Go on with the daily pass, or begin it when the last one is a day old.
@@ -124,6 +130,10 @@ class FullPass:
                 return passed
             self._record(taken_away, records)
             self._list_outcomes(records)
+            if not self._identification.identify(page.certificates, records, time_is_left=time_is_left):
+                self._journal.keep_pass(ACCOUNT, replace(going, counts=dict(counts)))
+                passed.is_finished = False
+                return passed
             counts.update(self._count_keys(page, records))
             active = [one for one in page.certificates if one.status is Status.ACTIVE]
             passed.disagreements += self._report(active, records, denied, has_list=has_list)

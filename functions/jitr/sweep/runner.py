@@ -138,6 +138,7 @@ class Sweep:
             outcomes=outcomes,
             enrollment=enrollment,
             journal=journal,
+            crl_states=crl_states,
             announcer=announcer,
             clock=clock,
         )

@@ -9,7 +9,16 @@ from jitr.errors import Reason
 from jitr.iot_models import Status
 from jitr.owners import Owner
 from jitr.record import Record
-from jitr.store.crl_state import AppliedCrl, ApprovedCrl, CrlState, CrlWork, RefusedCrl, SeenCrl, WaitingCrl
+from jitr.store.crl_state import (
+    AppliedCrl,
+    ApprovedCrl,
+    CrlState,
+    CrlWork,
+    GrowingRegistry,
+    RefusedCrl,
+    SeenCrl,
+    WaitingCrl,
+)
 from jitr.store.registry_writes import Due
 from jitr.store.sweep_state import Pass
 from jitr.verdicts import OperatorAction, OperatorVerdict
@@ -156,6 +165,7 @@ CRL = CrlState(
         this_update=THEN,
         mode="enforce",
         at=THEN,
+        found_at=THEN - SECOND,
         is_complete=True,
         ended=3,
         lifted=1,
@@ -163,6 +173,7 @@ CRL = CrlState(
     work=CrlWork(version='"0124"', mode="enforce", began_at=THEN + DAY, at=THEN + DAY, has_passed=True, ended=2),
     refused=RefusedCrl(version='"0122"', why="it is older", at=THEN),
     waits=WaitingCrl(version='"0124"', ended=21, devices=30, at=THEN + DAY),
+    grows=GrowingRegistry(until=THEN + DAY),
     approved=ApprovedCrl(version='"0124"', by=ANN, at=THEN + DAY, note="a stolen batch"),
 )
 BRAKE = Brake(
