@@ -363,3 +363,16 @@ def test_sessions_of_revoked_devices_are_ended_and_no_other_ones(world: Revoking
     world.apply({stolen: FOR_GOOD})
     ended = [call.parameters["clientId"] for call in world.aws.calls if call.operation == "DeleteConnection"]
     assert ended == ["sensor-0001"]
+
+
+def test_a_certificate_that_a_wrong_record_ascribes_to_the_ca_is_not_touched(world: Revoking) -> None:
+    """What the index says is a hint; the certificate's own bytes decide."""
+    listed, other = world.come("sensor", 2)
+    key = (f"certificate#{other.certificate_id}",)
+    item = dict(world.deployment.registry.items[key])
+    theirs = world.deployment.registry.items[(f"certificate#{listed.certificate_id}",)]
+    item["issued_as"] = theirs["issued_as"]
+    item["decision"] = {"M": {**item["decision"]["M"], "serial": theirs["decision"]["M"]["serial"]}}
+    world.deployment.registry.put(key, item)
+    world.apply({listed: FOR_GOOD})
+    assert world.statuses([listed, other]) == ["REVOKED", "ACTIVE"]

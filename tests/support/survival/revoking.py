@@ -14,7 +14,7 @@ from jitr.rules import CheckMode
 from jitr.store.crl_state import ApprovedCrl, CrlState, CrlStates
 from simulation import Leaf
 from tests.support.survival.crowd import Crowd
-from tests.support.survival.scenario_world import DAY, authority
+from tests.support.survival.scenario_world import DAY, World, authority
 from tests.support.survival.scenarios import OPERATOR
 
 CA = authority().certificate_id
@@ -23,6 +23,20 @@ ENFORCED: dict[str, Any] = {
     "revocation_of_active": CheckMode.ENFORCE,
     "checks": {"revocation": CheckMode.ENFORCE},
 }
+
+
+def make_crl(world: World, entries: dict[Leaf, ReasonFlags], *, number: int | None, age: float = 0) -> bytes:
+    """A CRL of the world's CA that lists these certificates."""
+    now = world.aws.clock.now().replace(microsecond=0) - timedelta(seconds=age)
+    builder = x509.CertificateRevocationListBuilder().issuer_name(authority().certificate.subject)
+    builder = builder.last_update(now).next_update(now + timedelta(days=30))
+    if number is not None:
+        builder = builder.add_extension(x509.CRLNumber(number), critical=False)
+    for leaf, reason in entries.items():
+        serial = x509.load_pem_x509_certificate(leaf.pem.encode()).serial_number
+        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now)
+        builder = builder.add_revoked_certificate(entry.add_extension(x509.CRLReason(reason), critical=False).build())
+    return builder.sign(authority().key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
 class Revoking(Crowd):
@@ -37,18 +51,7 @@ class Revoking(Crowd):
         self.revoke.drain(within=DAY)
 
     def crl(self, entries: dict[Leaf, ReasonFlags], *, number: int | None, age: float = 0) -> bytes:
-        now = self.aws.clock.now().replace(microsecond=0) - timedelta(seconds=age)
-        builder = x509.CertificateRevocationListBuilder().issuer_name(authority().certificate.subject)
-        builder = builder.last_update(now).next_update(now + timedelta(days=30))
-        if number is not None:
-            builder = builder.add_extension(x509.CRLNumber(number), critical=False)
-        for leaf, reason in entries.items():
-            serial = x509.load_pem_x509_certificate(leaf.pem.encode()).serial_number
-            entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now)
-            builder = builder.add_revoked_certificate(
-                entry.add_extension(x509.CRLReason(reason), critical=False).build()
-            )
-        return builder.sign(authority().key, hashes.SHA256()).public_bytes(Encoding.DER)
+        return make_crl(self, entries, number=number, age=age)
 
     def publish(
         self, entries: dict[Leaf, ReasonFlags] | None = None, *, number: int | None = -1, age: float = 0
