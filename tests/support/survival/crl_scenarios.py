@@ -6,8 +6,9 @@ from cryptography.x509 import ReasonFlags
 
 from jitr.decisions import Outcome
 from jitr.errors import Reason
-from tests.support.survival.revoking import CA, ENFORCED, FOR_GOOD, HOLD, make_crl
-from tests.support.survival.scenario_world import DAY, World
+from tests.support.cases.listing import make_crl
+from tests.support.survival.revoking import CA, ENFORCED, FOR_GOOD, HOLD
+from tests.support.survival.scenario_world import DAY, World, authority
 from tests.support.survival.scenarios import Scenario
 
 _REASONS = {"REVOKED": Reason.REVOKED_BY_CA, "INACTIVE": Reason.SUSPENDED_BY_CA}
@@ -15,7 +16,7 @@ _REASONS = {"REVOKED": Reason.REVOKED_BY_CA, "INACTIVE": Reason.SUSPENDED_BY_CA}
 
 def _publish(world: World, number: int, reason: ReasonFlags | None = None) -> None:
     entries = {world.leaf: reason} if reason else {}
-    world.deployment.publish_crl(CA, make_crl(world, entries, number=number))
+    world.deployment.publish_crl(CA, make_crl(authority(), world.aws.clock.now(), entries, number=number))
 
 
 def _come_up(world: World) -> None:

@@ -5,16 +5,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ReasonFlags
 
 from jitr.rules import CheckMode
 from jitr.store.crl_state import ApprovedCrl, CrlState, CrlStates
 from simulation import Leaf
+from tests.support.cases.listing import make_crl
 from tests.support.survival.crowd import Crowd
-from tests.support.survival.scenario_world import DAY, World, authority
+from tests.support.survival.scenario_world import DAY, authority
 from tests.support.survival.scenarios import OPERATOR
 
 CA = authority().certificate_id
@@ -23,20 +21,6 @@ ENFORCED: dict[str, Any] = {
     "revocation_of_active": CheckMode.ENFORCE,
     "checks": {"revocation": CheckMode.ENFORCE},
 }
-
-
-def make_crl(world: World, entries: dict[Leaf, ReasonFlags], *, number: int | None, age: float = 0) -> bytes:
-    """A CRL of the world's CA that lists these certificates."""
-    now = world.aws.clock.now().replace(microsecond=0) - timedelta(seconds=age)
-    builder = x509.CertificateRevocationListBuilder().issuer_name(authority().certificate.subject)
-    builder = builder.last_update(now).next_update(now + timedelta(days=30))
-    if number is not None:
-        builder = builder.add_extension(x509.CRLNumber(number), critical=False)
-    for leaf, reason in entries.items():
-        serial = x509.load_pem_x509_certificate(leaf.pem.encode()).serial_number
-        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now)
-        builder = builder.add_revoked_certificate(entry.add_extension(x509.CRLReason(reason), critical=False).build())
-    return builder.sign(authority().key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
 class Revoking(Crowd):
@@ -51,7 +35,7 @@ class Revoking(Crowd):
         self.revoke.drain(within=DAY)
 
     def crl(self, entries: dict[Leaf, ReasonFlags], *, number: int | None, age: float = 0) -> bytes:
-        return make_crl(self, entries, number=number, age=age)
+        return make_crl(authority(), self.aws.clock.now() - timedelta(seconds=age), entries, number=number)
 
     def publish(
         self, entries: dict[Leaf, ReasonFlags] | None = None, *, number: int | None = -1, age: float = 0
