@@ -55,8 +55,8 @@ CRL_MUTANTS = (
         (
             Change(
                 "revocation/enforcement.py",
-                "        if certificate and certificate.encoded.serial == serial and certificate.is_signed_by(fleet_ca(ca)):",
-                "        if certificate:",
+                "certificate.encoded.serial == serial and certificate.is_signed_by(fleet_ca(ca))",
+                "True",
             ),
         ),
         (ON_ACTIVE + "test_a_certificate_that_a_wrong_record_ascribes_to_the_ca_is_not_touched",),
