@@ -53,6 +53,7 @@ def test_a_wildcard_stands_only_for_names_that_devices_cas_and_lambda_bring(prod
     assert {re.sub(r"^log-group:.*:", "log-group:own:", one) for one in wild} == {
         "cert/*",
         "thing/*",
+        "client/*",
         "log-group:own:*",
         *(one for one in wild if one.endswith("/crl/*")),
     }
