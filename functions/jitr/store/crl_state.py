@@ -132,9 +132,17 @@ class CrlState:
             if self.waits is not None and self.waits.version == version:
                 return False
         done = self.applied
-        return not (
-            done is not None and (done.version, done.mode) == (version, mode) and (done.is_complete or not is_complete)
-        )
+        if done is None or (done.version, done.mode) != (version, mode):
+            return True
+        return is_complete and not self.is_whole
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all certificates that are known now were searched for by the CRL that was applied last."""
+        applied, grows = self.applied, self.grows
+        if applied is None or not applied.is_complete:
+            return False
+        return grows is None or applied.found_at >= grows.until
 
 
 _PARTS: Mapping[str, Any] = {
