@@ -32,6 +32,7 @@ from jitr.record import Record
 from jitr.revocation.judgement import Action, is_of_revocation, judge
 from jitr.rules import CaRules, Rules
 from jitr.session_end import SessionEnd
+from jitr.sessions import SessionResult
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.store.registry_writes import is_being_decided
@@ -154,6 +155,7 @@ class Enforcement:
 
     def _end_sessions(self, device: DeviceRegistration, decision: Decision) -> None:
         for_good = decision.status is Status.REVOKED  # a suspended device may come back to its session
+        ended: tuple[SessionResult, ...]
         if decision.thing_name:
             ended = (self._sessions.end_one(device.certificate_id, decision.thing_name, clean_session=for_good),)
         else:

@@ -78,7 +78,8 @@ class Outcomes:
 
         Raises Unavailable.
         """
-        number, start = 0, {}
+        number = 0
+        start: Any = {}
         while True:
             with calling("Query"):
                 answer = self._client.query(
