@@ -1,6 +1,7 @@
 """A CRL takes out devices that are connected, and lets one back whose hold is lifted; by the real stack."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,7 @@ def test_a_crl_takes_out_connected_devices_and_a_lifted_hold_lets_one_back(
     wait_until(lambda: stage.status(stolen.certificate_id) == "REVOKED", "the stolen one REVOKED", seconds=PATIENCE)
     wait_until(lambda: stage.status(lost.certificate_id) == "INACTIVE", "the lost one INACTIVE", seconds=PATIENCE)
     for connection in connections[:2]:
-        wait_until(lambda connection=connection: is_closed(connection), "its session ended", seconds=10)
+        wait_until(partial(is_closed, connection), "its session ended", seconds=10)
     expect_refusal(stage, stolen, names[0])
     expect_refusal(stage, lost, names[1])
     assert stage.status(good.certificate_id) == "ACTIVE"

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from jitr.admission.checks import fleet_ca
 from jitr.admission.issuers import with_recorded_ca
@@ -32,7 +33,6 @@ from jitr.record import Record
 from jitr.revocation.judgement import Action, is_of_revocation, judge
 from jitr.rules import CaRules, Rules
 from jitr.session_end import SessionEnd
-from jitr.sessions import SessionResult
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.store.registry_writes import is_being_decided
@@ -41,6 +41,9 @@ from jitr.verdicts import OperatorAction, OperatorVerdict
 from jitr.x509.certificate import Certificate
 from jitr.x509.crl import RevocationList
 from jitr.x509.crl_entries import RevocationReason
+
+if TYPE_CHECKING:
+    from jitr.sessions import SessionResult
 
 # As in attempt.py: an older observation is made again before the status is set.
 _FRESH = timedelta(seconds=5)
