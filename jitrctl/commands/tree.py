@@ -46,7 +46,7 @@ _GROUPS = {
     ),
     "crl": (
         "The CAs' lists of revoked certificates.",
-        {"put": "crl:put", "show": "crl:show"},
+        {"put": "crl:put", "show": "crl:show", "approve": "crl_approve:approve"},
     ),
     "device": (
         (

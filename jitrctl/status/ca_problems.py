@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from jitr_fleet.choices import RegisteredBy
+from jitrctl.ca.crl_state import CrlProgress
 from jitrctl.ca.plan import RuleState, differences
 from jitrctl.status.crls import CrlState
 from jitrctl.status.problems import WHERE, Kind, Problem, Severity
@@ -33,6 +34,8 @@ def find_ca_problems(stage: Stage, health: Health, now: datetime) -> Iterator[Pr
             yield expiring
     for ca, crl in health.crls.items():
         if problem := _of_crl(ca, crl):
+            yield problem
+        if problem := _of_applied(ca, crl):
             yield problem
 
 
@@ -106,4 +109,28 @@ def _of_crl(ca: str, crl: CrlHealth) -> Problem | None:
         severity=Severity.SOON if not held else Severity.STOPPED,
         text=f"the CRL of CA {ca} {text}{held}; have the CA issue {wanted}",
         cures=(f"jitrctl crl put {ca}.crl --ca {ca}{WHERE}",),
+    )
+
+
+def _of_applied(ca: str, crl: CrlHealth) -> Problem | None:
+    """What keeps the published CRL from ACTIVE devices; one that cannot be used is a problem already."""
+    one = crl.applied
+    if one is None or not one.asks_for_approval or crl.state is CrlState.UNUSABLE:
+        return None
+    approve = f'jitrctl crl approve {ca} --note "…"{WHERE}'
+    if one.progress is CrlProgress.WAITING:
+        return Problem(
+            kind=Kind.CRL_WAITS,
+            severity=Severity.WAITING,
+            text=f"the CRL of CA {ca} takes out {one.ended} of {one.devices} devices at once, and waits: approve it "
+            "if it is right, or have the CA issue the next one",
+            cures=(approve,),
+            runbook="crl-waits",
+        )
+    return Problem(
+        kind=Kind.CRL_REFUSED,
+        severity=Severity.FAILING,
+        text=f"the CRL of CA {ca} is not applied to ACTIVE devices: {one.why}; have the CA issue the next one",
+        cures=(f"jitrctl crl put {ca}.crl --ca {ca}{WHERE}",),
+        runbook="crl-refused",
     )

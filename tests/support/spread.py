@@ -22,6 +22,7 @@ SPLIT = ("tests/survival/test_machine.py", "tests/survival/test_matrix.py", "tes
 TOGETHER = {
     "tests/infra/": "templates",
     "tests/e2e/test_registration.py": "story",
+    "tests/e2e/test_crl_on_active.py": "story",
     "tests/e2e/test_locked_out.py": "story",
     "tests/e2e/test_revocation.py": "story",
 }

@@ -224,7 +224,7 @@ AT_EVERY_MOMENT = (
     Promise("whole", "A certificate is never ACTIVE before its thing and policy are attached.", _whole),
     Promise(
         "pending alone",
-        "`register` acts on PENDING_ACTIVATION, and on its own rejections under a release order.",
+        "`register` acts on PENDING_ACTIVATION, and on rejections and holds of jitr's own that are taken back.",
         _pending_alone,
         "console: five seconds and one call, between a run's last look and UpdateCertificate",
     ),
