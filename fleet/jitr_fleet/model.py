@@ -186,9 +186,7 @@ class Fleet:
         return Rules(
             fleet=self.name,
             cas=tuple(self._ca_rules(registration, account, region) for registration in account.cas),
-            pending_after=self.sweep.pending_after,
-            horizon=self.sweep.horizon,
-            every=self.sweep.every,
+            **{one.name: getattr(self.sweep, one.name) for one in fields(Rules) if hasattr(self.sweep, one.name)},
         )
 
     def _ca_rules(self, registration: CaDeployment, account: Account, region: str) -> CaRules:
