@@ -318,7 +318,7 @@ def _moment_received(value: Any) -> Any:
 @lru_cache(maxsize=4096)
 def _parse_moment(seconds: float | str) -> datetime:
     """As botocore parses a time; worlds begin at the same time, and so most times have been parsed before."""
-    parsed: datetime = parse_timestamp(seconds)  # which takes a number too
+    parsed: datetime = parse_timestamp(seconds)  # type: ignore[arg-type]  # it takes a number too
     return parsed
 
 

@@ -38,7 +38,7 @@ def _create_aware(params: dict[str, Any]) -> Any:
     change_set = _find(params)
     stack = _stacks.get(change_set["StackName"]) if change_set else None
     drifted = _find_drifted(stack) if stack else {}
-    if change_set and drifted:
+    if change_set and stack and drifted:
         known = {one["ResourceChange"]["LogicalResourceId"] for one in change_set["Changes"]}
         changes = [
             _change(logical_id, action, stack["_resources"][logical_id])
@@ -64,7 +64,7 @@ def _execute_aware(params: dict[str, Any]) -> Any:
             resources.pop(logical_id, None)
         else:
             properties = resources[logical_id]["Properties"]
-            unlike = {"PolicyDocument": {}} if "PolicyDocument" in properties else {}
+            unlike: dict[str, Any] = {"PolicyDocument": {}} if "PolicyDocument" in properties else {}
             resources[logical_id]["Properties"] = {**properties, **unlike, "Drifted": "true"}
     return _execute(params)
 
@@ -120,7 +120,7 @@ def _policy(name: str, properties: dict[str, Any]) -> bool | None:
     if stored is None:
         return None
     document = stored["versions"][stored["defaultVersionId"]]["document"]
-    return _plain(document) == _plain(properties["PolicyDocument"])
+    return bool(_plain(document) == _plain(properties["PolicyDocument"]))
 
 
 def _thing_type(name: str, properties: dict[str, Any]) -> bool | None:

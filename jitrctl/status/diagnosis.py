@@ -139,10 +139,11 @@ def _paused(health: Health) -> Problem:
 def _failing(stage: Stage, health: Health, failure: Failure) -> Problem:
     last, devices = failure.last, failure.devices
     whom = f" on {_counted(len(devices), 'device')}, such as certificate {devices[-1]}" if devices else ""
+    cures: tuple[str, ...] = ()
     if last.refused_action:
         why, section, cures = f"AWS refuses it {last.refused_action}", "not-permitted", (restore_command(stage),)
     else:
-        why, section, cures = last.text, "register-errors" if last.is_crash else "failures", ()
+        why, section = last.text, "register-errors" if last.is_crash else "failures"
     return Problem(
         kind=Kind.FAILING,
         severity=Severity.FAILING,

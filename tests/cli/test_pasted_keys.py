@@ -28,7 +28,7 @@ TYPED = {
 
 def every_command() -> Iterator[list[str]]:
     def walk(group: object, path: list[str]) -> Iterator[list[str]]:
-        names = group.list_commands(None) if hasattr(group, "list_commands") else []  # type: ignore[attr-defined]
+        names = group.list_commands(None) if hasattr(group, "list_commands") else []
         if not names:
             yield path
         for name in names:

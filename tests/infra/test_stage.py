@@ -74,10 +74,10 @@ def test_queues_are_encrypted_and_keep_messages_long_enough(production: Any) -> 
 def test_a_message_stays_invisible_for_six_times_the_functions_timeout(
     production: Any, queue: str, function: str
 ) -> None:
-    queue = production.one("AWS::SQS::Queue", QueueName=queue)
-    function = production.one("AWS::Lambda::Function", FunctionName=function)
+    made = production.one("AWS::SQS::Queue", QueueName=queue)
+    invoked = production.one("AWS::Lambda::Function", FunctionName=function)
 
-    assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
+    assert made["VisibilityTimeout"] >= 6 * invoked["Timeout"]
 
 
 def test_the_queues_own_receive_limit_is_out_of_the_functions_way(production: Any) -> None:

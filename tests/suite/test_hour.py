@@ -104,8 +104,9 @@ def outcome(**given: str) -> Outcome:
 def shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int | None) -> list[str]:
     monkeypatch.setenv("COLUMNS", str(columns or 80))
     monkeypatch.setenv("TTY_COMPATIBLE", "1" if columns else "0")
-    monkeypatch.setattr(report, "out", Output(highlight=False))
-    monkeypatch.setattr("jitrctl.terminal.out", report.out)
+    printed = Output(highlight=False)
+    monkeypatch.setattr(report, "out", printed)
+    monkeypatch.setattr("jitrctl.terminal.out", printed)
     report.show_table([outcome(), outcome(error="it is refused")], 14)
     return [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in capsys.readouterr().out.splitlines()]
 

@@ -141,7 +141,8 @@ class CrlApplication:
 
         if mode is CheckMode.OBSERVE:
             work = replace(work, ended=self._observe(ca, pages()))
-            return self._finish(ca, published, crl, work, is_complete=is_complete, found_at=began_at)
+            self._finish(ca, published, crl, work, is_complete=is_complete, found_at=began_at)
+            return None
         if not work.has_passed:
             if not state.is_approved(published.version) and self._brakes(ca, published, pages()):
                 return None
@@ -162,7 +163,8 @@ class CrlApplication:
             if tally.is_cut_off:
                 return 0.0
             return _SOON if tally.number(Result.LATER) else max(left.total_seconds(), 0.0) + 1
-        return self._finish(ca, published, crl, work, is_complete=is_complete, found_at=found_at)
+        self._finish(ca, published, crl, work, is_complete=is_complete, found_at=found_at)
+        return None
 
     def _finish(
         self,

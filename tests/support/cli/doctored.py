@@ -153,7 +153,7 @@ def doctored(directory: Path, monkeypatch: pytest.MonkeyPatch, rules: str = RULE
     def client(access: Access, service: Any, config: Any = None) -> Any:
         name = next(one for one, number in IDS.items() if number == access.place.id)
         stage = fleet.stage(name)
-        beside = {
+        beside: dict[str, Callable[[], Any]] = {
             "lambda": lambda: _Lambda(made, name),
             "iam": lambda: _Iam(made, stage),
             "logs": lambda: _Logs(made),

@@ -139,7 +139,7 @@ class Operator:
     def certificate_id(self, device: str, ca: str = "factory") -> str:
         found = self.issuing_ca(ca).find_issued(self.devices, device)
         assert found, device
-        return found.certificate_id
+        return str(found.certificate_id)
 
     def issuing_ca(self, name: str) -> Any:
         fleet = self.checkout.workspace.load_fleet()
