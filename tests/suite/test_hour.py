@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from tests.support.e2e.hour.outcome import Outcome, Step
 from tests.support.e2e.hour.printed import as_shown, find_commands, find_cures, find_sentence
 from tests.support.e2e.hour.run import STEPS, run_hour
 from tests.support.e2e.hour.terminal import Terminal
+from tests.support.e2e.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.support.e2e.hour.operator import Operator
@@ -151,6 +152,15 @@ def test_a_command_has_a_terminal_and_its_questions_are_answered(terminal: Termi
     assert printed.text.splitlines()[-1] == f"y 100 {terminal.folder}"
 
 
+def running_commands() -> list[bytes]:
+    """The command lines of all processes; of those that have ended meanwhile, none."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            found.append((process / "cmdline").read_bytes())
+    return found
+
+
 def test_what_a_command_started_ends_with_the_hour(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> bytes:
         raise KeyboardInterrupt
@@ -159,10 +169,7 @@ def test_what_a_command_started_ends_with_the_hour(terminal: Terminal, monkeypat
     with pytest.raises(KeyboardInterrupt):
         terminal.run("sleep 987654 & sleep 987654")
 
-    commands = (
-        [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")] if Path("/proc/self").exists() else []
-    )
-    assert b"sleep\x00987654\x00" not in commands
+    wait_until(lambda: b"sleep\x00987654\x00" not in running_commands(), "the end of what it started")
 
 
 @pytest.mark.parametrize("number", [None, signal.SIGINT, signal.SIGTERM])
