@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -75,7 +76,7 @@ def measure(fleet: int, listed: int, entries: int) -> Taken:
     aws = Aws(keep_calls=False)
     account = aws.account("111111111111")
     authority = Authority.new("factory")
-    modes = {"revocation_of_active": CheckMode.ENFORCE, "checks": {"revocation": CheckMode.ENFORCE}}
+    modes: dict[str, Any] = {"revocation_of_active": CheckMode.ENFORCE, "checks": {"revocation": CheckMode.ENFORCE}}
     deployment = Deployment(account, rules(ca_rules(authority, **modes)))
     account.client("iot").register_ca_certificate(
         caCertificate=authority.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
