@@ -42,6 +42,7 @@ class Clock:
         self._running: Task | None = None
         self._asleep: set[Task] = set()
         self._parked: set[Task] = set()
+        self._joining: set[Task] = set()  # tasks that wait in `join`
         self._deadlines: list[float] = []  # of code that runs alone; a task has its own
 
     def now(self) -> datetime:
@@ -99,6 +100,7 @@ class Clock:
             for task in tasks:
                 task.waiter = waiter
             self._asleep.add(waiter)
+            self._joining.add(waiter)
             waiter.pause()
         for task in tasks:
             if task.error:
@@ -181,7 +183,7 @@ class Clock:
             self._running = None
         if task.has_ended and task.waiter:
             waiter, task.waiter = task.waiter, None
-            self.call_later(0, lambda: self._resume(waiter))
+            self.call_later(0, lambda: self._end_join(waiter))
         if task.error is None or isinstance(task.error, Closed):
             return
         if not task.is_joined:
@@ -190,6 +192,12 @@ class Clock:
             if task.parent is None:
                 raise task.error
             task.parent.doom = task.error
+
+    def _end_join(self, waiter: "Task") -> None:
+        """Run a task that waits in `join`; only once if several that it waits for ended in the same moment."""
+        if waiter in self._joining:
+            self._joining.discard(waiter)
+            self._resume(waiter)
 
 
 class Task:

@@ -55,6 +55,7 @@ class Ca:
     on_reject: OnReject
     on_replacement: OnReplacement
     on_stale_crl: OnStaleCrl
+    revocation_of_active: CheckMode  # what a CRL does to certificates that are registered
     rotation_window: int  # seconds before its notAfter in which a certificate may be replaced
     overlap: int  # seconds in which both certificates work
     succeeds: str | None  # certificate id of the CA that this one succeeds

@@ -103,8 +103,8 @@ class Decision:
 
     @property
     def without_claim(self) -> Self:
-        """The decision as it is announced and recorded: only an activation has a thing name."""
-        if self.outcome in (Outcome.ACTIVATED, Outcome.REPLACED):
+        """The decision as it is announced and recorded: only of a certificate that was ACTIVE it has a thing name."""
+        if self.outcome in (Outcome.ACTIVATED, Outcome.REPLACED, Outcome.FOUND):
             return self
         return replace(self, thing_name=None, replaces=None)
 

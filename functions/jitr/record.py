@@ -53,6 +53,8 @@ class Record:
     due: str | None = field(default=None, compare=False)
     due_at: datetime | None = field(default=None, compare=False)  # when it is due
     listed: tuple[str, int] | None = field(default=None, compare=False)  # in the outcomes' index: as what, and when
+    issued_as: str | None = field(default=None, compare=False)  # in the index of serial numbers (serial_index.py)
+    foreign_to: str | None = field(default=None, compare=False)  # none of these CAs issued it (identification.py)
     crl_changed: bool = False  # its CA's CRL has changed since it was held; not stored
     brake_changed: bool = False  # an operator has accepted the brake's rejections since it was held; not stored
     entries_changed: bool = False  # its enrollment entries have changed since it was held; not stored
@@ -99,6 +101,12 @@ class Record:
             or (
                 self.decision.outcome is Outcome.FOUND
                 and (self.decision.status is Status.ACTIVE or self.decision.thing_name is not None)
+            )
+            # A suspended certificate that waits for a curable reason, after its hold was lifted.
+            or (
+                self.decision.outcome is Outcome.HELD
+                and self.decision.release is not None
+                and self.decision.thing_name is not None
             )
         )
 
@@ -208,9 +216,30 @@ class Record:
             return True
         return self.decision is not None and (
             self.decision.status is Status.REVOKED
-            or (self.decision.outcome is Outcome.FOUND and self.decision.status is Status.INACTIVE)
+            or (
+                self.decision.outcome is Outcome.FOUND
+                and self.decision.status is Status.INACTIVE
+                and not self.is_hold_lifted
+            )
             or self.decision.reason is Reason.WAS_REVOKED  # refused for it before
         )
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether a hold in the CA's CRL ended the certificate's ACTIVE status: `revoke` set it INACTIVE."""
+        return (
+            self.decision is not None
+            and self.decision.outcome is Outcome.FOUND
+            and self.decision.status is Status.INACTIVE
+            and self.decision.reason is Reason.SUSPENDED_BY_CA
+        )
+
+    @property
+    def is_hold_lifted(self) -> bool:
+        """Whether a later CRL has lifted exactly the hold that suspended the certificate."""
+        if not self.is_suspended or self.verdict is None or self.decision is None:
+            return False
+        return self.verdict.action.allows_activation and self.verdict.of_rejection == self.decision.decided_at
 
     def refuse_activation(self) -> None:
         """Refuse a certificate that was revoked or deactivated before, or that an operator denies.
@@ -241,7 +270,7 @@ class Record:
 
     @property
     def is_release_ordered(self) -> bool:
-        """Whether an operator ordered to take back the last rejection, and nothing was decided since.
+        """Whether the last rejection, or the last hold by a CRL, is to be taken back, and nothing was decided since.
 
         The certificate is INACTIVE, and stays so while the order waits for a curable reason.
         """
@@ -253,7 +282,8 @@ class Record:
         if decision.status is not Status.INACTIVE:
             return False
         waits = decision.outcome is Outcome.HELD and decision.release == verdict.number
-        return waits or (decision.outcome is Outcome.REJECTED and decision.decided_at == verdict.of_rejection)
+        is_taken_back = decision.outcome is Outcome.REJECTED or self.is_suspended
+        return waits or (is_taken_back and decision.decided_at == verdict.of_rejection)
 
     @property
     def is_take_away_ordered(self) -> bool:
@@ -267,9 +297,9 @@ class Record:
         return verdict.action in (OperatorAction.REVOKED, OperatorAction.DEACTIVATED)
 
     def releases(self, device: DeviceRegistration) -> bool:
-        """Whether a release order allows `register` to act on an INACTIVE certificate.
+        """Whether a release order, or the end of a hold, allows `register` to act on an INACTIVE certificate.
 
-        Only on the registration that jitr rejected, and only if its status was not set since.
+        Only on the registration that jitr rejected or suspended, and only if its status was not set since.
         """
         verdict = self.verdict
         if verdict is None or verdict.of_registration is None or verdict.of_rejection is None:

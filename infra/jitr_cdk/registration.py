@@ -22,6 +22,7 @@ from jitr_cdk.findings import acknowledge, acknowledge_wildcards
 from jitr_cdk.function import JitrFunction
 from jitr_cdk.queues import make_queue
 from jitr_cdk.registry import RegistryTable
+from jitr_cdk.revocation import CrlArrivals
 from jitr_cdk.target import LocalDifference, Target
 from jitr_fleet.model import CaDeployment
 from jitr_fleet.resources import ResourceNames, rule_sql
@@ -50,6 +51,7 @@ class RegistrationPath(Construct):
         rejections_by_reason: bool,
         registry: RegistryTable,
         crls: CrlBucket,
+        crl_arrivals: CrlArrivals,
         enrollment: EnrollmentList,
         hooks: tuple[str, ...],
         snap_start: bool,
@@ -90,6 +92,7 @@ class RegistrationPath(Construct):
             enrollment_table=enrollment.table.table_name,
             registrations_queue_url=self.registrations.queue_url,
             dead_letter_queue_url=self.dead_letters.queue_url,
+            crl_queue_url=crl_arrivals.queue.queue_url,
             event_bus="default",
             activations_per_second=activations_per_second,
             max_concurrency=concurrency,

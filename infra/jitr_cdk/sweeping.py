@@ -14,6 +14,7 @@ from jitr_cdk.enrollment import EnrollmentList
 from jitr_cdk.function import JitrFunction
 from jitr_cdk.registration import RegistrationPath, name_cas
 from jitr_cdk.registry import RegistryTable
+from jitr_cdk.revocation import CrlArrivals
 from jitr_cdk.target import LocalDifference, Target
 from jitr_fleet.model import CaDeployment
 from jitr_fleet.resources import ResourceNames
@@ -37,6 +38,7 @@ class Sweeping(Construct):
         registry: RegistryTable,
         enrollment: EnrollmentList,
         crls: CrlBucket,
+        crl_arrivals: CrlArrivals,
         key: StageKey,
         target: Target,
         code: Asset,
@@ -57,7 +59,11 @@ class Sweeping(Construct):
             layer=layer,
             timeout=_FUNCTION_TIMEOUT,
             environment=registration.settings.to_environ(),
-            statements=[*self._statements(cas, registration, registry, enrollment), *crls.read_statements()],
+            statements=[
+                *self._statements(cas, registration, registry, enrollment),
+                *crls.read_statements(),
+                crl_arrivals.ask_statement(),
+            ],
             wildcards={
                 "*": "lists of policies and certificates, and GetMetricStatistics, support no resources",
                 stack.format_arn(service="iot", resource="cert/*"): "certificate ids come from devices' certificates",

@@ -46,7 +46,7 @@ _GROUPS = {
     ),
     "crl": (
         "The CAs' lists of revoked certificates.",
-        {"put": "crl:put", "show": "crl:show"},
+        {"put": "crl:put", "show": "crl:show", "approve": "crl_approve:approve"},
     ),
     "device": (
         (
@@ -75,7 +75,7 @@ _GROUPS = {
             "allow": "enrollment:allow",
             "deny": "enrollment:deny",
             "remove": "enrollment:remove",
-            "import": "enrollment:import_",
+            "import": "enrollment_import:import_",
             "show": "enrollment:show",
             "list": "enrollment:list_",
         },

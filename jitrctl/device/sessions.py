@@ -23,6 +23,7 @@ from jitrctl.run.parallel import ON_PURPOSE, describe_error
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jitr.iot_models import DeviceRegistration
     from jitrctl.device.search import StageCertificate
     from jitrctl.session.stage import Stage
 
@@ -90,24 +91,37 @@ class DeviceSessions:
         self._sleep = sleep
         self._begun = monotonic()
 
-    def end(self, stage: Stage, certificate_id: str, seen: StageCertificate) -> tuple[DeviceSession, ...]:
-        """End the sessions of a certificate and of its twin, one after the other; call it after the status was set.
+    def end(
+        self, stage: Stage, certificate_id: str, status: Status, seen: StageCertificate
+    ) -> tuple[DeviceSession, ...]:
+        """End the sessions of a certificate, then of its twin; call it after the status was set.
 
-        `seen` is what the stage knew before the order.
+        `status` is the one that was set, `seen` what the stage knew before the order.
         """
+        sessions: list[DeviceSession] = []
         try:
-            twins = find_twins(certificate_id, seen.record, iot=stage.aws_iot, rules=stage.rules)
-            return tuple(session for one in (certificate_id, *sorted(twins)) for session in self._end(stage, one, seen))
+            if seen.registered:
+                sessions += self._end(stage, replace(seen.registered.device, status=status), seen)
+            else:
+                sessions += self._end_registered(stage, certificate_id, seen)
+            for twin_id in sorted(find_twins(certificate_id, seen.record, iot=stage.aws_iot, rules=stage.rules)):
+                sessions += self._end_registered(stage, twin_id, seen)
         except ON_PURPOSE as error:
-            return (DeviceSession(certificate_id=certificate_id, result=_failed(None, error)),)
+            sessions.append(DeviceSession(certificate_id=certificate_id, result=_failed(None, error)))
+        return tuple(sessions)
 
-    def _end(self, stage: Stage, certificate_id: str, seen: StageCertificate) -> list[DeviceSession]:
+    def _end_registered(self, stage: Stage, certificate_id: str, seen: StageCertificate) -> list[DeviceSession]:
+        """The same for a certificate as it is registered now; nothing if it is not, or not taken away."""
         try:
             device = stage.aws_iot.describe(certificate_id)
         except CertificateUnknown:
             return []
         if device.status in (Status.ACTIVE, Status.PENDING_ACTIVATION):
-            return []  # it is not this order's: a twin that was never decided on, or somebody acted since
+            return []  # a twin that was never decided on
+        return self._end(stage, device, seen)
+
+    def _end(self, stage: Stage, device: DeviceRegistration, seen: StageCertificate) -> list[DeviceSession]:
+        certificate_id = device.certificate_id
         clean = device.status is Status.REVOKED
         was_active = seen.registered is not None and seen.registered.status is Status.ACTIVE
         results = SessionEnd(stage.aws_iot, stage.connections).end(device, clean_session=clean)

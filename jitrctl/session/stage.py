@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from jitr.aws.connections import Connections
 from jitr.aws.crl_bucket import Crls
+from jitr.aws.crl_queue import CrlQueue
 from jitr.aws.iot import AwsIot
 from jitr.aws.rate_limit import Unpaced
 from jitr.store.brakes import Brakes
+from jitr.store.crl_state import CrlStates
 from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
@@ -132,6 +134,15 @@ class Stage:
     @kept
     def crls(self) -> Crls:
         return Crls(lambda: self.s3, self.crl_bucket, self.account.id, clock=now)
+
+    @kept
+    def crl_states(self) -> CrlStates:
+        return CrlStates(self.dynamodb, self.names.registry_table)
+
+    @kept
+    def crl_queue(self) -> CrlQueue:
+        """The queue of the function `revoke`; raises botocore's errors when there is none."""
+        return CrlQueue(self.sqs, self.sqs.get_queue_url(QueueName=self.names.crl_queue)["QueueUrl"])
 
     @kept
     def journal(self) -> SweepState:

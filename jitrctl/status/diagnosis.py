@@ -14,7 +14,7 @@ from jitrctl.status.ca_problems import find_ca_problems
 from jitrctl.status.deployment import GOOD_STACK
 from jitrctl.status.function import ON, PAUSED
 from jitrctl.status.problems import RUNBOOK, WHERE, Kind, Problem, Severity
-from jitrctl.status.stage_commands import deploy_command
+from jitrctl.status.stage_commands import deploy_command, restore_command
 from jitrctl.terminal import at
 
 if TYPE_CHECKING:
@@ -115,10 +115,10 @@ def _of_function(stage: Stage, health: Health) -> Iterator[Problem]:
             kind=Kind.FUNCTION,
             severity=Severity.STOPPED,
             text=f"the function `register` {texts.get(function.state, f'is {function.state}')}: devices wait",
-            cures=(deploy_command(stage),),
+            cures=(restore_command(stage),),
         )
     if health.failure:
-        yield _failing(health, health.failure)
+        yield _failing(stage, health, health.failure)
 
 
 def _paused(health: Health) -> Problem:
@@ -136,17 +136,19 @@ def _paused(health: Health) -> Problem:
     )
 
 
-def _failing(health: Health, failure: Failure) -> Problem:
+def _failing(stage: Stage, health: Health, failure: Failure) -> Problem:
     last, devices = failure.last, failure.devices
     whom = f" on {_counted(len(devices), 'device')}, such as certificate {devices[-1]}" if devices else ""
+    cures: tuple[str, ...] = ()
     if last.refused_action:
-        why, section = f"AWS refuses it {last.refused_action}", "not-permitted"
+        why, section, cures = f"AWS refuses it {last.refused_action}", "not-permitted", (restore_command(stage),)
     else:
         why, section = last.text, "register-errors" if last.is_crash else "failures"
     return Problem(
         kind=Kind.FAILING,
         severity=Severity.FAILING,
         text=f"the function `register` fails{whom}, last {at(last.at)}: {why}; {_waiting(health)}",
+        cures=cures,
         runbook=section,
     )
 
@@ -238,7 +240,7 @@ def _of_drift(stage: Stage, health: Health) -> Iterator[Problem]:
             kind=Kind.POLICY,
             severity=Severity.DRIFTED,
             text=text.removesuffix(": deploy the stack"),
-            cures=(deploy_command(stage),),
+            cures=(restore_command(stage),),
         )
     if health.template:
         order = deploy_command(stage, "diff") if "cdk diff" in health.template else "make synth"

@@ -40,6 +40,8 @@ class Kind(StrEnum):
     SWEEP_LATE = "sweep-not-run"
     SWEEP_FAILED = "sweep-errors"
     CRL = "crl"
+    CRL_REFUSED = "crl-refused"
+    CRL_WAITS = "crl-waits"
     POLICY = "policy"
     TEMPLATE = "template"
     ENROLLMENT = "enrollment-lists"

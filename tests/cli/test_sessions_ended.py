@@ -10,6 +10,7 @@ from jitrctl.commands.device import order
 from jitrctl.device.sessions import SECONDS_UNTIL_LOOK, DeviceSessions
 from simulation import Call, Fault, Leaf, Moment
 from simulation.faults import denied
+from tests.support.cases.twins import twin_of
 from tests.support.cli.simulated import DEV, IDS, PROD, Simulated, simulated
 
 if TYPE_CHECKING:
@@ -238,6 +239,20 @@ def test_a_device_denied_in_the_list_while_active_is_offered_the_order_to_paste(
     words = offered.partition("--fleet")[0].split()[1:]
     fleet.say(*words, "--yes")
     assert connection(fleet, DEV) == ENDED
+
+
+def test_the_session_of_the_certificates_twin_is_ended_with_it(fleet: Simulated) -> None:
+    """The same certificate with its signature written differently, under which the device is ACTIVE and connected."""
+    leaf, place = fleet.issue(SENSOR), fleet.place(DEV)
+    twin = twin_of(leaf.pem)
+    for answer in ("refused", "accepted"):
+        assert place.connect(twin, client_id=SENSOR) == answer
+        fleet.deployments[DEV].mapping().drain()
+    assert fleet.knock(DEV, leaf, SENSOR) == "refused"
+    fleet.say("device", "revoke", leaf.certificate_id, "--account", DEV, "--yes")
+    assert fleet.status(DEV, leaf) == "REVOKED"
+    assert connection(fleet, DEV) == ENDED
+    assert place.connect(twin, client_id=SENSOR) == "refused"
 
 
 # AWS IoT's log, where it logs connects

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from jitr.telemetry import BY_CA, METRIC_NAMES, NO_CA, SWEPT, Counts, decision_fields
+from jitr.event_details import decision_fields
+from jitr.telemetry import BY_CA, METRIC_NAMES, NO_CA, SWEPT, Counts
 from jitr_cdk.alarms import Central, watches
 from jitr_cdk.metrics import AWS_METRICS, jitr_metric, rule_metric
 from jitr_cdk.target import AWS
@@ -101,6 +102,12 @@ def test_these_wake_someone(changed: Any) -> None:
         "jitr-acme--register-throttles",
         "jitr-acme--sweep-errors",
         "jitr-acme--sweep-throttles",
+        "jitr-acme--revoke-errors",
+        "jitr-acme--revoke-throttles",
+        "jitr-acme--crl-late",
+        "jitr-acme--crl-refused",
+        "jitr-acme--crl-waits",
+        "jitr-acme--crl-dead-letters",
         "jitr-acme--failures",
         "jitr-acme--not-permitted",
         "jitr-acme--contradictions",

@@ -81,3 +81,16 @@ def test_closing_ends_tasks_that_sleep() -> None:
     clock.advance(5)
     clock.close()
     assert ended == ["yes"]
+
+
+def test_who_joins_tasks_that_end_in_one_moment_is_woken_once() -> None:
+    clock, slept = Clock(), list[float]()
+
+    def waiter() -> None:
+        clock.join([clock.start(lambda: None) for _ in range(3)])
+        clock.sleep(5)
+        slept.append(clock.monotonic())
+
+    clock.spawn(waiter)
+    clock.advance(10)
+    assert slept == [5]

@@ -120,6 +120,32 @@ def test_held_devices_leave_the_queue_when_the_line_is_long(aws: Aws, deployment
     assert aws.list_operations(service="iot") == []
 
 
+@pytest.mark.parametrize("line", [5, 900], ids=["in line", "left to the sweep"])
+def test_held_devices_without_a_turn_keep_a_new_one_and_the_environment_no_longer(
+    aws: Aws,
+    account: SimulatedAccount,
+    authority: Authority,
+    deployment: Deployment,
+    held: list[str],
+    line: float,
+) -> None:
+    """In a batch of ten, with nine of them; they are put off at once, while the new one is decided on."""
+    for one in held:
+        forget_due(deployment, one)
+    mapping = deployment.mapping()
+    account.connect(authority.issue("sensor-9000"), client_id="sensor-9000")
+    deployment.registrations.receive(len(held) - 9)
+    occupy(aws, deployment, line=line)
+    turn, latency = 0.5, 0.1
+    deployment.registry.items[(PACE,)]["next_at"] = {"N": str(in_microseconds(aws.clock.now().timestamp() + turn))}
+    aws.latency = lambda _call: latency
+    began = aws.clock.monotonic()
+    mapping.poll()
+    alone = turn + 11 * latency  # the CA, and ten calls of the device
+    assert aws.clock.monotonic() - began < alone + 2 * latency
+    assert deployment.journal.metrics["Activated"] == 1
+
+
 def test_a_record_without_due_has_its_look_before_its_message_is_deleted(
     aws: Aws, account: SimulatedAccount, deployment: Deployment, held: list[str]
 ) -> None:

@@ -68,6 +68,13 @@ def test_orders_and_held_devices_take_what_lies_idle_soon(fleet: Fleet) -> None:
     assert len(reserve(fleet, turns, 500, Need.NEW)) == 79
 
 
+def test_while_others_are_in_line_a_held_device_takes_no_turn_that_is_still_to_come(fleet: Fleet) -> None:
+    turns = fleet.look(fleet.environment())
+    turns.line_up(3)
+    assert len(reserve(fleet, turns, 500, Need.HELD)) == 7  # what was saved up, and the guaranteed one
+    assert len(reserve(fleet, turns, 500, Need.ORDERED)) == 20
+
+
 @pytest.mark.parametrize(("need", "share"), [(Need.HELD, 0.05), (Need.ORDERED, 0.1)])
 def test_beside_new_devices_a_class_has_its_guaranteed_share(fleet: Fleet, need: Need, share: float) -> None:
     turns, taken = fleet.environment(), 0

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.survival.batch_scenarios import BATCH_SCENARIOS
+from tests.support.survival.crl_scenarios import CRL_SCENARIOS
 from tests.support.survival.matrix import ALL, Company, Strike, outcome_table, possible, recorded_calls
 from tests.support.survival.scenarios import Scenario
 from tests.support.survival.session_scenarios import SESSION_SCENARIOS
@@ -13,7 +14,7 @@ from tests.support.survival.striking import strike_everywhere
 from tools.outcomes import DOCUMENT, read_table
 
 PLAYED = "cases of the failure matrix"
-_LONG = (*BATCH_SCENARIOS, *SESSION_SCENARIOS)
+_LONG = (*BATCH_SCENARIOS, *SESSION_SCENARIOS, *CRL_SCENARIOS)
 _DEATH = (Strike.DIES_AFTER, Company.NOBODY)
 
 

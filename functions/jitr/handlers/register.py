@@ -42,6 +42,7 @@ from jitr.aws.crl_bucket import Crls
 from jitr.aws.hook import HOOK_CONFIG, Hook
 from jitr.aws.iot import AwsIot
 from jitr.aws.queues import QueueMessage, RegistrationsQueue
+from jitr.event_details import decision_fields
 from jitr.events import RegistrationEvent
 from jitr.handlers import IN_LAMBDA, start
 from jitr.pacing.turns import TURNS_CONFIG, Turns
@@ -55,7 +56,7 @@ from jitr.store.brakes import Brakes
 from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.failure_count import FailureCount
 from jitr.store.registry import Registry
-from jitr.telemetry import SCHEDULE_UNAVAILABLE, Announcer, Counts, decision_fields
+from jitr.telemetry import SCHEDULE_UNAVAILABLE, Announcer, Counts
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

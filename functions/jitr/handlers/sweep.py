@@ -14,6 +14,7 @@ from jitr.aws import runtime
 from jitr.aws.ca_status import CaStatus
 from jitr.aws.calls import CLIENT_CONFIG, SECONDS_OF_A_HANGING_CALL
 from jitr.aws.crl_bucket import Crls
+from jitr.aws.crl_queue import CrlQueue
 from jitr.aws.iot import AwsIot
 from jitr.aws.queues import SweepQueue
 from jitr.errors import JitrError
@@ -23,6 +24,7 @@ from jitr.pacing.turns import TURNS_CONFIG
 from jitr.rules import Rules
 from jitr.settings import Settings
 from jitr.store.brakes import Brakes
+from jitr.store.crl_state import CrlStates
 from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
@@ -121,6 +123,8 @@ def build(environ: Mapping[str, str]) -> SweepFunction:
         cas=CaStatus(iot),
         revoked_cas=RevokedCas(dynamodb, settings.registry_table),
         journal=journal,
+        crl_states=CrlStates(dynamodb, settings.registry_table),
+        crl_queue=CrlQueue(sqs, settings.crl_queue_url),
         queue=SweepQueue(sqs, cloudwatch, settings),
         announcer=Announcer(events, settings, logger, counts),
         clock=_now,

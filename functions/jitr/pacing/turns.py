@@ -59,11 +59,10 @@ _BROKEN = 60.0
 # rate, and a small part of the 120,000 messages that a queue may have in flight.
 _LONGEST_LINE = 890.0  # seconds
 _MOST_IN_LINE = 15_000
-# With a longer line, a held device takes only a turn that is now: while an environment waits for a turn, the queue's
-# other messages wait for the environment, those of new devices too. The exception is the guaranteed turn
+# While held devices are in line, one takes only a turn that is now (`_grant`): while an environment waits for a turn,
+# the queue's other messages wait for the environment, those of new devices too. The exception is the guaranteed turn
 # (`guaranteed_at`): it is at the end of the schedule, in a storm up to 10 s away, and an environment waits for it.
 # Otherwise no held device would be evaluated in a storm. It is one turn in twenty, so few environments wait at once.
-_LONG_LINE = 60.0  # seconds
 # Messages come up to five seconds later than they are due (batch.py): at exactly the rate, some turns would stay
 # unused.
 _LINE_IS_FASTER = 1.25
@@ -231,17 +230,13 @@ class Turns:
         for need, terms in TERMS.items():
             number = wanted.get(need, 0)
             # 1e-3: the turn at the very end of the reach counts, whatever rounding does.
-            reach = 0.0 if need is Need.HELD and self._line_is_long(now) else terms.reach
+            reach = 0.0 if need is Need.HELD and self._seen.line_at > now else terms.reach
             room = max(math.floor((now + reach - begins) / self._interval + 1e-3) + 1 - granted, 0)
             if number > room and terms.share and self._seen.guaranteed_at.get(need, 0) <= now:
                 room += 1
                 lanes[need] = now + self._interval / terms.share
             granted += min(number, room)
         return granted, lanes
-
-    def _line_is_long(self, now: float) -> bool:
-        """Whether so many held devices are in line that none should keep an environment waiting (_LONG_LINE)."""
-        return self._seen.line_at - now > _LONG_LINE
 
     def _next_start(self, now: float) -> float:
         """The time of the next free turn, by the schedule as it was last read."""

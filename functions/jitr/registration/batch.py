@@ -184,10 +184,10 @@ class Batch:
     def _decide_in_turn(self, waiting: list[_Waiting], turns: list[float]) -> None:
         try:
             self._start_in_turn(waiting, turns)
+            self._turns.give_back(turns)
+            self._put_off(waiting)  # while the threads still decide
         finally:
             self._beside.join()  # whatever happens, all threads end before the batch is answered
-        self._turns.give_back(turns)
-        self._put_off(waiting)
 
     def _start_in_turn(self, waiting: list[_Waiting], turns: list[float]) -> None:
         """Give each turn that comes to the next message that needs it; messages or turns may be left over."""
@@ -216,7 +216,7 @@ class Batch:
         """Redeliver the messages that found no turn: new devices soon, the others one after the other, in line.
 
         When the line is full, the others are deleted, and the sweep evaluates their certificates: messages that are put
-        off are in flight.
+        off are in flight. Each has a thread, since ten calls in a row keep the environment from the next batch.
         """
         patient = sum(one.need is not Need.NEW for one in waiting)
         places: list[float] = []
@@ -224,21 +224,25 @@ class Batch:
             self._redelivery.try_beside(lambda: places.extend(self._turns.line_up(patient)))
         line = iter(places)
         for one in waiting:
-            least, most = 2, 8
-            if one.need is not Need.NEW and (seconds := next(line, None)) is not None:
-                least = int(seconds) + 1
-                most = least + 5
-            elif one.need is not Need.NEW and self._leave_to_due_evaluation(one):
-                continue
-            self._redelivery.put_off(one.message, one.event, "its turn lies too far ahead", least=least, most=most)
+            if one.need is Need.NEW:
+                self._beside.start(partial(self._put_off_until, one, 2, 8))
+            elif (seconds := next(line, None)) is not None:
+                self._beside.start(partial(self._put_off_until, one, int(seconds) + 1, int(seconds) + 6))
+            else:
+                self._beside.start(partial(self._leave_or_put_off, one))
 
-    def _leave_to_due_evaluation(self, one: _Waiting) -> bool:
-        """Let its message be deleted if the sweep finds the certificate by the index; whether it does."""
+    def _put_off_until(self, one: _Waiting, least: int, most: int) -> None:
+        self._redelivery.put_off(one.message, one.event, "its turn lies too far ahead", least=least, most=most)
+
+    def _leave_or_put_off(self, one: _Waiting) -> None:
+        """Let its message be deleted if the sweep finds the certificate by the index."""
         certificate_id = one.event.certificate_id
         record = self._known[certificate_id]
-        return record.decision is not None and self._redelivery.leave_to_due_evaluation(
+        is_left = record.decision is not None and self._redelivery.leave_to_due_evaluation(
             lambda: self._registration.leave_to_due_evaluation(certificate_id, record)
         )
+        if not is_left:
+            self._put_off_until(one, 2, 8)
 
     def _need(self, message: QueueMessage, event: RegistrationEvent) -> Need | None:
         record = self._known[event.certificate_id]

@@ -15,11 +15,13 @@ from jitr.iot_models import Status
 from jitr.owners import Owner
 from jitr.record import Record
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT
+from jitr.store.serial_index import ISSUED_AS
 from jitr.verdicts import OperatorAction, OperatorVerdict
 
 # 2: a retirement is due in a separate item; decisions name the one before.
 # 3: decisions say what their reason rests on, and whether the brake holds; brakes; release orders; index `outcomes`.
-SCHEMA = 3
+# 4: index `serials`; holds by a CRL on ACTIVE certificates, and orders that lift them; the state of CRLs.
+SCHEMA = 4
 
 
 def certificate_key(certificate_id: str) -> str:
@@ -172,6 +174,8 @@ def to_record(fields: Mapping[str, Any]) -> Record:
         due=fields.get("due"),
         due_at=moment(fields["due_at"]) if "due_at" in fields else None,
         listed=(fields[LISTED_AS], int(fields[LISTED_AT])) if LISTED_AS in fields and LISTED_AT in fields else None,
+        issued_as=fields.get(ISSUED_AS),
+        foreign_to=fields.get("foreign_to"),
     )
 
 

@@ -26,6 +26,7 @@ from jitr.store.registry_items import (
     retirement_key,
     thing_key,
 )
+from jitr.store.serial_index import ISSUED_AS, issued_as_of
 from jitr.verdicts import OperatorAction, OperatorVerdict
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ def begin(
         "ExpressionAttributeNames": {"#schema": "schema"},
         "ExpressionAttributeValues": values(intent=from_decision(intent) | {"run": run}, schema=SCHEMA),
     }
+    if issued_as := issued_as_of(intent):
+        update["UpdateExpression"] += f", {ISSUED_AS} = :issued_as"
+        update["ExpressionAttributeValues"] = {**update["ExpressionAttributeValues"], **values(issued_as=issued_as)}
     _require(
         update,
         "(attribute_not_exists(intent) OR intent.run = :run"
@@ -260,6 +264,9 @@ def record_decision(
         more |= values(listed_as=listed[0], listed_at=listed[1])
     else:
         removes += [LISTED_AS, LISTED_AT]
+    if issued_as := issued_as_of(decision):
+        sets.append(f"{ISSUED_AS} = :issued_as")
+        more |= values(issued_as=issued_as)
     if run or (decision.status is not Status.PENDING_ACTIVATION and decision.outcome is not Outcome.HELD):
         # A hold by a run that does not hold the intent keeps it: another run may be in the middle of a call.
         removes.append("intent")

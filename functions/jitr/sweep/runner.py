@@ -8,6 +8,7 @@
                     due_evaluations.py
     - brakes        are ended, announced and reported: brake_end.py
     - revoked CAs   are set INACTIVE again, if a deployment or a person has set one ACTIVE: ca_guard.py
+    - CRLs          that are not applied to ACTIVE devices yet, are refused or wait, or are late: crl_watch.py
     3 withdraw      what attempts left behind and no run took back, by index: withdrawal_repair.py
     4 retire        replaced certificates, once the overlap is over and the replacing one is ACTIVE: retirement.py
     5 count         once a day, every certificate that AWS lists by CA, resumed across sweeps: daily_count.py
@@ -35,12 +36,14 @@ from datetime import datetime, timedelta
 from jitr.aws.ca_status import CaStatus
 from jitr.aws.calls import batches
 from jitr.aws.crl_bucket import Crls
+from jitr.aws.crl_queue import CrlQueue
 from jitr.aws.iot import AwsIot
 from jitr.aws.queues import MOST_IN_BATCH, EventToSend, SweepQueue
 from jitr.errors import NotPermitted, Unavailable
 from jitr.frozen import value
 from jitr.rules import CaRules, Rules
 from jitr.store.brakes import Brakes
+from jitr.store.crl_state import CrlStates
 from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
@@ -51,6 +54,7 @@ from jitr.store.withdrawal_marks import Withdrawals
 from jitr.sweep.brake_end import maintain_brake, read_brakes
 from jitr.sweep.budget import PART_OF_LOOKS, Allowance
 from jitr.sweep.ca_guard import CaGuard
+from jitr.sweep.crl_watch import CrlWatch
 from jitr.sweep.daily_count import DailyCount
 from jitr.sweep.due_evaluations import DueEvaluations, SendDue
 from jitr.sweep.expiring import EXPIRING
@@ -109,7 +113,9 @@ class Sweep:
         cas: CaStatus,
         revoked_cas: RevokedCas,
         journal: SweepState,
+        crl_states: CrlStates,
         queue: SweepQueue,
+        crl_queue: CrlQueue,
         announcer: Announcer,
         clock: Callable[[], datetime],
         activations_per_second: float,
@@ -142,6 +148,7 @@ class Sweep:
             outcomes=outcomes,
             enrollment=enrollment,
             journal=journal,
+            crl_states=crl_states,
             announcer=announcer,
             clock=clock,
         )
@@ -158,6 +165,7 @@ class Sweep:
             journal=journal,
         )
         self._guard = CaGuard(rules=rules, cas=cas, revoked=revoked_cas, announcer=announcer)
+        self._crl_watch = CrlWatch(crls=crls, states=crl_states, journal=journal, queue=crl_queue, announcer=announcer)
         self._retirement = CertificateRetirement(
             rules=rules, iot=iot, registry=registry, announcer=announcer, clock=clock
         )
@@ -191,6 +199,9 @@ class Sweep:
             known = read_brakes(self._brakes, self._rules)
             for ca in self._rules.cas:
                 maintain_brake(self._brakes, self._announcer, ca, known[ca.certificate_id], now)
+        for ca in self._rules.cas:
+            with self._run_part(f"CRL, {ca.name}", run):
+                self._crl_watch.look(ca, now)
         with self._run_part("withdraw", run):
             self._withdraw(run, allowance)
         with self._run_part("retire", run):

@@ -260,7 +260,7 @@ def give_order(
         seen = shown[stage][certificate_id]
         ordered = carry_out(stage, certificate_id, order, seen.record)
         if ends_sessions:
-            ended = sessions.end(stage, certificate_id, seen) if ordered.status else ()
+            ended = sessions.end(stage, certificate_id, ordered.status, seen) if ordered.status else ()
             ordered = replace(ordered, sessions=ended)
         if ordered.action:  # Audit
             publish_own_verdict(stage, certificate_id, ordered.action, ordered.status)

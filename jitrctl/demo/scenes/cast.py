@@ -57,29 +57,25 @@ class Cast:
 
         Raises LocalAwsError with the command's output when it fails.
         """
-        with self.begin_order([stage], *words) as order:
-            self.finish_order(order)
+        self.order_in([stage], *words)
 
-    def begin_order(self, stages: Sequence[LocalStage], *words: str) -> subprocess.Popen[str]:
-        """Start `jitrctl …` on these accounts."""
-        accounts = [option for stage in stages for option in ("--account", stage.name)]
-        regions = [option for region in {stage.account.region for stage in stages} for option in ("--region", region)]
-        return subprocess.Popen(
-            [sys.executable, "-m", "jitrctl", *words, *accounts, *regions, "--fleet", str(self.fleet_file)],
-            env=stages[0].account.environ_over(os.environ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def finish_order(self, order: subprocess.Popen[str]) -> None:
-        """Wait for the end of an order.
+    def order_in(self, stages: Sequence[LocalStage], *words: str) -> str:
+        """Run `jitrctl …` on these accounts; returns its standard output.
 
         Raises LocalAwsError with the command's output when it fails.
         """
-        output, _ = order.communicate()
-        expect(order.returncode == 0, f"the order ended with exit code {order.returncode}: {' '.join(output.split())}")
+        accounts = [option for stage in stages for option in ("--account", stage.name)]
+        regions = [option for region in {stage.account.region for stage in stages} for option in ("--region", region)]
+        done = subprocess.run(
+            [sys.executable, "-m", "jitrctl", *words, *accounts, *regions, "--fleet", str(self.fleet_file)],
+            env=stages[0].account.environ_over(os.environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        expect(done.returncode == 0, f"jitrctl {' '.join(words)}: {' '.join((done.stdout + done.stderr).split())}")
+        return done.stdout
 
     def sum_up(self, device: str, stage: LocalStage, outcome: str, seconds: str = "-") -> None:
         self.summary.append(

@@ -50,6 +50,7 @@ KEEPING_CAS_BY_OTHER_TESTS = {
     "jitrctl ca revoke",
     "jitrctl ca rotate",
     "jitrctl ca switch-mode",
+    "jitrctl crl approve",
     "jitrctl crl put",
 }
 # Acting commands likewise; what they call is among what others call.

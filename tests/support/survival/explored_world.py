@@ -320,7 +320,7 @@ class ExploredWorld:
         return not waits and not due and not self.deployment.registrations.size
 
     def state(self) -> object:
-        """All that the future depends on, to tell whether this end was judged before; run ids are nobody's any more."""
+        """All that the future depends on, to know whether this end was checked before; without the ids of runs."""
         iot, watch = self.account.iot, self.watch
         registry = {
             key: repr({name: value for name, value in item.items() if name != "intent"})

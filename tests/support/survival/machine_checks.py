@@ -11,9 +11,9 @@ from typing import Any
 from jitr.admission.enrollment import Subject, SubjectKind
 from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
+from jitr.event_details import _event_id
 from jitr.record import Record
 from jitr.rules import OnReplacement
-from jitr.telemetry import _event_id
 from simulation import Call
 from simulation.iot.certificates import DeviceCertificate
 from tests.support.survival.machine_devices import BY_ID, SLOTS, Slot

@@ -322,7 +322,7 @@ SCENARIOS = (
         callers=("operator",),
         cure=_release_again,
         ends=_activated,
-        ends_as="judged again, and ACTIVE",
+        ends_as="evaluated again, and ACTIVE",
     ),
     Scenario(
         name="take a rejection back",
