@@ -91,15 +91,10 @@ class Situations(Runbook):
         yield self.run_command("jitrctl device where sensor-0104 --account dev")
 
     def leaked_ca(self) -> Iterator[str]:
-        yield self.run_command('jitrctl ca pause --note "the key of CA partner leaked" --yes')
-        for one in self.accounts.values():
-            one.local.iot.update_ca_certificate(
-                certificateId=one.cas["partner"].certificate_id,
-                newStatus="INACTIVE",
-                newAutoRegistrationStatus="DISABLE",
-            )
+        yield self.run_command('jitrctl ca revoke partner --note "its key leaked, incident 4711" --yes')
         yield self.run_command("jitrctl ca status --ca partner", code=1)
-        yield self.run_command("jitrctl ca resume")
+        yield self.run_command("jitrctl ca plan --account dev")
+        yield self.run_command('jitrctl ca revoke partner --lift --note "false alarm" --yes')
 
     def connect_until_accepted(self, name: str, account: str, *, file: str | None = None) -> None:
         self.stay_connected(name, account, file=file).close()
