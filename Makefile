@@ -4,12 +4,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Node 20 works; the CDK's library says on every start that its time is over.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
+# Byte-code is kept in __pycache__, which git ignores: each test worker, each process of a function and each jitrctl
+# would compile our sources anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Which set-up was done; the one for everything is one for the demo, too.
 SETUP := .venv/.set-up
 DEMO_SETUP := .venv/.set-up-for-demo
 ASKED_FOR := pyproject.toml constraints.txt package.json package-lock.json infra/jitr_cdk/wheels.py tools/set_up.py
 
-.PHONY: demo test test-quick test-deep mutants check synth synth-fleet sbom fuzz bench setup wheels docs lock clean
+.PHONY: demo test test-quick test-deep hour mutants check synth synth-fleet sbom fuzz bench setup wheels docs lock clean
 
 # The first time installs what it needs, in two minutes; then a minute and a half. Both say what they do.
 demo: $(DEMO_SETUP)
@@ -26,6 +29,11 @@ test-quick: check
 # What takes too long for every run: tests/README.md has the list, and the reasons.
 test-deep: setup
 	$(BIN)/pytest --numprocesses 2 -m deep
+
+# An operator's first hour on the local AWS: each break is cured with what jitrctl prints, and the device comes in; the
+# table at the end. Some minutes; part of test-deep. One step: make hour STEPS='paused replay'
+hour: setup
+	$(BIN)/python -m tests.support.e2e.hour $(STEPS)
 
 # Each mutation of the claim, the recording and the replacement, with the tests that must fail; and what the explorer
 # finds where a mend is taken out (tests/support/survival/mutants.py). Part of test-deep; here with what it prints.

@@ -34,7 +34,8 @@ _WRITES = {"UpdateItem": 1, "DeleteItem": 1}
 # A transaction writes each of its items twice, also one that it only checks (DynamoDB guide, "Transactions"; measured:
 # https://martinhicks.dev/articles/what-a-conditional-dynamodb-transaction-costs).
 _WRITES_OF_AN_ITEM_IN_A_TRANSACTION = 2
-_INDEXED = 1  # a device's decision is written into the index of outcomes as well (jitr/outcome_index.py)
+# A decision is written into the index of outcomes as well, and the claim into that of serial numbers (jitr/store).
+_INDEXED = 2
 _LOG_BYTES = 1500  # one line for each outcome, and its share of the metrics
 
 

@@ -25,6 +25,7 @@ SETTINGS = Settings(
     enrollment_table="jitr-acme-enrollment",
     registrations_queue_url=f"{_QUEUES}/jitr-acme-registrations",
     dead_letter_queue_url=f"{_QUEUES}/jitr-acme-dead-letters",
+    crl_queue_url=f"{_QUEUES}/jitr-acme-crls",
     event_bus="default",
     activations_per_second=1e6,  # nothing waits for its turn
     max_concurrency=1,

@@ -89,7 +89,7 @@ def measure(fleet: int) -> Sweeps:
     _register(account, authority, 0, fleet - _PENDING, "ACTIVE")
     aws.clock.advance(_OLDER_THAN_THE_HORIZON)
     journal = SweepState(account.client("dynamodb"), deployment.settings.registry_table)
-    counted = Pass(began_at=aws.clock.now(), finished_at=aws.clock.now(), lists=True)
+    counted = Pass(began_at=aws.clock.now(), finished_at=aws.clock.now(), lists=True, has_serials=True)
     for listed in (authority.certificate_id, ACCOUNT):
         journal.keep_pass(listed, counted)
     deployment.sweep()  # the first one of a stack also notes the rules
@@ -103,7 +103,7 @@ def measure(fleet: int) -> Sweeps:
     list_calls = _list_calls(account)
     yesterday = aws.clock.now() - timedelta(days=2)
     for listed in (authority.certificate_id, ACCOUNT):
-        journal.keep_pass(listed, Pass(began_at=yesterday, finished_at=yesterday, lists=True))
+        journal.keep_pass(listed, Pass(began_at=yesterday, finished_at=yesterday, lists=True, has_serials=True))
     account.counts.clear()
     virtually = aws.clock.monotonic()
     deployment.sweep()

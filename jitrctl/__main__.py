@@ -11,6 +11,7 @@ from typer import Abort
 from typer.exceptions import TyperException
 
 from jitrctl.commands.tree import every_group
+from jitrctl.run.pasted_keys import REFUSAL, hold_file_content
 from jitrctl.terminal import Exit, begin_answer, print_error, print_failure
 
 if TYPE_CHECKING:
@@ -79,6 +80,9 @@ def _wants_json(words: Sequence[str]) -> bool:
 
 def _run(arguments: list[str] | None, *, raises_usage_errors: bool = False) -> tuple[int, str]:
     """Run one command; its exit code, and the sentence that was printed about its failure."""
+    if hold_file_content(sys.argv[1:] if arguments is None else arguments):
+        print_error(REFUSAL)
+        return Exit.UNUSABLE, REFUSAL
     try:
         code = every_group()(args=arguments, standalone_mode=not raises_usage_errors)
     except SystemExit as done:  # typer's way to end: success, usage errors, Ctrl-C

@@ -6,6 +6,7 @@
     │   │   └── WrongAccount    its credentials are another account's
     │   └── Declined        the question before a change was answered with no
     ├── Refused         an order cannot be carried out in the present state
+    │   └── OperatingError  an order on one device, in one stage
     └── Interrupted     Ctrl-C; the message says what was done, and what was not
 
 Each message is one sentence that says what to do next.
@@ -36,6 +37,10 @@ class Declined(Unusable):
 
 class Refused(JitrctlError):
     """An order cannot be carried out in the present state."""
+
+
+class OperatingError(Refused):
+    """An operator's order on a device cannot be carried out; the message says what to do."""
 
 
 class Interrupted(JitrctlError):

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from jitr.admission.applicant import Applicant
-from jitr.admission.check_list import CHECKS
+from jitr.admission.check_list import CHECKS, UNREAD_OFFLINE
 from jitr.admission.procedure import CheckStatus, Examination, examine
 from jitr.errors import Rejected, UnusableCrl
 from jitr.iot_models import CaRegistration, DeviceRegistration, Status
@@ -38,12 +38,6 @@ SENTENCES = {
     HOOK: "the hook allows it",
 }
 _IDENTITY = ("ca", "thing_name", "thing_type", "thing_groups", "attributes", "policy")
-# Why a check is not evaluated.
-_OFFLINE = {
-    "revocation": "no CRL was given",
-    "enrollment": "the enrollment entries are in the account's table",
-    "hook": "a hook is asked by the function alone",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +118,7 @@ def verify(pem: str, rules: Rules, *, ca: str | None, crl: Path | None = None, n
         ca_certificate_id=ca_rules.certificate_id,
         created_at=now,
     )
-    unread = {check: why for check, why in _OFFLINE.items() if check != "revocation" or not crl}
+    unread = {check: why for check, why in UNREAD_OFFLINE.items() if check != "revocation" or not crl}
     examination = examine(
         # The check `revocation` stays: critical extensions are understood because of it.
         Applicant.of(device, without_checks(unread.keys() - {"revocation"}, rules)),

@@ -33,6 +33,7 @@ from simulation.faults import (
 )
 from simulation.functions import Functions
 from simulation.iot import Iot
+from simulation.logs import Logs
 from simulation.place import Place, Undocumented
 from simulation.quotas import (
     AUTO_REGISTRATION,
@@ -128,6 +129,7 @@ class SimulatedAccount:
         self.s3 = S3(place)
         self.cloudwatch = CloudWatch(place, self.sqs)
         self.iot = Iot(place, self.sqs)
+        self.logs = Logs(place)
         self.quotas: dict[str, TokenBucket] = {}  # by call name ("iot:CreateThing"), or CONNECT, AUTO_REGISTRATION
         self.counts: Counter[str] = Counter()  # attempts, by call name
         self.throttled: Counter[str] = Counter()  # of those, throttled by a quota
@@ -181,9 +183,9 @@ class SimulatedAccount:
         self.throttled[name] += 1
         return False
 
-    def add_rule(self, ca_certificate_id: str, queue_url: str) -> None:
+    def add_rule(self, ca_certificate_id: str, queue_url: str, *, name: str | None = None) -> None:
         """A topic rule: this CA's registration events go to that queue; see `iot.broker.rules` to disable it."""
-        self.iot.broker.add_rule(ca_certificate_id, queue_url)
+        self.iot.broker.add_rule(ca_certificate_id, queue_url, name=name)
 
     def connect(
         self, certificate: "Leaf | str | bytes", *, client_id: str, sni: bool = True, clean: bool = True
@@ -192,7 +194,10 @@ class SimulatedAccount:
 
         Unless it is `clean`, the device requests a persistent session.
         """
-        return self.iot.broker.connect(certificate, client_id=client_id, sni=sni, clean=clean, admits=self.admits)
+        answer = self.iot.broker.connect(certificate, client_id=client_id, sni=sni, clean=clean, admits=self.admits)
+        if answer == "accepted" and (certificate_id := self.iot.connections.connected_as(client_id)):
+            self.logs.note_connect(client_id, certificate_id)
+        return answer
 
     def _serve(self, call: Call, read_timeout: float) -> Answer:
         rest = self.aws.begin(call)

@@ -22,7 +22,7 @@ from botocore.config import Config
 from botocore.endpoint import Endpoint
 from botocore.hooks import BaseEventHooks, HierarchicalEmitter
 
-ServiceName = Literal["iot", "sqs", "dynamodb", "events", "cloudwatch", "s3", "lambda", "iot-data"]
+ServiceName = Literal["iot", "sqs", "dynamodb", "events", "cloudwatch", "s3", "lambda", "logs", "iot-data"]
 
 # The simulation reads no signatures or user agents, which are a third of a call's cost.
 _SPARED = Config(signature_version=UNSIGNED, user_agent="simulated")

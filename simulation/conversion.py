@@ -6,8 +6,10 @@ through botocore; so botocore itself reports what is wrong. test_short_way.py co
 """
 
 from base64 import b64decode
+from calendar import timegm
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from botocore.utils import is_json_value_header, parse_timestamp
@@ -99,6 +101,12 @@ def _structure_sent(shape: Any, members: dict[str, tuple[str, Convert]]) -> Conv
     def convert(value: Any) -> Any:
         if not isinstance(value, dict) or (is_union and len(value) != 1):
             raise Odd
+        if len(value) == 1 and not required:  # DynamoDB's values again
+            ((name, member),) = value.items()
+            if name not in members:
+                raise Odd
+            wire_name, to_wire = members[name]
+            return {wire_name: to_wire(member)}
         for name in required:
             if name not in value:
                 raise Odd
@@ -135,9 +143,11 @@ def _list_sent(shape: Any, member_sent: Convert) -> Convert:
 
 def _text_sent(least: int) -> Convert:
     def convert(value: Any) -> Any:
+        if type(value) is str and len(value) >= least:
+            return value
         if not isinstance(value, str) or len(value) < least:
             raise Odd
-        return value if type(value) is str else str.__str__(value)  # an enumeration's is text on the wire
+        return str.__str__(value)  # an enumeration's is text on the wire
 
     return convert
 
@@ -157,6 +167,18 @@ def _truth_sent(value: Any) -> Any:
     return value
 
 
+def _moment_sent(value: Any) -> Any:
+    if type(value) is not datetime or value.tzinfo is not UTC:
+        raise Odd
+    seconds = timegm(value.timetuple())
+    return (seconds * 10**6 + value.microsecond) / 10**6 if value.microsecond else seconds
+
+
+def _as_moment_is_sent(shape: Any, _memo: _Memo) -> Convert:
+    """A time is a number of seconds in both protocols, unless the model says otherwise."""
+    return _odd if "timestampFormat" in shape.serialization else _moment_sent
+
+
 _SENT: dict[str, Callable[[Any, _Memo], Convert]] = {
     "structure": _shape_sent,
     "map": lambda shape, memo: _map_sent(_sent(shape.key, memo), _sent(shape.value, memo)),
@@ -165,6 +187,7 @@ _SENT: dict[str, Callable[[Any, _Memo], Convert]] = {
     "integer": lambda shape, _: _number_sent(shape.metadata.get("min", float("-inf"))),
     "long": lambda shape, _: _number_sent(shape.metadata.get("min", float("-inf"))),
     "boolean": lambda _, __: _truth_sent,
+    "timestamp": _as_moment_is_sent,
 }  # what is not here is odd
 
 
@@ -289,7 +312,14 @@ def _fraction_received(value: Any) -> Any:
 
 def _moment_received(value: Any) -> Any:
     seconds: Any = epoch(value) if isinstance(value, datetime) else _plain_received(value)
-    return parse_timestamp(seconds)  # which takes a number too
+    return _parse_moment(seconds)
+
+
+@lru_cache(maxsize=4096)
+def _parse_moment(seconds: float | str) -> datetime:
+    """As botocore parses a time; worlds begin at the same time, and so most times have been parsed before."""
+    parsed: datetime = parse_timestamp(seconds)  # type: ignore[arg-type]  # it takes a number too
+    return parsed
 
 
 def epoch(moment: datetime) -> float:

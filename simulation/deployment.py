@@ -3,6 +3,7 @@
 It is the real code; only the clients, the clock, the pacer's sleep, and the place of logs and metrics differ.
 """
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -11,8 +12,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import jitr.rules
+from jitr.aws.ca_status import CaStatus
 from jitr.aws.calls import CLIENT_CONFIG
-from jitr.aws.crl_bucket import Crls
+from jitr.aws.connections import Connections
+from jitr.aws.crl_bucket import Crls, object_key
+from jitr.aws.crl_queue import CrlQueue
 from jitr.aws.hook import HOOK_CONFIG, Hook
 from jitr.aws.iot import AwsIot
 from jitr.aws.queues import RegistrationsQueue, SweepQueue
@@ -23,13 +28,17 @@ from jitr.pacing.turns import TURNS_CONFIG, Turns
 from jitr.registration.procedure import Registration
 from jitr.registration.threads import Beside, OneByOne
 from jitr.rules import CaRules, CertificateMode, Rules
+from jitr.session_end import SessionEnd
 from jitr.settings import Settings
 from jitr.store.brakes import Brakes
+from jitr.store.crl_state import CrlStates
 from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.failure_count import FailureCount
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT, OUTCOME_INDEX
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import DUE_INDEX, Registry
+from jitr.store.revoked_cas import RevokedCas
+from jitr.store.serial_index import ISSUED_AS, SERIAL_INDEX
 from jitr.store.sweep_state import SweepState
 from jitr.store.withdrawal_marks import Withdrawals
 from jitr.sweep.runner import Sweep, SweepResult
@@ -39,6 +48,7 @@ from simulation.authority import Authority
 from simulation.aws import SimulatedAccount
 from simulation.dynamodb import Index
 from simulation.lambda_ import EventSourceMapping, Handler
+from simulation.revoke_function import revoke_environment
 from simulation.threads import Tasks
 
 if TYPE_CHECKING:
@@ -47,6 +57,7 @@ if TYPE_CHECKING:
 # infra/jitr_cdk/registration.py's figures; importing them from there would load the CDK.
 _VISIBILITY = 360.0
 _FUNCTION_TIMEOUT = 60.0
+_CRL_VISIBILITY, _CRL_TIMEOUT = 5400.0, 900.0  # infra/jitr_cdk/revocation.py's
 _RECEIVES = 1000
 _DAY = 86_400.0
 
@@ -54,11 +65,20 @@ DEVICE_POLICY = (Path(__file__).parents[1] / "policies" / "device.json").read_te
 
 
 class _Rules(Rules):
-    """Rules whose digest is computed once: an environment does it at its cold start, and here there are thousands."""
+    """Rules whose digest is computed once: an environment does it at its cold start, and here there are thousands.
+
+    Equal rules, as each world makes them, share it.
+    """
 
     @cached_property
     def digest(self) -> str:
-        return super().digest
+        key = jitr.rules.READERS, repr(self)  # which shows each field
+        if key not in _digests:
+            _digests[key] = super().digest
+        return _digests[key]
+
+
+_digests: dict[tuple[str, str], str] = {}
 
 
 def rules(*cas: CaRules, fleet: str = "acme", **settings: Any) -> Rules:
@@ -139,10 +159,15 @@ class Deployment:
             dead_letters=self.dead_letters,
             max_receives=_RECEIVES,
         )
+        self.crl_arrivals = sqs.create(names.crl_queue, retention=14 * _DAY, visibility=_CRL_VISIBILITY)
         self.registry = account.dynamodb.create(
             names.registry_table,
             partition="id",
-            indexes={DUE_INDEX: Index("due", "due_at"), OUTCOME_INDEX: Index(LISTED_AS, LISTED_AT)},
+            indexes={
+                DUE_INDEX: Index("due", "due_at"),
+                OUTCOME_INDEX: Index(LISTED_AS, LISTED_AT),
+                SERIAL_INDEX: Index(ISSUED_AS),
+            },
         )
         self.enrollment = account.dynamodb.create(names.enrollment_table, partition="id")
         self.settings = Settings(
@@ -154,6 +179,7 @@ class Deployment:
             enrollment_table=names.enrollment_table,
             registrations_queue_url=self.registrations.url,
             dead_letter_queue_url=self.dead_letters.url,
+            crl_queue_url=self.crl_arrivals.url,
             event_bus="default",
             activations_per_second=activations_per_second,
             max_concurrency=max_concurrency,
@@ -164,7 +190,7 @@ class Deployment:
 
     def environment(self, *, caller: str = "register") -> Handler:
         """An execution environment of `register`, as after a cold start: its handler."""
-        client, clock = self._clients(caller), self.account.aws.clock
+        client, clock = self.clients(caller), self.account.aws.clock
         announcer = Announcer(
             client("events"), self.settings, cast("Logger", self.journal), cast("Counts", self.journal)
         )
@@ -186,10 +212,11 @@ class Deployment:
             threads[:] = [make_threads()]
             return threads[0]
 
+        aws_iot = AwsIot(client("iot"), turns, clock=clock.now, rules=self.rules)
         registration = Registration(
             settings=self.settings,
             rules=self.rules,
-            iot=AwsIot(client("iot"), turns, clock=clock.now, rules=self.rules),
+            iot=aws_iot,
             registry=Registry(client("dynamodb"), self.settings.registry_table),
             crls=Crls(lambda: client("s3"), self.settings.crl_bucket, self.account.id, clock=clock.now),
             enrollment=EnrollmentTable(client("dynamodb"), self.settings.enrollment_table),
@@ -197,6 +224,7 @@ class Deployment:
             hook=Hook(lambda _: self.account.client("lambda", caller=caller, config=HOOK_CONFIG)),
             announcer=announcer,
             turns=turns,
+            sessions=lambda: SessionEnd(aws_iot, Connections(client("iot-data"))),
             clock=clock.now,
         )
         queue = RegistrationsQueue(client("sqs"), self.settings)
@@ -239,7 +267,7 @@ class Deployment:
 
     def sweep(self, *, caller: str = "sweep", time_is_left: Callable[[], bool] = lambda: True) -> SweepResult:
         """Run the sweep once, in a fresh environment."""
-        client, clock = self._clients(caller), self.account.aws.clock
+        client, clock = self.clients(caller), self.account.aws.clock
         dynamodb = client("dynamodb")
         turns = TurnByTurn(
             self.account.client("dynamodb", caller=caller, config=TURNS_CONFIG),
@@ -258,7 +286,11 @@ class Deployment:
             crls=Crls(lambda: client("s3"), self.settings.crl_bucket, self.account.id, clock=clock.now),
             enrollment=EnrollmentTable(dynamodb, self.settings.enrollment_table),
             brakes=Brakes(dynamodb, self.settings.registry_table, clock=clock.now),
+            cas=CaStatus(client("iot")),
+            revoked_cas=RevokedCas(dynamodb, self.settings.registry_table),
             journal=SweepState(dynamodb, self.settings.registry_table),
+            crl_states=CrlStates(dynamodb, self.settings.registry_table),
+            crl_queue=CrlQueue(client("sqs"), self.settings.crl_queue_url),
             queue=SweepQueue(client("sqs"), client("cloudwatch"), self.settings),
             announcer=Announcer(
                 client("events"), self.settings, cast("Logger", self.journal), cast("Counts", self.journal)
@@ -267,7 +299,25 @@ class Deployment:
             activations_per_second=self.settings.activations_per_second,
         ).run(time_is_left=time_is_left)
 
-    def _clients(self, caller: str) -> Callable[[Any], Any]:
+    def publish_crl(self, ca_certificate_id: str, crl: bytes) -> None:
+        """Put a CRL into the bucket; EventBridge sends S3's event to the queue of `revoke`."""
+        key = object_key(ca_certificate_id)
+        self.account.s3.put(self.settings.crl_bucket, key, crl)
+        event = {"detail-type": "Object Created", "detail": {"object": {"key": key}}}
+        self.account.sqs.send_message({"QueueUrl": self.crl_arrivals.url, "MessageBody": json.dumps(event)})
+
+    def revoke_mapping(self, *, caller: str = "revoke") -> EventSourceMapping:
+        """The queue of arrived CRLs before `revoke`, one environment at a time."""
+        return EventSourceMapping(
+            self.crl_arrivals,
+            self.account.sqs,
+            lambda: revoke_environment(self, caller=caller),
+            batch_size=1,
+            timeout=_CRL_TIMEOUT,
+            loop_stops_whole_batch=self.account.aws.undocumented.loop_stops_whole_batch,
+        )
+
+    def clients(self, caller: str) -> Callable[[Any], Any]:
         return lambda service: self.account.client(service, caller=caller, config=CLIENT_CONFIG)
 
     def _prepare(self, ca: CaRules) -> None:
@@ -278,4 +328,5 @@ class Deployment:
         if ca.thing_type:
             iot.things.types.add(ca.thing_type)
         iot.things.groups |= set(ca.thing_groups)
-        self.account.add_rule(ca.certificate_id, self.registrations.url)
+        name = ResourceNames(self.rules.fleet).rule(ca.name)
+        self.account.add_rule(ca.certificate_id, self.registrations.url, name=name)

@@ -40,32 +40,34 @@ class Table:
         self.name = name
         self.partition = partition
         self.sort = sort
+        self.key_names = (partition, sort) if sort else (partition,)
+        self._key_set = frozenset(self.key_names)
         self.indexes = indexes or {}
         self.items: dict[Key, Item] = {}
         # index name → partition value → keys; in order of writing, sorted when asked for.
         self._indexed: dict[str, dict[str, dict[Key, None]]] = {name: {} for name in self.indexes}
-
-    @property
-    def key_names(self) -> tuple[str, ...]:
-        return (self.partition, self.sort) if self.sort else (self.partition,)
 
     def key(self, given: Item) -> Key:
         """An item's key as one value.
 
         Raises ServiceError when a key attribute is missing, or the partition key is not a string.
         """
-        if any(name not in given or not next(iter(given[name].values())) for name in self.key_names):
-            raise invalid("The provided key element does not match the schema")
+        parts = []
+        for name in self.key_names:
+            part = next(iter(given[name].values())) if name in given else None
+            if not part:
+                raise invalid("The provided key element does not match the schema")
+            parts.append(part)
         if "S" not in given[self.partition]:
             raise invalid("The provided key element does not match the schema")
-        return tuple(next(iter(given[name].values())) for name in self.key_names)
+        return tuple(parts)
 
     def exact_key(self, given: Item) -> Key:
         """A call's key parameter as one value.
 
         Raises ServiceError when it does not have exactly the key's attributes.
         """
-        if given.keys() != set(self.key_names):
+        if given.keys() != self._key_set:
             raise invalid("The provided key element does not match the schema")
         return self.key(given)
 

@@ -1,7 +1,8 @@
 """Lambda functions that are invoked by name, such as a CA's hook; a test gives a Python function for each.
 
-Synchronous invocation only. An exception of the function is answered as Lambda does: HTTP 200, FunctionError, and the
-error's type and text. Versions, permissions, concurrency and the function's duration are not modelled.
+An asynchronous invocation (`InvocationType` Event) is only kept, in `asked`. An exception of the function is answered
+as Lambda does: HTTP 200, FunctionError, and the error's type and text. Versions, permissions, concurrency and the
+function's duration are not modelled.
 """
 
 import json
@@ -21,6 +22,7 @@ class Functions:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._by_arn: dict[str, Function] = {}
+        self.asked: list[str] = []  # the names of those that were invoked asynchronously
 
     def create(self, name: str, function: Function) -> str:
         """Create the function of this name, or replace its code; returns its ARN."""
@@ -32,11 +34,15 @@ class Functions:
         del self._by_arn[arn]
 
     def invoke(self, params: Params) -> Answer:
-        if unknown := params.keys() - {"FunctionName", "Payload"}:
+        if unknown := params.keys() - {"FunctionName", "InvocationType", "Payload"}:
             raise NotModelled(f"Invoke with {', '.join(unknown)}")
-        function = self._by_arn.get(params["FunctionName"])
+        name = params["FunctionName"]
+        function = self._by_arn.get(name) or self._by_arn.get(self._place.arn("lambda", f"function:{name}"))
         if function is None:
-            raise ServiceError("ResourceNotFoundException", f"Function not found: {params['FunctionName']}")
+            raise ServiceError("ResourceNotFoundException", f"Function not found: {name}")
+        if params.get("InvocationType") == "Event":
+            self.asked.append(name)
+            return {"StatusCode": 202, "Payload": b""}
         try:
             answer = function(json.loads(params["Payload"]))
         except Exception as error:  # noqa: BLE001 -- whatever it raises is its answer

@@ -12,6 +12,7 @@ retries, if an operation's parameters or answer are not plain JSON (S3, Lambda),
 # ruff: noqa: SLF001 -- a client's parts are private to botocore
 
 import uuid
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from botocore.client import BaseClient
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _WHOLE = BaseClient._make_api_call  # type: ignore[attr-defined]  # which a test may replace
 _OK = response("", 200, b"")
+_invocations = count(1)  # botocore's are UUIDs; here it is enough that no two are the same
 _ERROR = 300
 
 
@@ -101,7 +103,7 @@ class ShortWay:
         assert way.sent  # noqa: S101 -- asked before
         events = self._client.meta.events
         context: dict[str, Any] = {}
-        invocation, attempt = str(uuid.uuid4()), 1
+        invocation, attempt = str(next(_invocations)), 1
         while True:
             http, parsed, caught = self._attempt(way, sent, attempt, invocation)
             if http is _OK and attempt == 1:

@@ -2,7 +2,7 @@
 
 from email.utils import format_datetime
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 from simulation.faults import Answer, NotModelled, Params, ServiceError
@@ -29,9 +29,12 @@ class S3Operation:
     def parameters(self, request: "AWSPreparedRequest") -> Params:
         url = urlsplit(request.url)
         bucket, _, domain = url.netloc.partition(".")
-        if not domain.startswith("s3.") or url.query:
+        query = parse_qs(url.query)
+        if not domain.startswith("s3.") or query.keys() - {"versionId"}:
             raise NotModelled(f"a request of {url.geturl()}")
         parameters = {"Bucket": bucket, "Key": unquote(url.path.removeprefix("/"))}
+        if "versionId" in query:
+            parameters["VersionId"] = query["versionId"][0]
         return parameters | {
             member: header(request, name) for name, member in self._headers.items() if name in request.headers
         }
@@ -40,6 +43,7 @@ class S3Operation:
         headers = {
             "etag": answer["ETag"],
             "content-length": str(answer["ContentLength"]),
+            "x-amz-version-id": answer["VersionId"],
             "last-modified": format_datetime(answer["LastModified"], usegmt=True),
         }
         return response(url, 200, answer["Body"], **headers)

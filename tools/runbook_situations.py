@@ -5,7 +5,7 @@ Both accounts are deployed. The CAs are registered in dev at first, since a scen
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from tools.runbook import _PATIENCE, Runbook
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from jitrctl.mqtt.client import Connection
     from tests.support.local.deployed import Deployed
 
 SITUATIONS = frozenset({"new-account", "stolen", "moved", "rotated-early", "another-maker", "leaked-ca"})
@@ -50,9 +51,10 @@ class Situations(Runbook):
 
     def stolen(self) -> Iterator[str]:
         self.issue("sensor-0101")
-        for account in self.accounts:
-            self.connect_until_accepted("sensor-0101", account)
-        yield self.run_command('jitrctl device revoke sensor-0101 --note "stolen, ticket 4711" --yes')
+        with ExitStack() as sessions:
+            for account in self.accounts:
+                sessions.enter_context(self.stay_connected("sensor-0101", account))
+            yield self.run_command('jitrctl device revoke sensor-0101 --note "stolen, ticket 4711" --yes')
         yield self.run_command('jitrctl enrollment deny sensor-0101 --note "stolen, ticket 4711" --yes')
         yield self.run_command("jitrctl device where sensor-0101")
 
@@ -89,20 +91,17 @@ class Situations(Runbook):
         yield self.run_command("jitrctl device where sensor-0104 --account dev")
 
     def leaked_ca(self) -> Iterator[str]:
-        yield self.run_command('jitrctl ca pause --note "the key of CA partner leaked" --yes')
-        for one in self.accounts.values():
-            one.local.iot.update_ca_certificate(
-                certificateId=one.cas["partner"].certificate_id,
-                newStatus="INACTIVE",
-                newAutoRegistrationStatus="DISABLE",
-            )
+        yield self.run_command('jitrctl ca revoke partner --note "its key leaked, incident 4711" --yes')
         yield self.run_command("jitrctl ca status --ca partner", code=1)
-        yield self.run_command("jitrctl ca resume")
+        yield self.run_command("jitrctl ca plan --account dev")
+        yield self.run_command('jitrctl ca revoke partner --lift --note "false alarm" --yes')
 
     def connect_until_accepted(self, name: str, account: str, *, file: str | None = None) -> None:
+        self.stay_connected(name, account, file=file).close()
+
+    def stay_connected(self, name: str, account: str, *, file: str | None = None) -> Connection:
         endpoint = self.accounts[account].local.endpoint
-        connection, _ = self.device(name, file).connect_until_accepted(endpoint, patience=_PATIENCE)
-        connection.close()
+        return self.device(name, file).connect_until_accepted(endpoint, patience=_PATIENCE)[0]
 
 
 @contextmanager

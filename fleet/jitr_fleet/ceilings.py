@@ -22,7 +22,7 @@ CAS_WITH_ALARMS_OF_THEIR_OWN = 40
 _CAS_IN_AN_ALARM = 10
 _ALARMS_OF_A_CA = 6
 
-_BASE, _FORWARDING, _HUB, _IOT_LOGGING, _SNAP_START = 35, 4, 17, 2, 2
+_BASE, _FORWARDING, _HUB, _IOT_LOGGING, _SNAP_START = 51, 4, 17, 2, 2
 
 
 def check_ceilings(fleet: Fleet, root: KeyPosition) -> None:

@@ -7,7 +7,7 @@ ignores the others, so that one mistake is reported once.
 from collections.abc import Iterator, Mapping
 
 from jitr.admission.naming import MOST_ATTRIBUTES_TYPED, MOST_ATTRIBUTES_UNTYPED
-from jitr.rules import CertificateMode
+from jitr.rules import CertificateMode, CheckMode
 from jitr_fleet.keys import Draft
 from jitr_fleet.names import KMS_KEY, ROLE_ARN, TOPIC, partition_of
 from jitr_fleet.problems import KeyPosition, guess_word, show, suggest
@@ -24,6 +24,7 @@ def check_agreement(fleet: Draft, root: KeyPosition, *, proven: bool = True) -> 
         _check_attributes(ca, root.at("ca", name))
         check_names(ca, root.at("ca", name))
         _check_lives(ca, root.at("ca", name))
+        _check_revocation(ca, root.at("ca", name))
     _check_sweep(fleet.get("sweep", {}), root.at("sweep"))
     _check_topic(fleet, root)
     _check_keys(fleet, root)
@@ -65,6 +66,16 @@ def _check_lives(ca: Draft, place: KeyPosition) -> None:
         place.at("maximum_life").problem(
             "is shorter than minimum_remaining_life, so no certificate would pass",
             f'write at least "{format_duration(least)}"',
+        )
+
+
+def _check_revocation(ca: Draft, place: KeyPosition) -> None:
+    """A CRL that ends ACTIVE devices must also keep new ones out: otherwise a listed device comes up after it."""
+    mode = ca.get("checks", {}).get("revocation")
+    if ca.get("revocation_of_active") is CheckMode.ENFORCE and mode not in (None, CheckMode.ENFORCE):
+        place.at("revocation_of_active").problem(
+            'is "enforce", but the check revocation is not, so new devices that the CRL lists are admitted',
+            f'write revocation = "enforce" below [{place}.checks], or revocation_of_active = "observe"',
         )
 
 

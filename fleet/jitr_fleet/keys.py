@@ -174,6 +174,7 @@ CA: Keys = {
     "on_reject": Key(kind="deactivate, revoke or leave", read=choice(OnReject), default="deactivate"),
     "on_replacement": Key(kind="rotate, reject or share", read=choice(OnReplacement), default="rotate"),
     "on_stale_crl": Key(kind="hold or admit", read=choice(OnStaleCrl), default="hold"),
+    "revocation_of_active": Key(kind="enforce, observe or off", read=choice(CheckMode), default="observe"),
     "rotation_window": Key(kind="duration", read=duration(), default="60d"),
     "overlap": Key(kind="duration", read=duration(), default="7d"),
     "succeeds": Key(kind="name of a CA", read=text, default=None),
@@ -211,6 +212,7 @@ ALARMS: Keys = {
     "backlog": Key(kind="duration", read=duration(least=60), default="15m"),
     "rejection_rate": Key(kind="number", read=rate(greatest=100), default=20),
     "ca_expiry": Key(kind="duration", read=duration(least=86_400), default="90d"),
+    "device_expiry": Key(kind="duration", read=duration(least=86_400), default="14d"),
 }
 
 METRICS: Keys = {

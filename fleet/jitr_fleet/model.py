@@ -55,6 +55,7 @@ class Ca:
     on_reject: OnReject
     on_replacement: OnReplacement
     on_stale_crl: OnStaleCrl
+    revocation_of_active: CheckMode  # what a CRL does to certificates that are registered
     rotation_window: int  # seconds before its notAfter in which a certificate may be replaced
     overlap: int  # seconds in which both certificates work
     succeeds: str | None  # certificate id of the CA that this one succeeds
@@ -143,6 +144,7 @@ class Alarms:
     backlog: int  # seconds that the oldest registration may wait
     rejection_rate: float  # percent
     ca_expiry: int  # seconds before the end of a CA's certificate
+    device_expiry: int  # seconds before the end of a device's certificate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,9 +188,8 @@ class Fleet:
         return Rules(
             fleet=self.name,
             cas=tuple(self._ca_rules(registration, account, region) for registration in account.cas),
-            pending_after=self.sweep.pending_after,
-            horizon=self.sweep.horizon,
-            every=self.sweep.every,
+            **{one.name: getattr(self.sweep, one.name) for one in fields(Rules) if hasattr(self.sweep, one.name)},
+            device_expiry=self.alarms.device_expiry,
         )
 
     def _ca_rules(self, registration: CaDeployment, account: Account, region: str) -> CaRules:

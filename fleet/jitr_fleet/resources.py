@@ -44,6 +44,22 @@ class ResourceNames:
         return f"jitr-{self.fleet}-undelivered"
 
     @property
+    def crl_queue(self) -> str:
+        return f"jitr-{self.fleet}-crls"
+
+    @property
+    def crl_dead_letter_queue(self) -> str:
+        return f"jitr-{self.fleet}-crls-failed"
+
+    @property
+    def crl_rule(self) -> str:
+        return f"jitr-{self.fleet}-crls"
+
+    @property
+    def revoke_function(self) -> str:
+        return f"jitr-{self.fleet}-revoke"
+
+    @property
     def register_function(self) -> str:
         return f"jitr-{self.fleet}-register"
 

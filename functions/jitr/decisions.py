@@ -56,6 +56,9 @@ class Decision:
     issuer: str | None = None
     reader: str | None = None  # "second": jitr's own reader read the certificate; None: the library, or none
     subject: str | None = None
+    # Its validity, as the certificate says; None: not read, or by an earlier version.
+    not_before: datetime | None = None
+    not_after: datetime | None = None
     replaces: str | None = None  # the certificate id that owned the thing name before
     replaced_by: str | None = None
     requested_name: str | None = None  # the thing name that the rules make of the certificate, also if it is refused
@@ -100,8 +103,8 @@ class Decision:
 
     @property
     def without_claim(self) -> Self:
-        """The decision as it is announced and recorded: only an activation has a thing name."""
-        if self.outcome in (Outcome.ACTIVATED, Outcome.REPLACED):
+        """The decision as it is announced and recorded: only of a certificate that was ACTIVE it has a thing name."""
+        if self.outcome in (Outcome.ACTIVATED, Outcome.REPLACED, Outcome.FOUND):
             return self
         return replace(self, thing_name=None, replaces=None)
 

@@ -46,11 +46,15 @@ class Record:
     unread_at: datetime | None = field(default=None, compare=False)
     unread_intent_at: datetime | None = field(default=None, compare=False)
     swept_at: datetime | None = None  # when the sweep last sent it to the queue
+    # The number of the verdict that the functions are to carry out (take_away_orders.py); None: none.
+    ordered: int | None = field(default=None, compare=False)
     # What is due for the sweep, as stored (registry_writes.Due); None: nothing. It is work to do and not a fact, so it
     # does not count for equality.
     due: str | None = field(default=None, compare=False)
     due_at: datetime | None = field(default=None, compare=False)  # when it is due
     listed: tuple[str, int] | None = field(default=None, compare=False)  # in the outcomes' index: as what, and when
+    issued_as: str | None = field(default=None, compare=False)  # in the index of serial numbers (serial_index.py)
+    foreign_to: str | None = field(default=None, compare=False)  # none of these CAs issued it (identification.py)
     crl_changed: bool = False  # its CA's CRL has changed since it was held; not stored
     brake_changed: bool = False  # an operator has accepted the brake's rejections since it was held; not stored
     entries_changed: bool = False  # its enrollment entries have changed since it was held; not stored
@@ -98,6 +102,12 @@ class Record:
                 self.decision.outcome is Outcome.FOUND
                 and (self.decision.status is Status.ACTIVE or self.decision.thing_name is not None)
             )
+            # A suspended certificate that waits for a curable reason, after its hold was lifted.
+            or (
+                self.decision.outcome is Outcome.HELD
+                and self.decision.release is not None
+                and self.decision.thing_name is not None
+            )
         )
 
     @property
@@ -144,6 +154,8 @@ class Record:
             twin_id=known.twin_id,
             issuer=known.issuer,
             subject=known.subject,
+            not_before=known.not_before,
+            not_after=known.not_after,
             requested_name=known.requested_name,
             after=self.decided_at,
         )
@@ -180,7 +192,7 @@ class Record:
         """Whether the event needs no call of AWS IoT: it is decided, and nothing that it depends on has changed."""
         if self.decision is None:
             return False
-        if self.crl_changed or self.brake_changed or self.has_new_input:
+        if self.crl_changed or self.brake_changed or self.has_new_input or self.is_take_away_ordered:
             return False
         if self.intent and not self.is_held and self.decision.decided_at < self.intent.decided_at:
             return False  # an attempt started after it, so the status may be new and has to be recorded
@@ -204,9 +216,30 @@ class Record:
             return True
         return self.decision is not None and (
             self.decision.status is Status.REVOKED
-            or (self.decision.outcome is Outcome.FOUND and self.decision.status is Status.INACTIVE)
+            or (
+                self.decision.outcome is Outcome.FOUND
+                and self.decision.status is Status.INACTIVE
+                and not self.is_hold_lifted
+            )
             or self.decision.reason is Reason.WAS_REVOKED  # refused for it before
         )
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether a hold in the CA's CRL ended the certificate's ACTIVE status: `revoke` set it INACTIVE."""
+        return (
+            self.decision is not None
+            and self.decision.outcome is Outcome.FOUND
+            and self.decision.status is Status.INACTIVE
+            and self.decision.reason is Reason.SUSPENDED_BY_CA
+        )
+
+    @property
+    def is_hold_lifted(self) -> bool:
+        """Whether a later CRL has lifted exactly the hold that suspended the certificate."""
+        if not self.is_suspended or self.verdict is None or self.decision is None:
+            return False
+        return self.verdict.action.allows_activation and self.verdict.of_rejection == self.decision.decided_at
 
     def refuse_activation(self) -> None:
         """Refuse a certificate that was revoked or deactivated before, or that an operator denies.
@@ -237,7 +270,7 @@ class Record:
 
     @property
     def is_release_ordered(self) -> bool:
-        """Whether an operator ordered to take back the last rejection, and nothing was decided since.
+        """Whether the last rejection, or the last hold by a CRL, is to be taken back, and nothing was decided since.
 
         The certificate is INACTIVE, and stays so while the order waits for a curable reason.
         """
@@ -249,12 +282,24 @@ class Record:
         if decision.status is not Status.INACTIVE:
             return False
         waits = decision.outcome is Outcome.HELD and decision.release == verdict.number
-        return waits or (decision.outcome is Outcome.REJECTED and decision.decided_at == verdict.of_rejection)
+        is_taken_back = decision.outcome is Outcome.REJECTED or self.is_suspended
+        return waits or (is_taken_back and decision.decided_at == verdict.of_rejection)
+
+    @property
+    def is_take_away_ordered(self) -> bool:
+        """Whether an operator ordered to take the certificate away, and the functions have not carried that out yet.
+
+        Another verdict has another number, which ends the order.
+        """
+        verdict = self.verdict
+        if verdict is None or self.ordered is None or self.ordered != verdict.number:
+            return False
+        return verdict.action in (OperatorAction.REVOKED, OperatorAction.DEACTIVATED)
 
     def releases(self, device: DeviceRegistration) -> bool:
-        """Whether a release order allows `register` to act on an INACTIVE certificate.
+        """Whether a release order, or the end of a hold, allows `register` to act on an INACTIVE certificate.
 
-        Only on the registration that jitr rejected, and only if its status was not set since.
+        Only on the registration that jitr rejected or suspended, and only if its status was not set since.
         """
         verdict = self.verdict
         if verdict is None or verdict.of_registration is None or verdict.of_rejection is None:

@@ -141,6 +141,9 @@ class CaRules:
     overlap: int = 604_800  # seconds for which both stay ACTIVE
     succeeds: str | None = None  # certificate id of the CA that this one succeeds in rotations
     on_stale_crl: OnStaleCrl = OnStaleCrl.HOLD
+    # What a CRL does to certificates that are registered already. Nothing changes unless fleet.toml says so: REVOKED is
+    # final in AWS IoT.
+    revocation_of_active: CheckMode = CheckMode.OBSERVE
     checks: Mapping[str, CheckMode] = field(default_factory=dict)
     minimum_remaining_life: int = 0  # seconds
     maximum_life: int | None = None  # seconds from notBefore to notAfter
@@ -181,6 +184,11 @@ class CaRules:
         """Whether there is a hook, and its check is not off."""
         return self.mode_of(HOOK) is not CheckMode.OFF
 
+    @property
+    def crl_mode(self) -> CheckMode:
+        """What a CRL does to registered certificates; nothing where the check of new ones is off."""
+        return CheckMode.OFF if self.mode_of("revocation") is CheckMode.OFF else self.revocation_of_active
+
     def mode_of(self, check: str) -> CheckMode:
         if check == HOOK and self.hook is None:
             return CheckMode.OFF
@@ -196,6 +204,7 @@ class Rules:
     pending_after: int = 600  # seconds that a certificate may be pending before the sweep sends it
     horizon: int = 604_800  # seconds that the sweep looks back
     every: int = 900  # seconds from one sweep to the next
+    device_expiry: int = 1_209_600  # seconds before its end in which a device's certificate counts as expiring
 
     def ca(self, certificate_id: str | None) -> CaRules | None:
         """The rules of the CA with this certificate id; None if it is None, or not one of this account's."""
@@ -258,6 +267,7 @@ def _ca_rules(document: dict[str, Any]) -> CaRules:
         on_reject=OnReject(document.pop("on_reject")),
         on_replacement=OnReplacement(document.pop("on_replacement")),
         on_stale_crl=OnStaleCrl(document.pop("on_stale_crl")),
+        revocation_of_active=CheckMode(document.pop("revocation_of_active", CheckMode.OBSERVE)),
         checks={name: CheckMode(mode) for name, mode in document.pop("checks").items()},
         thing_groups=tuple(document.pop("thing_groups")),
         rsa_bits=(least, greatest),

@@ -26,6 +26,7 @@ class Settings:
     enrollment_table: str
     registrations_queue_url: str
     dead_letter_queue_url: str
+    crl_queue_url: str
     event_bus: str
     activations_per_second: float  # within this account's IoT quotas (default quota: 10/s, L-77B523DC)
     max_concurrency: int  # the most execution environments of `register`

@@ -4,7 +4,6 @@ It defines all names of metrics and log events. Ids, names, subjects and reasons
 never.
 """
 
-import hashlib
 import json
 import threading
 from collections import Counter, defaultdict
@@ -19,10 +18,12 @@ from jitr.aws.calls import calling, entry_error, is_throttle
 from jitr.brake import Engagement
 from jitr.decisions import Decision, Outcome
 from jitr.errors import NAME_LOST, Reason
-from jitr.iot_models import DeviceRegistration
+from jitr.event_details import EVENT_VERSION, brake_detail, broken_detail, decision_fields, event_detail
+from jitr.iot_models import DeviceRegistration, Status
 from jitr.rules import CaRules
 from jitr.settings import Settings
-from jitr.store.registry_items import milliseconds
+from jitr.verdict_events import verdict_detail
+from jitr.verdicts import OperatorVerdict
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 METRICS_NAMESPACE = "jitr"
 EVENT_SOURCE = "jitr"
-EVENT_VERSION = "1"
 # The message of the log line of every outcome; its field `outcome` says which.
 OUTCOME_EVENT = "device outcome"
 
@@ -48,7 +48,8 @@ OUT_OF_PLACE_DETAIL_TYPE = "Device Out Of Place"
 # The brake of a CA was engaged.
 BRAKE_DETAIL_TYPE = "Rules Refuse Many"
 BROKEN_DETAIL_TYPE = "Device Broken"  # an ACTIVE certificate lacks its thing or a policy
-VERDICT_DETAIL_TYPE = "Operator Verdict"  # from jitrctl
+VERDICT_DETAIL_TYPE = "Operator Verdict"  # from jitrctl, or from `register` when it carries an order out
+REVOKED_DETAIL_TYPE = "Device Revoked"  # a CRL revoked a registered certificate, or suspended it for a hold
 _METRIC_OF = {
     Outcome.ACTIVATED: "Activated",
     Outcome.REJECTED: "Rejected",
@@ -73,13 +74,22 @@ SECONDS_TO_ACTIVE = "SecondsToActive"  # from the event's arrival in the queue
 
 THROTTLES = "Throttles"  # answers of AWS that ask for patience, retried ones too
 SCHEDULE_UNAVAILABLE = "ScheduleUnavailable"  # batches, and calls of the sweep, that took a share of the rate
-DISAGREEMENTS = "Disagreements"  # ACTIVE certificates against which an operator's verdict stands
+DISAGREEMENTS = "Disagreements"  # certificates, also CAs', that are ACTIVE against an operator's order
+REVOKED_BY_CRL = "RevokedByCrl"  # certificates that a CRL revoked
+SUSPENDED_BY_CRL = "SuspendedByCrl"  # ACTIVE certificates that a hold in a CRL deactivated
+HOLDS_LIFTED = "HoldsLifted"  # suspended certificates whose hold a later CRL lifted
+LISTED_ACTIVE = "ListedActive"  # ACTIVE certificates that a CRL lists, where fleet.toml only observes it
+CRL_REFUSED = "CrlRefused"  # 1 while the published CRL of a CA may not be applied, else 0
+CRL_WAITS = "CrlWaits"  # 1 while a CRL takes out so many devices that an operator has to say yes, else 0
+CRL_LATE = "CrlLate"  # 1 while the CRL of a CA that is enforced is stale, nearly so, unusable or missing, else 0
 REJECTED_FOR = "RejectedFor"  # rejections by reason, where fleet.toml asks for them
 # 100 for each certificate that is rejected and 0 for each that is activated: its average is the rejection rate, without
 # metric math, which an alarm on a search or a quotient would need.
 REJECTED_SHARE = "RejectedShare"
 RULES_REFUSE_MANY = "RulesRefuseMany"  # 1 while the brake of a CA is engaged, else 0
 WAITING = "Waiting"  # certificates that the sweep found pending for longer than the ordinary path takes
+# ACTIVE certificates that end soon and that no other one has followed; reported by every sweep
+EXPIRING = "Expiring"
 CA_DAYS_LEFT = "CaDaysLeft"  # days until the CA's certificate expires; reported by every sweep
 # Attempts of calls of the APIs whose quotas limit activation.
 CALLS_OF = {
@@ -93,8 +103,12 @@ _MEASURED = {
     SECONDS_TO_ACTIVE: MetricUnit.Seconds,
     REJECTED_SHARE: MetricUnit.Percent,
     WAITING: MetricUnit.Count,
+    EXPIRING: MetricUnit.Count,
     CA_DAYS_LEFT: MetricUnit.NoUnit,
     RULES_REFUSE_MANY: MetricUnit.NoUnit,
+    CRL_REFUSED: MetricUnit.NoUnit,
+    CRL_WAITS: MetricUnit.NoUnit,
+    CRL_LATE: MetricUnit.NoUnit,
 }
 NO_CA = "none"
 # Metrics per CA; certificates without a known CA, and all other metrics, count under NO_CA.
@@ -116,6 +130,10 @@ METRIC_NAMES = (
     THROTTLES,
     SCHEDULE_UNAVAILABLE,
     DISAGREEMENTS,
+    REVOKED_BY_CRL,
+    SUSPENDED_BY_CRL,
+    HOLDS_LIFTED,
+    LISTED_ACTIVE,
     *_MEASURED,
     *CALLS_OF.values(),
     REJECTED_FOR,
@@ -209,6 +227,11 @@ class Announcer:
         fields = {name: detail[name] for name in ("certificate_id", "ca", "thing_name", "lacks") if name in detail}
         self.warn("an ACTIVE certificate lacks its thing or a policy", BROKEN, **fields)
 
+    def announce_verdict(self, certificate_id: str, verdict: OperatorVerdict, status: Status) -> None:
+        """Publish an operator's verdict that the functions carried out; raises Unavailable, NotPermitted."""
+        detail = verdict_detail(self._settings, certificate_id, verdict, status, version=EVENT_VERSION)
+        self._put(VERDICT_DETAIL_TYPE, detail, verdict.at)
+
     def _put(self, detail_type: str, detail: Mapping[str, Any], at: datetime) -> None:
         put_event(self._events, self._settings.event_bus, detail_type, detail, at)
 
@@ -280,105 +303,7 @@ def put_event(events: "EventBridgeClient", bus: str, detail_type: str, detail: M
         raise entry_error("PutEvents", answer["Entries"][0].get("ErrorCode"))
 
 
-def event_detail(decision: Decision, settings: Settings) -> dict[str, Any]:
-    """The detail of the EventBridge event, version 1."""
-    return {
-        "version": EVENT_VERSION,
-        "id": _event_id(decision, settings),
-        "fleet": settings.fleet,
-        "account": settings.account_id,
-        "region": settings.region,
-        **decision_fields(decision),
-    }
-
-
-def brake_detail(rules: CaRules, engaged: Engagement, settings: Settings) -> dict[str, Any]:
-    """The detail of the EventBridge event about an engaged brake, version 1."""
-    parts = (settings.account_id, settings.region, rules.certificate_id, engaged.rules, str(milliseconds(engaged.at)))
-    return {
-        "version": EVENT_VERSION,
-        "id": hashlib.sha256("|".join(parts).encode()).hexdigest()[:32],
-        "fleet": settings.fleet,
-        "account": settings.account_id,
-        "region": settings.region,
-        "ca_certificate_id": rules.certificate_id,
-        "ca": rules.name,
-        "rules": engaged.rules,
-        "refused": engaged.refused,
-        "decisions": engaged.decisions,
-        "usual_share": round(engaged.usual_share, 3),
-        "reason": engaged.reason,
-        "example": engaged.example,
-        "at": engaged.at.isoformat(timespec="milliseconds"),
-    }
-
-
-def broken_detail(
-    device: DeviceRegistration,
-    settings: Settings,
-    *,
-    lacks: Sequence[str],
-    ca: str | None,
-    thing_name: str | None,
-    at: datetime,
-) -> dict[str, Any]:
-    """The detail of the event `Device Broken`, version 1."""
-    registered = f"{device.created_at.timestamp():.0f}"
-    parts = (settings.account_id, settings.region, device.certificate_id, registered, "broken", *lacks)
-    fields = {
-        "version": EVENT_VERSION,
-        "id": hashlib.sha256("|".join(parts).encode()).hexdigest()[:32],
-        "fleet": settings.fleet,
-        "account": settings.account_id,
-        "region": settings.region,
-        "certificate_id": device.certificate_id,
-        "ca_certificate_id": device.ca_certificate_id,
-        "ca": ca,
-        "thing_name": thing_name,
-        "lacks": list(lacks),
-        "cure": f"jitrctl device reconcile {device.certificate_id}",
-        "at": at.isoformat(timespec="milliseconds"),
-    }
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def decision_fields(decision: Decision) -> dict[str, Any]:
-    """A decision's fields for logs and events; those that are None are omitted."""
-    fields = {
-        "certificate_id": decision.certificate_id,
-        "ca_certificate_id": decision.ca_certificate_id,
-        "ca": decision.ca,
-        "outcome": decision.outcome.value,
-        "reason": decision.reason.name if decision.reason else None,
-        "rests_on": decision.rests_on.value if decision.rests_on else None,
-        "by_brake": decision.is_braked or None,
-        "detail": decision.detail,
-        "thing_name": decision.thing_name,
-        "replaces": decision.replaces,
-        "replaced_by": decision.replaced_by,
-        "status": decision.status.value,
-        "would_reject": [reason.name for reason in decision.would_reject] or None,
-        "decided_at": decision.decided_at.isoformat(timespec="milliseconds"),
-    }
-    return {name: value for name, value in fields.items() if value is not None}
-
-
 def _detail_type(decision: Decision) -> str | None:
+    if decision.outcome is Outcome.FOUND and decision.reason is not None:
+        return REVOKED_DETAIL_TYPE
     return DUPLICATE_DETAIL_TYPE if decision.reason in NAME_LOST else DETAIL_TYPES.get(decision.outcome)
-
-
-def _event_id(decision: Decision, settings: Settings) -> str:
-    """Identifies one decision on one registration, so that a consumer can drop repeated events.
-
-    An equal decision after a different one gets another id, since it follows another decision.
-    """
-    parts = (
-        settings.account_id,
-        settings.region,
-        decision.certificate_id,
-        f"{decision.registered_at.timestamp():.0f}",
-        decision.outcome.value,
-        decision.reason.name if decision.reason else "",
-        *((str(milliseconds(decision.after)),) if decision.after else ()),
-    )
-    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:32]

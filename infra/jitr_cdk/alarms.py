@@ -5,9 +5,8 @@ alarm for each would fill the template, an alarm watches the worst of ten CAs' m
 missing data is not breaching, except for the sweep, which emits in every run.
 """
 
-import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from typing import Any
 
@@ -18,7 +17,11 @@ from constructs import Construct
 from jitr.telemetry import (
     CA_DAYS_LEFT,
     CONTRADICTIONS,
+    CRL_LATE,
+    CRL_REFUSED,
+    CRL_WAITS,
     DISAGREEMENTS,
+    EXPIRING,
     FAILURES,
     NOT_PERMITTED,
     OUT_OF_PLACE,
@@ -27,13 +30,12 @@ from jitr.telemetry import (
     SWEEP_BEHIND,
     SWEPT,
 )
-from jitr_cdk.metrics import Metric, function_metric, jitr_metric, queue_metric, rule_metric
+from jitr_cdk.metrics import function_metric, jitr_metric, queue_metric, rule_metric
 from jitr_cdk.placeholders import fill_placeholders
+from jitr_cdk.watch import DAY, MINUTES, Watch, metric_properties, period_of
 from jitr_fleet.model import Alarms
 from jitr_fleet.resources import ResourceNames
 
-_MINUTES = 60
-_DAY = 86_400
 # With more CAs, six alarms for each would come near the 500 resources that a template may hold.
 MOST_CAS_WITH_ALARMS_OF_THEIR_OWN = 40
 # The metrics that an alarm's expression may combine (CloudWatch guide, "Create an alarm based on a metric math
@@ -49,31 +51,6 @@ class Central(Enum):
     HUB = "hub"  # and forwards, as all do
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
-    """One alarm: breaching when `datapoints` of the last `periods` values reach the threshold.
-
-    With several metrics the worst value counts: with `below` the least, else the greatest.
-    """
-
-    name: str
-    meaning: str
-    metric: Metric
-    others: tuple[Metric, ...] = ()
-    statistic: str = "Sum"
-    reaches: float = 1
-    below: bool = False  # breaching at or under the threshold, instead of at or over it
-    seconds: int = 5 * _MINUTES
-    periods: int = 1
-    datapoints: int = 1
-    missing: str = "notBreaching"
-
-    @property
-    def section(self) -> str:
-        """The heading in docs/runbook.md that says what to do: the alarm's name without fleet and CA."""
-        return self.name.split("--")[1]
-
-
 def watches(
     names: ResourceNames, *, cas: Iterable[str], sweep_every: int, limits: Alarms, central: Central = Central.NONE
 ) -> list[Watch]:
@@ -82,9 +59,12 @@ def watches(
         *_watch_queues(names, limits),
         *_watch_function(names, names.register_function, "register"),
         *_watch_function(names, names.sweep_function, "sweep"),
+        *_watch_function(names, names.revoke_function, "revoke"),
+        *_watch_crls(names, sweep_every),
         *_watch_decisions(names),
         _watch_schedule(names, sweep_every),
         _watch_sweeps_that_send_nothing(names, sweep_every),
+        _watch_devices_that_end(names, sweep_every),
         *_watch_cas(names, tuple(cas), limits, sweep_every),
         *([_watch_forwarding(names)] if central is not Central.NONE else []),
         *(_watch_hub(names) if central is Central.HUB else []),
@@ -115,7 +95,7 @@ class StageAlarms(Construct):
                 watch.name,
                 alarm_name=watch.name,
                 alarm_description=f"{watch.meaning} What to do: docs/runbook.md#{watch.section}",
-                **_metric_properties(watch),
+                **metric_properties(watch),
                 comparison_operator=f"{'Less' if watch.below else 'Greater'}ThanOrEqualToThreshold",
                 threshold=watch.reaches,
                 evaluation_periods=watch.periods,
@@ -185,7 +165,7 @@ def _watch_decisions(names: ResourceNames) -> list[Watch]:
             # One device that waits makes seven attempts in its first quarter of an hour, and as many each hour, when
             # the sweep has sent it again. A single refusal is a permission that takes effect a moment later.
             reaches=3,
-            seconds=15 * _MINUTES,
+            seconds=15 * MINUTES,
             periods=4,
             datapoints=1,
         ),
@@ -198,6 +178,38 @@ def _watch_decisions(names: ResourceNames) -> list[Watch]:
             name=names.alarm("disagreements"),
             meaning="Certificates are ACTIVE that a verdict or an entry denies; the sweep's log names them.",
             metric=jitr_metric(names.fleet, DISAGREEMENTS),
+        ),
+    ]
+
+
+def _watch_crls(names: ResourceNames, sweep_every: int) -> list[Watch]:
+    """Of all CAs of the stage together: `jitrctl fleet status` and the log name the CA."""
+    # Each sweep says it again, as long as it holds.
+    said_by_sweep: dict[str, Any] = {"statistic": "Maximum", "seconds": period_of(sweep_every), "missing": "ignore"}
+    return [
+        Watch(
+            name=names.alarm("crl-late"),
+            meaning="The CRL of a CA is stale or soon will be, missing or unusable: then new devices are held.",
+            metric=jitr_metric(names.fleet, CRL_LATE),
+            **said_by_sweep,
+        ),
+        Watch(
+            name=names.alarm("crl-refused"),
+            meaning="A published CRL is not applied to ACTIVE devices: it is older than the last one, or unusable.",
+            metric=jitr_metric(names.fleet, CRL_REFUSED),
+            **said_by_sweep,
+        ),
+        Watch(
+            name=names.alarm("crl-waits"),
+            meaning="A CRL takes out so many ACTIVE devices at once that it waits: `jitrctl crl approve`.",
+            metric=jitr_metric(names.fleet, CRL_WAITS),
+            **said_by_sweep,
+        ),
+        Watch(
+            name=names.alarm("crl-dead-letters"),
+            meaning="A CRL could not be applied in a thousand attempts; the log of `revoke` says why.",
+            metric=queue_metric("ApproximateNumberOfMessagesVisible", names.crl_dead_letter_queue),
+            statistic="Maximum",
         ),
     ]
 
@@ -237,7 +249,7 @@ def _watch_schedule(names: ResourceNames, sweep_every: int) -> Watch:
         statistic="SampleCount",
         reaches=0,
         below=True,
-        seconds=_period_of(sweep_every),
+        seconds=period_of(sweep_every),
         periods=3,
         datapoints=3,
         missing="breaching",
@@ -251,46 +263,23 @@ def _watch_sweeps_that_send_nothing(names: ResourceNames, sweep_every: int) -> W
         meaning="Sweeps send nothing, since the queue is behind: held devices and lost events wait.",
         metric=jitr_metric(names.fleet, SWEEP_BEHIND),
         statistic="Minimum",
-        seconds=_period_of(sweep_every),
+        seconds=period_of(sweep_every),
         periods=2,
         datapoints=2,
     )
 
 
-def _period_of(sweep_every: int) -> int:
-    """The alarm's period, in seconds, in which at least one sweep emits its metrics."""
-    # Periods over a day are not allowed; those of an hour and more may make up a week, shorter ones a day.
-    return min(math.ceil(sweep_every / _MINUTES) * _MINUTES, _DAY)
-
-
-def _metric_properties(watch: Watch) -> dict[str, Any]:
-    """An alarm's properties for what it watches: one metric, or an expression over several."""
-    if not watch.others:
-        return {
-            "namespace": watch.metric.namespace,
-            "metric_name": watch.metric.name,
-            "dimensions": [{"name": name, "value": value} for name, value in watch.metric.dimensions],
-            "statistic": watch.statistic,
-            "period": watch.seconds,
-        }
-    queries = [
-        {
-            "id": f"m{number}",
-            "metricStat": {
-                "metric": {
-                    "namespace": metric.namespace,
-                    "metricName": metric.name,
-                    "dimensions": [{"name": name, "value": value} for name, value in metric.dimensions],
-                },
-                "stat": watch.statistic,
-                "period": watch.seconds,
-            },
-            "returnData": False,
-        }
-        for number, metric in enumerate((watch.metric, *watch.others))
-    ]
-    expression = f"{'MIN' if watch.below else 'MAX'}([{', '.join(str(query['id']) for query in queries)}])"
-    return {"metrics": [*queries, {"id": "worst", "expression": expression, "returnData": True}]}
+def _watch_devices_that_end(names: ResourceNames, sweep_every: int) -> Watch:
+    """One for all CAs: with many, an alarm for each would take the template's room."""
+    return Watch(
+        name=names.alarm("devices-expiring"),
+        meaning="ACTIVE certificates end soon, and no other one has followed: `jitrctl fleet expiring` names them.",
+        metric=jitr_metric(names.fleet, EXPIRING),
+        statistic="Maximum",
+        # Every sweep reports it, except while the daily pass is under way.
+        seconds=period_of(sweep_every),
+        missing="ignore",
+    )
 
 
 def _watch_cas(names: ResourceNames, cas: tuple[str, ...], limits: Alarms, sweep_every: int) -> list[Watch]:
@@ -323,7 +312,7 @@ def _watch_ca(names: ResourceNames, ca: str, limits: Alarms, sweep_every: int) -
             metric=jitr_metric(names.fleet, RULES_REFUSE_MANY, ca=ca),
             statistic="Maximum",
             # Every sweep says whether the brake is on; in between, each device that it holds does.
-            seconds=_period_of(sweep_every),
+            seconds=period_of(sweep_every),
             missing="ignore",
         ),
         Watch(
@@ -332,7 +321,7 @@ def _watch_ca(names: ResourceNames, ca: str, limits: Alarms, sweep_every: int) -
             metric=jitr_metric(names.fleet, REJECTED_SHARE, ca=ca),
             statistic="Average",
             reaches=limits.rejection_rate,
-            seconds=15 * _MINUTES,
+            seconds=15 * MINUTES,
             periods=4,
             # A single rejected device in a quiet hour is no reason for an alarm.
             datapoints=3,
@@ -342,9 +331,9 @@ def _watch_ca(names: ResourceNames, ca: str, limits: Alarms, sweep_every: int) -
             meaning=f"The certificate of CA {ca} expires soon: register its successor, and issue from that.",
             metric=jitr_metric(names.fleet, CA_DAYS_LEFT, ca=ca),
             statistic="Minimum",
-            reaches=limits.ca_expiry / _DAY,
+            reaches=limits.ca_expiry / DAY,
             below=True,
-            seconds=_DAY,
+            seconds=DAY,
             missing="ignore",
         ),
         Watch(

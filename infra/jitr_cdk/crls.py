@@ -18,6 +18,7 @@ class CrlBucket(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, bucket_name: str, key: StageKey, target: Target) -> None:
         super().__init__(scope, construct_id)
+        self.bucket_name = bucket_name
         self.bucket = s3.Bucket(
             self,
             "Bucket",
@@ -42,6 +43,12 @@ class CrlBucket(Construct):
             removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
 
+        # CDK's own `event_bridge_enabled` would add a function that sets it.
+        self.bucket.node.default_child.notification_configuration = (  # type: ignore[union-attr]  # a CfnBucket
+            s3.CfnBucket.NotificationConfigurationProperty(
+                event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
+            )
+        )
         acknowledge(self.bucket, "S1", "CRLs are public, and old versions are kept")
         self.objects = self.bucket.arn_for_objects(f"{FOLDER}/*")
 

@@ -17,13 +17,19 @@ from constructs import Construct
 from jitr.handlers.hub import HUB_TABLE
 from jitr.hub.table import OUT_OF_PLACE_INDEX
 from jitr.settings import Settings
-from jitr.telemetry import DETAIL_TYPES, DUPLICATE_DETAIL_TYPE, EVENT_SOURCE, VERDICT_DETAIL_TYPE
+from jitr.telemetry import (
+    DETAIL_TYPES,
+    DUPLICATE_DETAIL_TYPE,
+    EVENT_SOURCE,
+    REVOKED_DETAIL_TYPE,
+    VERDICT_DETAIL_TYPE,
+)
 from jitr_cdk.asset import Asset
 from jitr_cdk.encryption import READ, StageKey
 from jitr_cdk.enrollment import EnrollmentList
 from jitr_cdk.findings import acknowledge
 from jitr_cdk.function import JitrFunction
-from jitr_cdk.queues import make_queue
+from jitr_cdk.queues import allow_events_to_send, make_queue
 from jitr_cdk.target import LocalDifference, Target
 from jitr_fleet.model import HubPlace
 from jitr_fleet.resources import ResourceNames
@@ -32,7 +38,7 @@ _FUNCTION_TIMEOUT = cdk.Duration.seconds(60)
 _RECEIVES = 10
 _CONCURRENCY = 2  # the least that Lambda allows for SQS; writes to the table are conditional
 # `Device Out Of Place` is not among them: the hub would receive its own events.
-_FORWARDED = sorted({*DETAIL_TYPES.values(), DUPLICATE_DETAIL_TYPE, VERDICT_DETAIL_TYPE})
+_FORWARDED = sorted({*DETAIL_TYPES.values(), DUPLICATE_DETAIL_TYPE, REVOKED_DETAIL_TYPE, VERDICT_DETAIL_TYPE})
 
 
 class Forwarding(Construct):
@@ -87,7 +93,7 @@ class Forwarding(Construct):
                 )
             ],
         )
-        _allow_events_to_send(unforwarded, rule_arn)
+        allow_events_to_send(unforwarded, rule_arn)
 
 
 class HubResources(Construct):
@@ -133,7 +139,7 @@ class HubResources(Construct):
             targets=[events.CfnRule.TargetProperty(id="queue", arn=queue.queue_arn)],
         )
         rule.node.add_dependency(self.bus)
-        _allow_events_to_send(queue, rule_arn)
+        allow_events_to_send(queue, rule_arn)
         table = self._table(names, key)
         function = JitrFunction(
             self,
@@ -235,16 +241,3 @@ class HubResources(Construct):
             ),
             removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
-
-
-def _allow_events_to_send(queue: sqs.Queue, rule_arn: str) -> None:
-    """Allow EventBridge to send to the queue for this rule (EventBridge user guide, "Amazon SQS permissions")."""
-    queue.add_to_resource_policy(
-        iam.PolicyStatement(
-            sid="TheRuleSends",
-            principals=[iam.ServicePrincipal("events.amazonaws.com")],
-            actions=["sqs:SendMessage"],
-            resources=[queue.queue_arn],
-            conditions={"ArnEquals": {"aws:SourceArn": rule_arn}},
-        )
-    )

@@ -1,6 +1,7 @@
 """Makes the queues of a stage, all encrypted."""
 
 import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
@@ -29,4 +30,17 @@ def make_queue(
         retention_period=cdk.Duration.days(days),
         visibility_timeout=visibility_timeout,
         dead_letter_queue=dead_letter_queue,
+    )
+
+
+def allow_events_to_send(queue: sqs.Queue, rule_arn: str) -> None:
+    """Allow EventBridge to send to the queue for this rule (EventBridge user guide, "Amazon SQS permissions")."""
+    queue.add_to_resource_policy(
+        iam.PolicyStatement(
+            sid="TheRuleSends",
+            principals=[iam.ServicePrincipal("events.amazonaws.com")],
+            actions=["sqs:SendMessage"],
+            resources=[queue.queue_arn],
+            conditions={"ArnEquals": {"aws:SourceArn": rule_arn}},
+        )
     )

@@ -22,6 +22,7 @@ from jitr_cdk.findings import acknowledge, acknowledge_wildcards
 from jitr_cdk.function import JitrFunction
 from jitr_cdk.queues import make_queue
 from jitr_cdk.registry import RegistryTable
+from jitr_cdk.revocation import CrlArrivals
 from jitr_cdk.target import LocalDifference, Target
 from jitr_fleet.model import CaDeployment
 from jitr_fleet.resources import ResourceNames, rule_sql
@@ -50,6 +51,7 @@ class RegistrationPath(Construct):
         rejections_by_reason: bool,
         registry: RegistryTable,
         crls: CrlBucket,
+        crl_arrivals: CrlArrivals,
         enrollment: EnrollmentList,
         hooks: tuple[str, ...],
         snap_start: bool,
@@ -90,6 +92,7 @@ class RegistrationPath(Construct):
             enrollment_table=enrollment.table.table_name,
             registrations_queue_url=self.registrations.queue_url,
             dead_letter_queue_url=self.dead_letters.queue_url,
+            crl_queue_url=crl_arrivals.queue.queue_url,
             event_bus="default",
             activations_per_second=activations_per_second,
             max_concurrency=concurrency,
@@ -116,6 +119,7 @@ class RegistrationPath(Construct):
             wildcards={
                 stack.format_arn(service="iot", resource="cert/*"): "certificate ids come from devices' certificates",
                 stack.format_arn(service="iot", resource="thing/*"): "thing names come from devices' certificates",
+                stack.format_arn(service="iot", resource="client/*"): "client ids are devices' thing names",
                 stack.format_arn(service="iot", resource="cacert/*"): "the role cannot name each of so many CAs",
                 crls.objects: "one object for each CA, named by the CA's certificate id",
             },
@@ -156,9 +160,14 @@ class RegistrationPath(Construct):
                 resources=[certificates],
             ),
             iam.PolicyStatement(
+                sid="EndSessions",
+                actions=["iot:DeleteConnection", "iot:GetConnection"],
+                resources=[iot_arn("client/*")],
+            ),
+            iam.PolicyStatement(
                 sid="ReadCas",
                 actions=["iot:DescribeCACertificate"],
-                resources=[iot_arn(f"cacert/{ca_id}") for ca_id in self._readable_cas(cas)],
+                resources=name_cas(self, cas),
             ),
             iam.PolicyStatement(
                 sid="ProvisionThings",
@@ -234,11 +243,6 @@ class RegistrationPath(Construct):
             )
         return statements
 
-    @staticmethod
-    def _readable_cas(cas: tuple[CaDeployment, ...]) -> list[str]:
-        """The ids of the CAs, or `*` if so many would fill the role's inline policies; the action only reads."""
-        return ["*"] if len(cas) > MOST_CAS_BY_ARN else [registration.ca.certificate_id for registration in cas]
-
     def _rules(self, names: ResourceNames, cas: tuple[CaDeployment, ...], key: StageKey) -> None:
         rule_names = {registration.ca.name: names.rule(registration.ca.name) for registration in cas}
         stack = cdk.Stack.of(self)
@@ -284,6 +288,12 @@ class RegistrationPath(Construct):
                     error_action=_send_to(self.undelivered, role),
                 ),
             )
+
+
+def name_cas(scope: Construct, cas: tuple[CaDeployment, ...]) -> list[str]:
+    """The ARNs of the CAs, or of all if so many would fill the role's inline policies."""
+    ids = ["*"] if len(cas) > MOST_CAS_BY_ARN else [registration.ca.certificate_id for registration in cas]
+    return [cdk.Stack.of(scope).format_arn(service="iot", resource=f"cacert/{ca_id}") for ca_id in ids]
 
 
 def _hook_statements(hooks: tuple[str, ...]) -> list[iam.PolicyStatement]:

@@ -7,6 +7,7 @@ from constructs import Construct
 from jitr.store.failure_count import EXPIRES_AT
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT, OUTCOME_INDEX
 from jitr.store.registry import DUE_INDEX
+from jitr.store.serial_index import ISSUED_AS, SERIAL_INDEX
 from jitr_cdk.encryption import StageKey
 
 
@@ -33,6 +34,12 @@ class RegistryTable(Construct):
                     index_name=OUTCOME_INDEX,
                     partition_key=dynamodb.Attribute(name=LISTED_AS, type=dynamodb.AttributeType.STRING),
                     sort_key=dynamodb.Attribute(name=LISTED_AT, type=dynamodb.AttributeType.NUMBER),
+                    projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+                ),
+                # Certificates by CA and serial number (serial_index.py), as a CRL names them.
+                dynamodb.GlobalSecondaryIndexPropsV2(
+                    index_name=SERIAL_INDEX,
+                    partition_key=dynamodb.Attribute(name=ISSUED_AS, type=dynamodb.AttributeType.STRING),
                     projection_type=dynamodb.ProjectionType.KEYS_ONLY,
                 ),
             ],

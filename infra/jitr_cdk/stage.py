@@ -24,6 +24,7 @@ from jitr_cdk.iot_logging import AwsIotLogging
 from jitr_cdk.placeholders import fill_placeholders
 from jitr_cdk.registration import RegistrationPath
 from jitr_cdk.registry import RegistryTable
+from jitr_cdk.revocation import CrlArrivals, Revocation
 from jitr_cdk.sweeping import Sweeping
 from jitr_cdk.target import LocalDifference, Target
 from jitr_cdk.things import ThingCatalog
@@ -91,6 +92,7 @@ class RegionStack(cdk.Stack):
         )
         registry = RegistryTable(self, "Registry", table_name=names.registry_table, key=key)
         crls = CrlBucket(self, "Crls", bucket_name=names.crl_bucket(account.id, region), key=key, target=target)
+        arrivals = CrlArrivals(self, "CrlArrivals", names=names, crls=crls, key=key, target=target)
         enrollment = EnrollmentList(self, "Enrollment", table_name=names.enrollment_table, key=key)
         code = function_asset(fleet.rules(account, region), target)
         snap_start = fleet.stack.snap_start if account.snap_start is None else account.snap_start
@@ -104,6 +106,7 @@ class RegionStack(cdk.Stack):
             rejections_by_reason=fleet.metrics.rejections_by_reason,
             registry=registry,
             crls=crls,
+            crl_arrivals=arrivals,
             enrollment=enrollment,
             hooks=tuple(filter(None, (ca.hook_in(account, region) for ca in cas))),
             # Lambda has SnapStart in no other partition (cfn-lint's E2530 lists the Regions).
@@ -153,15 +156,30 @@ class RegionStack(cdk.Stack):
             alarm_names=alarms.names,
             activations_per_second=account.activations_per_second,
         )
+        Revocation(
+            self,
+            "Revocation",
+            names=names,
+            settings=registration.settings,
+            arrivals=arrivals,
+            registry=registry,
+            crls=crls,
+            key=key,
+            target=target,
+            code=code,
+            layer=layer,
+        )
         Sweeping(
             self,
             "Sweeping",
             names=names,
             every=fleet.sweep.every,
+            cas=account.cas,
             registration=registration,
             registry=registry,
             enrollment=enrollment,
             crls=crls,
+            crl_arrivals=arrivals,
             key=key,
             target=target,
             code=code,

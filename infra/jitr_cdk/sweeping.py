@@ -12,9 +12,11 @@ from jitr_cdk.crls import CrlBucket
 from jitr_cdk.encryption import READ, SEND, StageKey
 from jitr_cdk.enrollment import EnrollmentList
 from jitr_cdk.function import JitrFunction
-from jitr_cdk.registration import RegistrationPath
+from jitr_cdk.registration import RegistrationPath, name_cas
 from jitr_cdk.registry import RegistryTable
+from jitr_cdk.revocation import CrlArrivals
 from jitr_cdk.target import LocalDifference, Target
+from jitr_fleet.model import CaDeployment
 from jitr_fleet.resources import ResourceNames
 
 # Ten thousand certificates are 40 pages, at five pages a second.
@@ -31,10 +33,12 @@ class Sweeping(Construct):
         *,
         names: ResourceNames,
         every: int,
+        cas: tuple[CaDeployment, ...],
         registration: RegistrationPath,
         registry: RegistryTable,
         enrollment: EnrollmentList,
         crls: CrlBucket,
+        crl_arrivals: CrlArrivals,
         key: StageKey,
         target: Target,
         code: Asset,
@@ -55,11 +59,16 @@ class Sweeping(Construct):
             layer=layer,
             timeout=_FUNCTION_TIMEOUT,
             environment=registration.settings.to_environ(),
-            statements=[*self._statements(registration, registry, enrollment), *crls.read_statements()],
+            statements=[
+                *self._statements(cas, registration, registry, enrollment),
+                *crls.read_statements(),
+                crl_arrivals.ask_statement(),
+            ],
             wildcards={
                 "*": "lists of policies and certificates, and GetMetricStatistics, support no resources",
                 stack.format_arn(service="iot", resource="cert/*"): "certificate ids come from devices' certificates",
                 stack.format_arn(service="iot", resource="thing/*"): "thing names come from devices' certificates",
+                stack.format_arn(service="iot", resource="cacert/*"): "the role cannot name each of so many CAs",
                 crls.objects: "one object for each CA, named by the CA's certificate id",
             },
         )
@@ -104,7 +113,11 @@ class Sweeping(Construct):
         )
 
     def _statements(
-        self, registration: RegistrationPath, registry: RegistryTable, enrollment: EnrollmentList
+        self,
+        cas: tuple[CaDeployment, ...],
+        registration: RegistrationPath,
+        registry: RegistryTable,
+        enrollment: EnrollmentList,
     ) -> list[iam.PolicyStatement]:
         stack = cdk.Stack.of(self)
         certificates, things = (stack.format_arn(service="iot", resource=one) for one in ("cert/*", "thing/*"))
@@ -126,6 +139,12 @@ class Sweeping(Construct):
                     "iot:UpdateCertificate",
                 ],
                 resources=[certificates],
+            ),
+            # A CA that an operator has revoked: jitr/sweep/ca_guard.py.
+            iam.PolicyStatement(
+                sid="KeepRevokedCasInactive",
+                actions=["iot:DescribeCACertificate", "iot:UpdateCACertificate"],
+                resources=name_cas(self, cas),
             ),
             # What attempts left behind: jitr/sweep/withdrawal_repair.py.
             iam.PolicyStatement(
@@ -179,9 +198,11 @@ class Sweeping(Construct):
                     actions=[
                         "iot:AttachPolicy",
                         "iot:AttachThingPrincipal",
+                        "iot:DescribeCACertificate",
                         "iot:DetachPolicy",
                         "iot:DetachThingPrincipal",
                         "iot:ListPrincipalThings",
+                        "iot:UpdateCACertificate",
                     ],
                     resources=["*"],
                 )

@@ -13,7 +13,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from jitr.aws.calls import calling
 from jitr.errors import NotPermitted, Unavailable
-from jitr.telemetry import EVENT_SOURCE, EVENT_VERSION, VERDICT_DETAIL_TYPE
+from jitr.event_details import EVENT_VERSION
+from jitr.telemetry import EVENT_SOURCE, VERDICT_DETAIL_TYPE
 from jitrctl.errors import Refused
 from jitrctl.session.aws_errors import explain
 

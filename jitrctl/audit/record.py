@@ -1,10 +1,11 @@
 """Keeps and publishes the orders that are no verdicts on certificates, around carrying them out.
 
-These are `ca apply | rotate | retire | switch-mode | pause | resume | accept-rejections`, `device reconcile | adopt`
-and `device release --rejected-for`. An order is kept (jitrctl/audit/log.py) before it is carried out, so that an
-interrupted one leaves a trace. Afterwards it is published, as docs/events/operator-order.v1.schema.json describes, also
-when an error ended it. Without a stack it is only published. An order with nothing to do leaves nothing. When a second
-Ctrl-C ends jitrctl itself, nothing is published: the kept order lacks the mark that it was completed.
+These are `ca apply | rotate | retire | switch-mode | pause | resume | accept-rejections`, `crl approve`,
+`device reconcile | adopt` and `device release --rejected-for`. An order is kept (jitrctl/audit/log.py) before it is
+carried out, so that an interrupted one leaves a trace. Afterwards it is published, as
+docs/events/operator-order.v1.schema.json describes, also when an error ended it. Without a stack it is only published.
+An order with nothing to do leaves nothing. When a second Ctrl-C ends jitrctl itself, nothing is published: the kept
+order lacks the mark that it was completed.
 
 An event that cannot be published neither undoes an order nor stops others: it is a warning beside the results
 (Stage.warnings).

@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from jitr.rules import CertificateMode
 from jitr_fleet.choices import ANOTHER_MODE, RegisteredBy
 from jitrctl.ca import registry
-from jitrctl.ca.plan import proof_obstacle
+from jitrctl.ca.plan import proof_obstacle, revoked_obstacle
 from jitrctl.errors import Refused
 from jitrctl.run.parallel import describe_error
 
@@ -73,6 +73,8 @@ def plan_switches(states: Mapping[Stage, tuple[CaState, ...]], chosen: frozenset
 def _obstacle(
     one: Switch, states: Mapping[Stage, tuple[CaState, ...]], giving_up: set[tuple[Stage, str]]
 ) -> str | None:
+    if one.state.revocation:
+        return revoked_obstacle(one.state.name, one.state.revocation)
     if one.state.declared.registered_by is RegisteredBy.STACK:
         return f"the stack registers it: {ANOTHER_MODE}"
     if one.to is CertificateMode.SNI_ONLY:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from jitr.rules import CertificateMode
+    from jitr.store.revoked_cas import CaRevocation
     from jitr_fleet.model import CaDeployment
 
 
@@ -53,6 +54,7 @@ class CaState:
     rule: RuleState
     registration_code: str | None = None  # the account's, if the CA is not registered in DEFAULT mode yet and should be
     is_the_stacks: bool = False  # the stage's stack has registered it
+    revocation: CaRevocation | None = None  # an operator's order (`ca revoke`), until it is lifted
 
     @property
     def name(self) -> str:
@@ -104,6 +106,8 @@ class CaPlan:
 
 def plan(state: CaState, *, anyway: bool = False) -> CaPlan:
     """Plan the steps to what the fleet file says; `anyway` enables auto-registration without the topic rule."""
+    if state.revocation:
+        return CaPlan(state=state, steps=(), obstacles=(revoked_obstacle(state.name, state.revocation),))
     if state.declared.registered_by is RegisteredBy.STACK:
         return _left_to_the_stack(state)
     steps: list[Step] = []
@@ -137,6 +141,11 @@ def plan(state: CaState, *, anyway: bool = False) -> CaPlan:
     return CaPlan(state=state, steps=tuple(steps), waiting=tuple(waiting), obstacles=tuple(obstacles))
 
 
+def revoked_obstacle(name: str, revocation: CaRevocation) -> str:
+    """Why nothing makes a revoked CA what the fleet file says, and how that ends."""
+    return f"it was {revocation.description}, and stays INACTIVE: `jitrctl ca revoke {name} --lift` takes that back"
+
+
 def _left_to_the_stack(state: CaState) -> CaPlan:
     """The plan for a CA that the stack registers: no steps."""
     obstacle = _stacks_obstacle(state) if state.found else proof_obstacle(state)
@@ -165,6 +174,8 @@ def _stacks_obstacle(state: CaState) -> str | None:
 def differences(state: CaState) -> tuple[str, ...]:
     """How a CA differs from what the fleet file says, each in words; empty when it does not."""
     found, texts = state.found, []
+    if state.revocation:
+        return _revoked_differences(state, state.revocation)
     if found is None:
         texts.append("it is not registered")
     else:
@@ -182,6 +193,13 @@ def differences(state: CaState) -> tuple[str, ...]:
         texts.append("its topic rule is disabled: first connections are lost until the sweep")
     elif state.rule is not RuleState.ENABLED:
         texts.append(f"its topic rule is {state.rule}: deploy the stack")
+    return tuple(texts)
+
+
+def _revoked_differences(state: CaState, revocation: CaRevocation) -> tuple[str, ...]:
+    texts = [f"it was {revocation.description}"]
+    if state.found and (state.found.active or state.found.registers_automatically):
+        texts.append("something has activated it since: its devices are held, and the next sweep sets it INACTIVE")
     return tuple(texts)
 
 

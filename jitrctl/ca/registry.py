@@ -15,6 +15,7 @@ from jitrctl.session import cloudformation
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jitr.store.revoked_cas import CaRevocation
     from jitr_fleet.model import Ca, CaDeployment
     from jitrctl.ca.plan import Step
     from jitrctl.session.stage import Stage
@@ -25,7 +26,7 @@ def inspect_cas(stage: Stage, declared: Sequence[CaDeployment]) -> tuple[CaState
 
     Raises botocore's errors.
     """
-    rules = _rules(stage)
+    rules, revoked = _rules(stage), read_revoked(stage)
     of_the_stack = (
         cloudformation.list_registered_cas(stage)
         if any(one.registered_by is RegisteredBy.STACK for one in declared)
@@ -43,6 +44,7 @@ def inspect_cas(stage: Stage, declared: Sequence[CaDeployment]) -> tuple[CaState
                 rule=_rule(rules.get(stage.names.rule(registration.ca.name)), registration.ca),
                 registration_code=registration_code(stage) if prove else None,
                 is_the_stacks=registration.ca.certificate_id in of_the_stack,
+                revocation=revoked.get(registration.ca.certificate_id),
             )
         )
     return tuple(states)
@@ -141,6 +143,25 @@ def find(stage: Stage, ca: Ca) -> FoundCa | None:
         or bool((answer.get("registrationConfig") or {}).get("templateName")),
         ends_at=ca.certificate.not_after,
     )
+
+
+def read_revoked(stage: Stage) -> dict[str, CaRevocation]:
+    """The CAs that an operator has revoked there, by certificate id; none when there is no table.
+
+    Raises Unavailable, botocore's errors.
+    """
+    try:
+        return stage.revoked_cas.read()
+    except stage.dynamodb.exceptions.ResourceNotFoundException:
+        return {}
+
+
+def find_rule(stage: Stage, ca: Ca) -> RuleState:
+    """The state of a CA's topic rule in a stage.
+
+    Raises botocore's errors.
+    """
+    return _rule(_rules(stage).get(stage.names.rule(ca.name)), ca)
 
 
 def _rules(stage: Stage) -> dict[str, dict[str, Any]]:

@@ -10,6 +10,7 @@ import typer
 from jitr.x509.crl import CrlProblem as UnusableList
 from jitr.x509.crl import RevocationList
 from jitrctl.ca.crl_publish import NewCrl, is_published, publish, read_crl, read_published, why_not_newer
+from jitrctl.ca.crl_state import CrlApplied, applied_fields, describe_applied, read_applied
 from jitrctl.clock import now
 from jitrctl.errors import Refused, Unusable
 from jitrctl.run.scope import Scope, Yes, over_stages
@@ -77,24 +78,41 @@ def put(
 
 @over_stages
 def show(scope: Scope, ca: _Ca = None) -> None:
-    """Show which CRL is published for each CA, and until when it is in force.
+    """Show which CRL is published for each CA, until when it is in force, and how far it is applied to ACTIVE devices.
 
     Example: jitrctl crl show --account prod
     """
     cas = _cas(scope, ca)
     stages = [stage for stage in scope.stages if any(_has(stage, one) for one in cas)]
     results = scope.across(
-        lambda stage: {one.name: read_published(stage, one) for one in cas if _has(stage, one)},
+        lambda stage: {one.name: _read(stage, one) for one in cas if _has(stage, one)},
         doing="reading",
         stages=stages,
     )
     scope.report(
         results,
         rows=lambda stage, published: [
-            {"CA": name, "check": _mode(stage, name), "published": _state(one)} for name, one in published.items()
+            {
+                "CA": name,
+                "check": _mode(stage, name),
+                "published": _state(one),
+                "ACTIVE devices": describe_applied(applied),
+            }
+            for name, (one, applied) in published.items()
         ],
-        fields=lambda published: {"cas": {name: _published_fields(one) for name, one in published.items()}},
+        fields=lambda published: {
+            "cas": {
+                name: {**_published_fields(one), "applied": applied_fields(applied)}
+                for name, (one, applied) in published.items()
+            }
+        },
     )
+
+
+def _read(stage: Stage, ca: Ca) -> tuple[PublishedCrl, CrlApplied]:
+    """Raises Refused, Unavailable, botocore's errors."""
+    published = read_published(stage, ca)
+    return published, read_applied(stage, ca, published)
 
 
 def _cas(scope: Scope, name: str | None) -> Sequence[Ca]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +15,7 @@ from jitrctl.device import denied_but_active, enrollment
 from jitrctl.errors import Unusable
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.terminal import at as at_
-from jitrctl.terminal import out, table, warn
+from jitrctl.terminal import out, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,7 +85,7 @@ def deny(scope: Scope, device: _Subject, note: Note = "", *, thing: _Thing = Fal
     Example: jitrctl enrollment deny sensor-0001 --note "stolen on 2026-11-20"
     """
     entry = Entry(subject=subject_of(device, thing=thing), rule=EntryRule.DENY, note=note)
-    _write(scope, [entry], f"deny {entry.subject}", yes=yes, lift_denials=True)
+    write_entries(scope, [entry], f"deny {entry.subject}", yes=yes, lift_denials=True)
 
 
 @over_stages
@@ -96,38 +95,7 @@ def remove(scope: Scope, device: _Subject, note: Note = "", *, thing: _Thing = F
     Example: jitrctl enrollment remove sensor-0001 --note "scrapped"
     """
     entry = Entry(subject=subject_of(device, thing=thing), rule=EntryRule.REMOVED, note=note)
-    _write(scope, [entry], f"remove the entry of {entry.subject}", yes=yes, lift_denials=True)
-
-
-@over_stages
-def import_(
-    scope: Scope,
-    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="Its columns: see docs/enrollment.md.")],
-    note: Annotated[str, typer.Option(help="Why, for rows without a note.", metavar="TEXT")] = "",
-    *,
-    lift_denials: Annotated[
-        bool, typer.Option("--lift-denials", help="Also allow denied devices; else they stay denied.")
-    ] = False,
-    yes: Yes = False,
-) -> None:
-    """Import a whole list; equal entries are not written again, so it can be repeated.
-
-    Every row is checked before anything is written. Denied devices that are ACTIVE are reported.
-
-    Example: jitrctl enrollment import batch-7.csv --note "batch 7" --yes
-    """
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeError) as error:
-        raise Unusable(f"{file} cannot be read as UTF-8 text: {error}") from error
-    try:
-        entries = enrollment.read_csv(text, str(file), scope.fleet)
-    except enrollment.BadRows as error:
-        for problem in error.problems:
-            warn(problem)
-        raise
-    entries = [entry if entry.note or not note else replace(entry, note=note) for entry in entries]
-    _write(scope, entries, f"write {len(entries)} entries of {file}", yes=yes, lift_denials=lift_denials)
+    write_entries(scope, [entry], f"remove the entry of {entry.subject}", yes=yes, lift_denials=True)
 
 
 @over_stages
@@ -203,11 +171,22 @@ def _denial(seen: Entry | None, *, lifting: bool) -> str:
     return f"{text}; this lifts the denial" if lifting else f"{text}; it stays denied (--lift-denials)"
 
 
-def _write(scope: Scope, entries: Sequence[Entry], what: str, *, yes: bool, lift_denials: bool) -> None:
+def write_entries(
+    scope: Scope,
+    entries: Sequence[Entry],
+    what: str,
+    *,
+    yes: bool,
+    lift_denials: bool,
+    ok: bool = True,
+    **top: Any,
+) -> None:
+    """Write entries into every stage, once the operator has confirmed; `ok` and `top` are those of `scope.report`."""
     stages, failed = scope.open_stages()
     if stages:
         scope.confirm([f"{what}, in", *(f"  {stage} as {stage.caller}" for stage in stages)], yes=yes)
-    _write_confirmed(scope, entries, what, stages, failed, lift_in=set(stages) if lift_denials else set())
+    lift_in = set(stages) if lift_denials else set()
+    _write_confirmed(scope, entries, what, stages, failed, lift_in=lift_in, ok=ok, **top)
 
 
 def _write_confirmed(
@@ -220,10 +199,12 @@ def _write_confirmed(
     lift_in: set[Stage],
     seen_in: Mapping[Stage, Mapping[Subject, Entry]] | None = None,
     denied_is_failure: bool = False,
+    ok: bool = True,
+    **top: Any,
 ) -> None:
     """Write entries into every stage; `seen_in` has the entries that the operator was shown.
 
-    An entry that others have written meanwhile is kept, and is a failure.
+    An entry that others have written meanwhile is kept, and is a failure. `ok` and `top` are those of `scope.report`.
     """
     at = now()
     rows = dict.fromkeys(stages, 0)
@@ -252,7 +233,7 @@ def _write_confirmed(
     def show_results() -> None:
         out.print(table([{"stage": str(done.stage), **_outcome(done.value[0])} for done in results.done]))
         for done in results.done:
-            for line in _still_active(done.stage, done.value[1]):
+            for line in _still_active(done.stage, done.value[1], scope.fleet_option):
                 out.print(line, markup=False)
 
     scope.report(
@@ -266,9 +247,11 @@ def _write_confirmed(
             "still_active": done[1],
         },
         failed=failed,
-        ok=not any(
+        ok=ok
+        and not any(
             done.value[0].overtaken or (denied_is_failure and done.value[0].still_denied) for done in results.done
         ),
+        **top,
     )
 
 
@@ -292,11 +275,11 @@ def _outcome(written: Written) -> dict[str, str]:
     }
 
 
-def _still_active(stage: Stage, active: Sequence[str]) -> list[str]:
+def _still_active(stage: Stage, active: Sequence[str], fleet_option: str) -> list[str]:
     """The denied devices that are ACTIVE in a stage, as the order that ends them."""
     if not active:
         return []
-    place = f"--account {stage.account.name} --region {stage.region}"
+    place = f"--account {stage.account.name} --region {stage.region}{fleet_option}"
     more = f"; and {len(active) - _NAMED} more: --json names them" if len(active) > _NAMED else ""
     return [f"{stage}: still ACTIVE: `jitrctl device revoke {' '.join(active[:_NAMED])} {place}`{more}"]
 

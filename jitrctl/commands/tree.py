@@ -37,6 +37,7 @@ _GROUPS = {
             "switch-mode": "ca.switch_mode:switch_mode",
             "rotate": "ca.rotate:rotate",
             "retire": "ca.rotate:retire_ca",
+            "revoke": "ca.revoke:revoke_ca",
             "create": "issue:create",
             "accept-rejections": "ca.accept_rejections:accept_rejections",
             "pause": "ca.apply:pause",
@@ -45,7 +46,7 @@ _GROUPS = {
     ),
     "crl": (
         "The CAs' lists of revoked certificates.",
-        {"put": "crl:put", "show": "crl:show"},
+        {"put": "crl:put", "show": "crl:show", "approve": "crl_approve:approve"},
     ),
     "device": (
         (
@@ -74,7 +75,7 @@ _GROUPS = {
             "allow": "enrollment:allow",
             "deny": "enrollment:deny",
             "remove": "enrollment:remove",
-            "import": "enrollment:import_",
+            "import": "enrollment_import:import_",
             "show": "enrollment:show",
             "list": "enrollment:list_",
         },
@@ -91,6 +92,7 @@ _GROUPS = {
             "try-rules": "fleet.try_rules:try_fleet_rules",
             "copy-denials": "fleet.copy_denials:copy_denials",
             "devices": "fleet.group:devices",
+            "expiring": "fleet.expiring:expiring",
             "quotas": "fleet.group:show_quotas",
         },
     ),

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jitrctl.demo.scenes import connecting, enrolling, recovering, refusing, rotating
+from jitrctl.demo.scenes import connecting, enrolling, recovering, refusing, rotating, stealing
 from jitrctl.demo.scenes.cast import Cast, Detail, expect
 from jitrctl.localaws import accounts, deployment
 from jitrctl.localaws.stage import LocalStage
@@ -62,6 +62,7 @@ class Story:
             ),
             ("An event is lost, and the sweep takes the device up", recovering.lost_event),
             ("A device rotates its certificate, without a gap", rotating.rotation),
+            ("A device is stolen, connected in both accounts: one order, and it is out of both", stealing.theft),
             ("The end: what became of every device", _end),
         )
         return (

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from jitr.decisions import Decision, Outcome
 from jitr.iot_models import Status
 from jitr.verdicts import VerdictConflict
-from jitrctl.device.operations import OperatingError, OvertakenByColleague
+from jitrctl.device.operations import OvertakenByColleague
+from jitrctl.errors import OperatingError
 
 if TYPE_CHECKING:
     from jitr.aws.iot import AwsIot

@@ -1,14 +1,11 @@
-"""Writes entries into the enrollment list of one stage: from a command or a CSV file, checked first.
+"""Writes entries into the enrollment list of one stage: from a command or a list (enrollment_rows.py), checked first.
 
-A file is checked as a whole before anything is written; every bad row is reported with its line. Equal entries are not
-written again, so an import can be repeated until every account has it. A list lifts no denial unless that is requested.
+Equal entries are not written again, so an import can be repeated until every account has it. A list lifts no denial
+unless that is requested.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import re
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -19,27 +16,18 @@ from jitr.admission.overrides import Additions
 from jitr.errors import NotPermitted, Unavailable
 from jitr.store.enrollment_table import MOST_ENTRIES, EntryChange, EntryChanged
 from jitr_fleet.certificate_file import certificate_id_in
-from jitrctl.errors import Refused, Unusable
+from jitrctl.errors import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
+    from jitr.rules import CaRules
     from jitr.store.enrollment_table import EnrollmentTable
     from jitr_fleet.model import Fleet
 
 _TRIES = 6
-_ATTRIBUTE = "attribute:"
-_COLUMNS = ("thing_name", "certificate_id", "rule", "accounts", "thing_type", "thing_groups", "may_follow", "note")
-_YES, _NO = frozenset({"yes", "true", "1"}), frozenset({"", "no", "false", "0"})
-
-
-class BadRows(Unusable):
-    """A file holds rows that cannot be used; `problems` has each with its line and what to do."""
-
-    def __init__(self, name: str, problems: Sequence[str]) -> None:
-        super().__init__(f"{name} has {len(problems)} problem{'s' if len(problems) > 1 else ''}: nothing was imported")
-        self.problems = tuple(problems)
+_NOTHING = Additions()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,82 +122,6 @@ def _would_lift(entry: Entry, seen: Entry | None) -> bool:
     return entry.rule is EntryRule.ALLOW and seen is not None and seen.rule is EntryRule.DENY
 
 
-def read_csv(text: str, name: str, fleet: Fleet) -> list[Entry]:
-    """Read the entries of a CSV file with a heading row.
-
-    Columns: `thing_name` or `certificate_id`; `rule` (allow, the default, or deny); `accounts` (names or ids of the
-    fleet's), `thing_groups` (both lists with spaces or semicolons between); `thing_type`; `may_follow` (yes or no);
-    `attribute:NAME`, one for each attribute; `note`.
-
-    Raises BadRows; Unusable when there is no row.
-    """
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
-    problems: list[str] = []
-    entries: dict[Subject, Entry] = {}
-    lines: dict[Subject, int] = {}
-    try:
-        problems += (f"{name}:1: {problem}" for problem in _heading_problems(reader.fieldnames or ()))
-        for row in () if problems else reader:
-            line = reader.line_num
-            try:
-                entry = _row(row, fleet)
-            except ValueError as error:
-                problems.append(f"{name}:{line}: {error}")
-                continue
-            if first := lines.get(entry.subject):
-                problems.append(f"{name}:{line}: {entry.subject} is in line {first} already; keep one of them")
-            entries[entry.subject] = entry
-            lines.setdefault(entry.subject, line)
-    except csv.Error as error:
-        problems.append(f"{name}:{reader.line_num}: is not CSV ({error})")
-    if problems:
-        raise BadRows(name, problems)
-    if not entries:
-        raise Unusable(f"{name} holds no row below its heading: nothing was imported")
-    return list(entries.values())
-
-
-def _heading_problems(columns: Sequence[str]) -> Iterator[str]:
-    for column in columns:
-        if column not in _COLUMNS and not column.startswith(_ATTRIBUTE):
-            yield f"column {column!r} is unknown; known are {', '.join(_COLUMNS)} and {_ATTRIBUTE}NAME"
-    if not {"thing_name", "certificate_id"} & set(columns):
-        yield "there is no column thing_name, and none certificate_id: the first line is the heading"
-    if len(set(columns)) < len(columns):
-        yield "a column is there twice"
-
-
-def _row(row: Mapping[str | None, Any], fleet: Fleet) -> Entry:
-    """Convert one row to an entry.
-
-    Raises ValueError, saying what is wrong with it.
-    """
-    if None in row or None in row.values():
-        raise ValueError("has more or fewer cells than the heading")
-    cells = {str(column): str(value).strip() for column, value in row.items()}
-    thing, certificate = cells.get("thing_name", ""), cells.get("certificate_id", "")
-    if bool(thing) == bool(certificate):
-        raise ValueError("give either a thing_name or a certificate_id")
-    may_follow = cells.get("may_follow", "").lower()
-    if may_follow not in _YES | _NO:
-        raise ValueError(f"may_follow is {may_follow!r}; write yes or no")
-    return entry_of(
-        thing_subject(thing) if thing else certificate_subject(certificate),
-        rule=cells.get("rule", ""),
-        accounts=_words(cells.get("accounts", "")),
-        thing_type=cells.get("thing_type", ""),
-        thing_groups=_words(cells.get("thing_groups", "")),
-        attributes={
-            column.removeprefix(_ATTRIBUTE): value
-            for column, value in cells.items()
-            if column.startswith(_ATTRIBUTE) and value
-        },
-        may_follow=may_follow in _YES,
-        note=cells.get("note", ""),
-        fleet=fleet,
-    )
-
-
 def entry_of(
     subject: Subject,
     *,
@@ -221,20 +133,27 @@ def entry_of(
     attributes: Mapping[str, str] | None = None,
     may_follow: bool = False,
     note: str = "",
+    cas: Sequence[CaRules] | None = None,
 ) -> Entry:
     """Make an entry that this fleet can use; accounts are given by name or id.
+
+    `cas` are `offering_cas(fleet)`, for a caller that makes many.
 
     Raises ValueError, saying what is wrong with it.
     """
     if rule.lower() not in ("", "allow", "deny"):
         raise ValueError(f"rule is {rule!r}; write allow or deny")
+    gives = thing_type or thing_groups or attributes
     entry = Entry(
         subject=subject,
         rule=EntryRule(rule.lower() or "allow"),
         accounts=tuple(dict.fromkeys(_account_id(account, fleet) for account in accounts)),
+        # One value for all entries that give nothing: an import has up to a million.
         additions=Additions(
             thing_type=thing_type or None, thing_groups=tuple(thing_groups), attributes=dict(attributes or {})
-        ),
+        )
+        if gives
+        else _NOTHING,
         may_follow=may_follow,
         note=note,
     )
@@ -242,11 +161,15 @@ def entry_of(
         subject=subject, rule=EntryRule.ALLOW
     ):
         raise ValueError("an entry that denies does so everywhere and gives nothing: leave all else out")
-    every = [ca for account in fleet.accounts for ca in fleet.rules(account, account.regions[0]).cas]
-    problems = [entry.additions.problem(ca) for ca in every]
+    problems = [entry.additions.problem(ca) for ca in (offering_cas(fleet) if cas is None else cas)]
     if all(problems):
         raise ValueError(f"no CA of the fleet can give that: {problems[0]}")
     return entry
+
+
+def offering_cas(fleet: Fleet) -> tuple[CaRules, ...]:
+    """The rules of the fleet's CAs in each account, which say what an entry may give a device."""
+    return tuple(ca for account in fleet.accounts for ca in fleet.rules(account, account.regions[0]).cas)
 
 
 def thing_subject(name: str) -> Subject:
@@ -271,10 +194,6 @@ def _account_id(written: str, fleet: Fleet) -> str:
     raise ValueError(
         f"account {written!a} is none of the fleet's: {', '.join(account.name for account in fleet.accounts)}"
     )
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word for word in re.split(r"[\s;]+", text) if word)
 
 
 def document(entry: Entry) -> dict[str, Any]:

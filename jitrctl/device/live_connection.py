@@ -7,15 +7,14 @@ else depends on it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from jitrctl.session.aws_errors import explain
+from jitrctl.run.parallel import ON_PURPOSE, describe_error
 from jitrctl.terminal import at
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from jitrctl.session.stage import Stage
 
 
@@ -53,21 +52,16 @@ def read(stage: Stage, client_id: str) -> LiveConnection:
 
     Raises AccessError when the account cannot be opened.
     """
-    client = stage.access.client("iot-data")
-    if not hasattr(client, "get_connection"):
-        return LiveConnection(client_id=client_id, connected=None, reason="this boto3 has no GetConnection")
     try:
-        answer = client.get_connection(clientId=client_id, includeSocketInformation=True)
-    except (BotoCoreError, ClientError) as error:
-        if isinstance(error, ClientError) and error.response["Error"].get("Code") == "ResourceNotFoundException":
-            return LiveConnection(client_id=client_id, connected=False, reason="and was not in the last 30 minutes")
-        return LiveConnection(client_id=client_id, connected=None, reason=explain(error))
-    connected = bool(answer.get("connected"))
-    moment = answer.get("connectedSince" if connected else "disconnectedSince")
+        found = stage.connections.find(client_id)
+    except ON_PURPOSE as error:
+        return LiveConnection(client_id=client_id, connected=None, reason=describe_error(error))
+    if found is None:
+        return LiveConnection(client_id=client_id, connected=False, reason="and was not in the last 30 minutes")
     return LiveConnection(
         client_id=client_id,
-        connected=connected,
-        since=datetime.fromtimestamp(moment / 1000, UTC) if moment else None,
-        source=answer.get("sourceIp"),
-        reason=None if connected else answer.get("disconnectReason"),
+        connected=found.is_connected,
+        since=found.since,
+        source=found.source,
+        reason=found.reason,
     )

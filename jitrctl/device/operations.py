@@ -21,8 +21,9 @@ from jitr.errors import CertificateUnknown, Unavailable
 from jitr.iot_models import Status
 from jitr.provisioning import SetStatus
 from jitr.verdicts import OperatorAction, OperatorVerdict, VerdictConflict
+from jitrctl.device.deregistration import Deregistration
 from jitrctl.device.order_conflicts import find_twins, wait_out_claim
-from jitrctl.errors import Refused
+from jitrctl.errors import OperatingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,18 +40,11 @@ STATUS_OF = {
     OperatorAction.DENIED: Status.INACTIVE,
     OperatorAction.REVOKED: Status.REVOKED,
 }
-_POLL = 0.5  # seconds
-# DetachThingPrincipal is asynchronous: "it can take several seconds to propagate" (IoT API reference).
-_SECONDS_TO_DETACH = 60.0
 _FAR = timedelta(days=36_500)
 _NOTHING_DONE = "nothing was changed; give the order again if it is still meant"
 # AwsIot tries UpdateCertificate once (jitr/aws/iot.py). An operator's, which never sets ACTIVE, is tried again after a
 # DescribeCertificate.
 _MOST_TRIES = 3
-
-
-class OperatingError(Refused):
-    """An operator's order cannot be carried out; the message says what to do."""
 
 
 class OvertakenByColleague(OperatingError):
@@ -84,7 +78,7 @@ class Operator:
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._client = client  # boto3's, for what only operators call
+        self._deregistration = Deregistration(client, iot, monotonic=monotonic, sleep=sleep)
         self._iot = iot
         self._registry = registry
         self._rules = rules
@@ -229,7 +223,7 @@ class Operator:
         except VerdictConflict as other:
             raise OvertakenByColleague(other, done) from other
         if device:
-            self._delete(certificate_id, device.arn)
+            self._deregistration.delete(certificate_id, device.arn)
 
     def retire(self, certificate_id: str, order: OrderContext, *, seen: Record | None = None) -> Status | None:
         """End a certificate that another one follows: set it INACTIVE, then detach its policy and its thing.
@@ -243,7 +237,7 @@ class Operator:
             return None
         status = self.take_away(certificate_id, OperatorAction.DEACTIVATED, order, seen=seen)
         try:
-            self._detach(self._iot.describe(certificate_id).arn)
+            self._deregistration.detach(self._iot.describe(certificate_id).arn)
         except CertificateUnknown:
             return None
         return status
@@ -267,7 +261,7 @@ class Operator:
             arn = self._iot.describe(certificate_id).arn
         except CertificateUnknown:
             return False, verdict
-        self._delete(certificate_id, arn)
+        self._deregistration.delete(certificate_id, arn)
         return True, verdict
 
     def remove_thing(self, thing_name: str) -> bool:
@@ -275,18 +269,7 @@ class Operator:
 
         Raises OperatingError when another principal is attached.
         """
-        try:
-            principals = self._client.list_thing_principals(thingName=thing_name)["principals"]
-        except self._client.exceptions.ResourceNotFoundException:
-            return False
-        for arn in principals:
-            if self._status(arn.rpartition("/")[2]) is not None or ":cert/" not in arn:
-                raise OperatingError(f"thing {thing_name} stays: {arn} is attached to it, too")
-        self._once_detached(
-            lambda: self._client.delete_thing(thingName=thing_name),
-            self._client.exceptions.InvalidRequestException,
-        )
-        return True
+        return self._deregistration.delete_thing(thing_name)
 
     def forget(self, certificate_id: str, *, wholly: bool, seen: OperatorVerdict | None) -> None:
         """Drop the record of a removed certificate, except the verdict; `wholly`: the verdict, too.
@@ -361,39 +344,6 @@ class Operator:
             else:
                 break
         return status
-
-    def _detach(self, arn: str) -> None:
-        for policy in self._client.list_attached_policies(target=arn)["policies"]:
-            self._client.detach_policy(policyName=policy["policyName"], target=arn)
-        for thing in self._client.list_principal_things(principal=arn)["things"]:
-            self._client.detach_thing_principal(thingName=thing, principal=arn)
-
-    def _delete(self, certificate_id: str, arn: str) -> None:
-        self._detach(arn)
-        self._once_detached(
-            lambda: self._client.delete_certificate(certificateId=certificate_id),
-            self._client.exceptions.DeleteConflictException,
-        )
-
-    def _once_detached(self, delete: Callable[[], object], conflict: type[Exception]) -> None:
-        """Delete something once AWS IoT has propagated its detachment; if it does not exist, do nothing.
-
-        Raises OperatingError when that takes too long.
-        """
-        deadline = self._monotonic() + _SECONDS_TO_DETACH
-        while True:
-            try:
-                delete()
-            except self._client.exceptions.ResourceNotFoundException:
-                return
-            except conflict as error:
-                if self._monotonic() > deadline:
-                    raise OperatingError(
-                        "AWS IoT still shows the certificate attached to a thing: try again"
-                    ) from error
-                self._sleep(_POLL)
-            else:
-                return
 
 
 def _in_words(record: Record) -> str:

@@ -10,11 +10,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from jitr.aws.calls import calling
+from jitr.iot_models import Status
 from jitr.store.dynamodb import deserialize, values
-from jitr.store.registry_items import certificate_key, to_record
+from jitr.store.registry_items import certificate_key, milliseconds, to_record
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+    from datetime import datetime
 
     from jitr.record import Record
     from jitrctl.session.stage import Stage
@@ -62,6 +64,21 @@ def scan_denied(stage: Stage) -> Iterator[tuple[str, Record]]:
     Raises Unavailable, botocore's errors.
     """
     yield from _scan(stage, "#verdict.#allows = :allows", {"#verdict": "verdict", "#allows": "allows"}, allows=False)
+
+
+def scan_ending(stage: Stage, until: datetime) -> Iterator[tuple[str, Record]]:
+    """The certificates that were ACTIVE when last known, that no other one has followed, and that end by then.
+
+    Also those of which the record does not say when they end: it is of an earlier version.
+
+    Raises Unavailable, botocore's errors.
+    """
+    condition = (
+        "#decision.#status = :active AND attribute_not_exists(replaced_by)"
+        " AND (attribute_not_exists(#decision.#not_after) OR #decision.#not_after <= :until)"
+    )
+    names = {"#decision": "decision", "#status": "status", "#not_after": "not_after"}
+    yield from _scan(stage, condition, names, active=Status.ACTIVE.value, until=milliseconds(until))
 
 
 def _scan(stage: Stage, condition: str, names: dict[str, str], **fields: Any) -> Iterator[tuple[str, Record]]:

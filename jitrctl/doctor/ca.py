@@ -14,7 +14,7 @@ from jitrctl.ca.explaining_orders import (
 )
 from jitrctl.ca.plan import plan
 from jitrctl.doctor.finding import LinkFinding, broken, good, note
-from jitrctl.status.stage_commands import aws_command, deploy_command
+from jitrctl.status.stage_commands import aws_command, deploy_command, restore_command
 
 if TYPE_CHECKING:
     from jitrctl.ca.plan import FoundCa
@@ -29,7 +29,7 @@ def check_registration(case: DeviceContext) -> LinkFinding:
         if not planned.steps and planned.obstacles:
             cure = f"{'; '.join(planned.obstacles)}; then {_apply(case)}"
         else:
-            cure = _apply(case) if planned.steps else f"the stack registers it: `{deploy_command(case.stage)}`"
+            cure = _apply(case) if planned.steps else f"the stack registers it: `{restore_command(case.stage)}`"
         return broken(f"CA {ca.name} is not registered in {case.stage}{_by_whom(case, DELETED)}", cure)
     return good(f"{ca.name} is registered, {ca.certificate_id}")
 

@@ -14,7 +14,7 @@ from jitr.decisions import Outcome
 from jitr.errors import Basis, Reason
 from jitr.iot_models import Status
 from jitr.rules import OnReplacement
-from jitrctl.status.stage_commands import aws_command, deploy_command
+from jitrctl.status.stage_commands import aws_command, deploy_command, restore_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -189,7 +189,8 @@ def _cure_verdict(case: DeviceContext, made: Decision) -> str:
 
 
 def _cure_missing_target(case: DeviceContext, _: Decision) -> str:
-    return f"deploy the stack, which makes it again: `{deploy_command(case.stage)}`; find out who deleted it"
+    deploy = f"deploy the stack, which makes it again: `{restore_command(case.stage)}`"
+    return f"{deploy}{_at_once(case)}; find out who deleted it"
 
 
 def _cure_request(case: DeviceContext, made: Decision) -> str:
@@ -203,6 +204,20 @@ def _cure_request(case: DeviceContext, made: Decision) -> str:
 def _cure_crl(case: DeviceContext, _: Decision) -> str:
     ca = case.issuing.ca.name
     return f"publish the CA's present CRL: `jitrctl crl put {ca}.crl --ca {ca} {case.options}`, with its file"
+
+
+def _cure_hook_refused(case: DeviceContext, _: Decision) -> str:
+    return (
+        "ask the owners of the CA's hook; it is asked again at the ordinary intervals, or at once: "
+        f"{release_command(case)}, and have the device connect again"
+    )
+
+
+def _cure_hook_failed(case: DeviceContext, _: Decision) -> str:
+    return (
+        "repair the hook's function, as the detail says; it is asked again at the ordinary intervals, or at once: "
+        f"{release_command(case)}, and have the device connect again"
+    )
 
 
 _WRITERS: dict[Reason, Callable[[DeviceContext, Decision], str]] = {
@@ -219,6 +234,8 @@ _WRITERS: dict[Reason, Callable[[DeviceContext, Decision], str]] = {
     Reason.TARGET_MISSING: _cure_missing_target,
     Reason.REQUEST_REFUSED: _cure_request,
     Reason.LIMIT_EXCEEDED: _cure_request,
+    Reason.HOOK_REFUSED: _cure_hook_refused,
+    Reason.HOOK_FAILED: _cure_hook_failed,
     Reason.CRL_MISSING: _cure_crl,
     Reason.CRL_STALE: _cure_crl,
     Reason.CRL_UNUSABLE: _cure_crl,
@@ -229,8 +246,6 @@ _PLAIN = {
     Reason.WAS_REVOKED: "find out why it was revoked, and whether that was a mistake",
     Reason.REVOKED_BY_CA: f"ask the CA why; if the device may operate, {_NEW_CERTIFICATE}",
     Reason.SUSPENDED_BY_CA: "ask the CA why; the device comes in when the CA publishes a CRL without it",
-    Reason.HOOK_REFUSED: "ask the owners of the CA's hook; it is asked again at the ordinary intervals",
-    Reason.HOOK_FAILED: "repair the hook's function, as the detail says; it is asked again at the ordinary intervals",
 }
 
 

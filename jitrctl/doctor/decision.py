@@ -12,7 +12,7 @@ from jitrctl.audit.log import PAUSE
 from jitrctl.doctor.cures import cure_decision, release_command
 from jitrctl.doctor.finding import LinkFinding, broken, good, note
 from jitrctl.queues.dead_letters import LetterQueue
-from jitrctl.status.stage_commands import deploy_command
+from jitrctl.status.stage_commands import restore_command
 from jitrctl.terminal import ago, at
 
 if TYPE_CHECKING:
@@ -66,14 +66,14 @@ def check_function(case: DeviceContext) -> LinkFinding:
     if own:
         return broken(
             f"it failed on this certificate {ago(own[-1].at, case.now)}: {own[-1].text}",
-            f"deploy what it lacks, usually a permission: `{deploy_command(case.stage)}`; the message is then tried "
+            f"deploy what it lacks, usually a permission: `{restore_command(case.stage)}`; the message is then tried "
             "again by itself",
         )
     crashes = [one for one in case.errors if one.certificate_id is None and case.now - one.at < _RECENT]
     if crashes and case.stage_certificate.record.decision is None:
         return broken(
             f"it fails for every device, last {ago(crashes[-1].at, case.now)}: {crashes[-1].text}",
-            f"deploy a version that starts: `{deploy_command(case.stage)}`; its log is {_log(case)}",
+            f"deploy a version that starts: `{restore_command(case.stage)}`; its log is {_log(case)}",
         )
     if case.errors:
         return note(f"its last error was not about this certificate: {case.errors[-1].text}")
@@ -147,7 +147,7 @@ def _paused_by(case: DeviceContext) -> str:
 
 
 def _deploy(case: DeviceContext) -> str:
-    return f"deploy the stack: `{deploy_command(case.stage)}`"
+    return f"deploy the stack: `{restore_command(case.stage)}`"
 
 
 def _log(case: DeviceContext) -> str:

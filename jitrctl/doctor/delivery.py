@@ -9,7 +9,7 @@ from jitr_fleet.authorization.evaluation import PolicyAnswer, Request, evaluate
 from jitr_fleet.resources import rule_sql
 from jitrctl.ca.plan import RuleState
 from jitrctl.doctor.finding import LinkFinding, broken, good, note
-from jitrctl.status.stage_commands import aws_command, deploy_command
+from jitrctl.status.stage_commands import aws_command, restore_command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,7 +107,7 @@ def _role_arn(case: DeviceContext) -> str | None:
 
 
 def _deploy(case: DeviceContext) -> str:
-    return f"deploy the stack: `{deploy_command(case.stage)}`"
+    return f"deploy the stack: `{restore_command(case.stage)}`"
 
 
 def _plain(text: str) -> str:

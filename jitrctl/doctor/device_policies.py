@@ -22,6 +22,7 @@ from jitr_fleet.policy import BUILT_IN_POLICY, PolicyFile
 from jitr_fleet.policy_proof import fill_document, policy_place
 from jitrctl.doctor.finding import LinkFinding, broken, good, note
 from jitrctl.session.aws_errors import DENIED, explain
+from jitrctl.status.stage_commands import aws_command, restore_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,7 +105,7 @@ def evaluate_policies(case: DeviceContext, policies: tuple[str, ...]) -> LinkFin
                 f"{CONNECT} as client id {client} is not allowed by {names}: "
                 f"{_describe_nearest(attached, found, device)}{unread}",
                 "use the client id that the policy names, usually the thing's name (--client-id checks another); or "
-                f"correct the policy and `cdk deploy {case.stage}`",
+                f"correct the policy's file and deploy it: `{restore_command(case.stage)}`",
             )
 
 
@@ -177,12 +178,11 @@ def _describe_messages(attached: list[AttachedPolicy], trial: PolicyTrial) -> tu
 def _find_cure(case: DeviceContext, policy: AttachedPolicy) -> str:
     """How a denial is taken away: in the fleet's own policy file, or from the device."""
     if policy.name == case.stage.fleet.policy_name(case.issuing.ca):
-        return f"a Deny wins over every Allow: correct the policy's file and `cdk deploy {case.stage}`"
+        deploy = restore_command(case.stage)
+        return f"a Deny wins over every Allow: correct the policy's file, and deploy it: `{deploy}`"
     target = case.arn("iot", f"thinggroup/{policy.group}" if policy.group else f"cert/{case.certificate_id}")
-    return (
-        f"a Deny wins over every Allow: `aws iot detach-policy --policy-name {policy.name} --target {target} "
-        f"--region {case.stage.region}`, or correct it"
-    )
+    detach = aws_command(case.stage, f"iot detach-policy --policy-name {policy.name} --target {target}")
+    return f"a Deny wins over every Allow: `{detach}`, or correct it"
 
 
 def _make_context(case: DeviceContext) -> dict[str, str | tuple[str, ...] | None]:

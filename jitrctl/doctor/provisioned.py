@@ -10,7 +10,7 @@ from jitrctl.device.missing import expected_thing, missing_groups
 from jitrctl.doctor.cures import reconcile_command
 from jitrctl.doctor.device_policies import evaluate_policies
 from jitrctl.doctor.finding import LinkFinding, broken, good, note
-from jitrctl.status.stage_commands import deploy_command
+from jitrctl.status.stage_commands import restore_command
 
 if TYPE_CHECKING:
     from jitrctl.device.search import RegisteredCertificate
@@ -91,7 +91,7 @@ def check_policy(case: DeviceContext) -> LinkFinding:
         return good(", ".join(registered.policies))
     cure = f"{reconcile_command(case)} attaches it"
     if not case.has_policy(expected):
-        cure = f"deploy the stack, which makes it: `{deploy_command(case.stage)}`; then {cure}"
+        cure = f"deploy the stack, which makes it: `{restore_command(case.stage)}`; then {cure}"
     if not registered.policies:
         return broken("no policy is attached to the certificate: AWS IoT closes its connection", cure)
     return note(f"{', '.join(registered.policies)}, and not {expected}", cure)

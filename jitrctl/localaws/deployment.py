@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TYPE_CHECKING
 
+from jitr_fleet.resources import ResourceNames
 from jitrctl.localaws.errors import LocalAwsError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _NODE = 20  # the CDK CLI's least major version
 _AT_ONCE = 2  # each is a Node process, which takes most of a processor
+_BOOTSTRAP = "CDKToolkit"  # the stack of `cdk bootstrap`
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -60,14 +62,17 @@ def synthesize(workspace: Workspace, account: LocalAccount) -> None:
 
 
 def deploy(workspace: Workspace, account: LocalAccount, place: LocalPlace) -> None:
-    """Bootstrap the account's Region, if it is not yet, and deploy its stack.
+    """Bootstrap the account's Region, if it is not yet, and deploy its stack; what was changed beside it is reverted.
 
     Raises LocalAwsError with CloudFormation's error.
     """
     assembly = ["--app", str(workspace.cloud_assembly)]
-    if not _is_bootstrapped(account):
+    if not _has_stack(account, _BOOTSTRAP):
         _cdk(workspace, account, "bootstrap", f"aws://{account.id}/{account.region}", *assembly)
-    _cdk(workspace, account, "deploy", place.stack, *assembly, "--require-approval", "never", "--progress", "events")
+    # Of a new stack nothing can have been changed.
+    revert = ["--revert-drift"] if _has_stack(account, ResourceNames(workspace.load_fleet().name).stack) else []
+    options = ["--require-approval", "never", "--progress", "events", *revert]
+    _cdk(workspace, account, "deploy", place.stack, *assembly, *options)
 
 
 def deploy_all(
@@ -89,11 +94,11 @@ def deploy_all(
             yield done.result()
 
 
-def _is_bootstrapped(account: LocalAccount) -> bool:
-    """Whether the stack of `cdk bootstrap` exists; the CLI would take three seconds to find out."""
+def _has_stack(account: LocalAccount, name: str) -> bool:
+    """Whether a stack of that name is deployed; the CLI would take three seconds to find out."""
     client = account.client("cloudformation")
     try:
-        stacks = client.describe_stacks(StackName="CDKToolkit")["Stacks"]
+        stacks = client.describe_stacks(StackName=name)["Stacks"]
     except client.exceptions.ClientError:  # ValidationError: there is none
         return False
     return any(stack["StackStatus"].endswith("_COMPLETE") for stack in stacks)

@@ -75,6 +75,7 @@ if __name__ == "__main__":
     add("client_connections")
     add("status_dates")
     add("extracted_once")
+    add("drift_reverted")
     add("registration_codes")
     add("started_singly")
     del sys.argv[1:]  # the marker, which `jitrctl.localaws.processes` reads; ministack does not know it

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jitr.admission.applicant import Applicant
+from jitr.admission.check_list import UNREAD_OFFLINE
 from jitr.admission.identity import Identity
 from jitr.admission.procedure import examine
 from jitr.aws.certificate_pages import MOST_ON_PAGE
@@ -139,7 +140,7 @@ def judge(device: DeviceRegistration, rules: Rules, at: datetime) -> Identity | 
     """Evaluate a device under these rules: its identity, or its refusal; without entries, CRLs and hooks."""
     ca = rules.ca(device.ca_certificate_id or "")
     examination = examine(
-        Applicant.of(device, without_checks({"enrollment", "hook"}, rules)),
+        Applicant.of(device, without_checks(UNREAD_OFFLINE.keys() - {"revocation"}, rules)),
         as_declared(ca) if ca else None,
         revocations=empty_crl(at),
         now=at,

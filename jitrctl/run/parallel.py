@@ -159,6 +159,7 @@ class _Running(Generic[T]):
         self._news: SimpleQueue[None] = SimpleQueue()
         self._interrupts = 0
         self._interrupted = interrupted
+        self._broken: BaseException | None = None  # what ended a thread, and is no failure of its stage
 
     @property
     def _under_way(self) -> list[Stage]:
@@ -174,11 +175,16 @@ class _Running(Generic[T]):
         return self._interrupts > 0
 
     def wait(self, seconds: float) -> None:
-        """Begin as many stages as are allowed at once, and wait until one has ended, or for so many seconds."""
+        """Begin as many stages as are allowed at once, and wait until one has ended, or for so many seconds.
+
+        Raises what is no Exception, such as SystemExit, where the work in a stage raised it.
+        """
         while self._waiting and len(self._under_way) < _MOST_AT_ONCE:
             self._begin(self._waiting.popleft())
         with suppress(Empty):
             self._news.get(timeout=seconds)
+        if self._broken is not None:
+            raise self._broken
 
     def interrupt(self) -> None:
         """Ctrl-C: begin nothing new."""
@@ -223,6 +229,8 @@ class _Running(Generic[T]):
             if not isinstance(error, ON_PURPOSE):
                 traceback.print_exception(error)
             self._ended[stage] = Failed(stage=stage, error=describe_error(error), cause=error)
+        except BaseException as error:  # noqa: BLE001 -- as above; it is raised where the stages are waited for
+            self._broken = error
         finally:
             self._news.put(None)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-_COMMAND = re.compile(r"`(jitrctl [^`]+)`")
+# `jitrctl local` works on the local AWS's own file, and has no such option.
+_COMMAND = re.compile(r"`(jitrctl (?!local )[^`]+)`")
 
 
 def with_fleet_option(text: str, option: str) -> str:

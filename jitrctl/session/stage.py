@@ -6,13 +6,17 @@ import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from jitr.aws.connections import Connections
 from jitr.aws.crl_bucket import Crls
+from jitr.aws.crl_queue import CrlQueue
 from jitr.aws.iot import AwsIot
 from jitr.aws.rate_limit import Unpaced
 from jitr.store.brakes import Brakes
+from jitr.store.crl_state import CrlStates
 from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
+from jitr.store.revoked_cas import RevokedCas
 from jitr.store.sweep_state import SweepState
 from jitr_fleet.resources import ResourceNames
 from jitrctl.clock import now
@@ -83,6 +87,11 @@ class Stage:
         return AwsIot(self.iot, turns_in(self), clock=now, rules=self.rules)
 
     @kept
+    def connections(self) -> Connections:
+        """The connections of MQTT clients, by AWS IoT's data plane."""
+        return Connections(self.access.client("iot-data"))
+
+    @kept
     def lambda_(self) -> Any:
         return self.access.client("lambda")
 
@@ -111,6 +120,10 @@ class Stage:
         return EnrollmentTable(self.dynamodb, self.names.enrollment_table)
 
     @kept
+    def revoked_cas(self) -> RevokedCas:
+        return RevokedCas(self.dynamodb, self.names.registry_table)
+
+    @kept
     def s3(self) -> Any:
         return self.access.client("s3")
 
@@ -121,6 +134,15 @@ class Stage:
     @kept
     def crls(self) -> Crls:
         return Crls(lambda: self.s3, self.crl_bucket, self.account.id, clock=now)
+
+    @kept
+    def crl_states(self) -> CrlStates:
+        return CrlStates(self.dynamodb, self.names.registry_table)
+
+    @kept
+    def crl_queue(self) -> CrlQueue:
+        """The queue of the function `revoke`; raises botocore's errors when there is none."""
+        return CrlQueue(self.sqs, self.sqs.get_queue_url(QueueName=self.names.crl_queue)["QueueUrl"])
 
     @kept
     def journal(self) -> SweepState:

@@ -75,6 +75,31 @@ COUNTERPARTS: Mapping[str, Counterpart] = {
     "sweep-throttles": Counterpart(
         meaning="the account's Lambda concurrency leaves the function `sweep` no room", severity=Severity.WAITING
     ),
+    "revoke-errors": Counterpart(
+        meaning="the function `revoke` fails as a whole: CRLs are not applied to ACTIVE devices",
+        severity=Severity.FAILING,
+    ),
+    "revoke-throttles": Counterpart(
+        meaning="the account's Lambda concurrency leaves the function `revoke` no room", severity=Severity.WAITING
+    ),
+    "crl-late": Counterpart(
+        meaning="the CRL of a CA is stale or soon will be, missing or unusable",
+        severity=Severity.SOON,
+        reads=(Kind.CRL,),
+    ),
+    "crl-refused": Counterpart(
+        meaning="a published CRL is not applied to ACTIVE devices: it is older than the last one, or unusable",
+        severity=Severity.FAILING,
+        reads=(Kind.CRL_REFUSED,),
+    ),
+    "crl-waits": Counterpart(
+        meaning="a CRL takes out so many ACTIVE devices at once that it waits for an operator",
+        severity=Severity.WAITING,
+        reads=(Kind.CRL_WAITS,),
+    ),
+    "crl-dead-letters": Counterpart(
+        meaning="a CRL could not be applied in a thousand attempts", severity=Severity.FAILING
+    ),
     "failures": Counterpart(
         meaning="registrations fail for a reason of the deployment or of jitr itself",
         severity=Severity.FAILING,
@@ -111,6 +136,11 @@ COUNTERPARTS: Mapping[str, Counterpart] = {
         severity=Severity.FAILING,
     ),
     "ca-expiring": Counterpart(meaning="its certificate ends soon", severity=Severity.SOON, reads=(Kind.CA_EXPIRING,)),
+    "devices-expiring": Counterpart(
+        meaning="ACTIVE certificates end soon, and no other one has followed",
+        severity=Severity.SOON,
+        reads=(Kind.DEVICES_EXPIRING,),
+    ),
     "rule-failures": Counterpart(meaning="its rule could not send an event to the queue", severity=Severity.LOST),
     "rule-losses": Counterpart(
         meaning="its rule could reach neither queue: the sweep has to find the devices", severity=Severity.LOST

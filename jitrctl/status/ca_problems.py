@@ -7,10 +7,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from jitr_fleet.choices import RegisteredBy
+from jitrctl.ca.crl_state import CrlProgress
 from jitrctl.ca.plan import RuleState, differences
 from jitrctl.status.crls import CrlState
 from jitrctl.status.problems import WHERE, Kind, Problem, Severity
-from jitrctl.status.stage_commands import aws_command, deploy_command
+from jitrctl.status.stage_commands import aws_command, restore_command
 from jitrctl.terminal import at
 
 if TYPE_CHECKING:
@@ -34,12 +35,21 @@ def find_ca_problems(stage: Stage, health: Health, now: datetime) -> Iterator[Pr
     for ca, crl in health.crls.items():
         if problem := _of_crl(ca, crl):
             yield problem
+        if problem := _of_applied(ca, crl):
+            yield problem
 
 
 def _differing(stage: Stage, state: CaState) -> Problem | None:
     texts = differences(state)
     if not texts:
         return None
+    if state.revocation:
+        return Problem(
+            kind=Kind.CA,
+            severity=Severity.DRIFTED,
+            text=f"CA {state.name}: {'; '.join(texts)}; its devices go over to its successor, or are taken away",
+            runbook="a-cas-key-leaked",
+        )
     return Problem(
         kind=Kind.CA,
         severity=Severity.STOPPED,
@@ -55,7 +65,7 @@ def _cures(stage: Stage, state: CaState) -> Iterator[str]:
         yield aws_command(stage, f"iot enable-topic-rule --rule-name {stage.names.rule(state.name)}")
     is_wrong_in_stack = by_stack and (found is None or not (found.active and found.registers_automatically))
     if state.rule in (RuleState.MISSING, RuleState.ELSEWHERE) or is_wrong_in_stack:
-        yield deploy_command(stage)
+        yield restore_command(stage)
     if found and found.has_template:
         certificate_id = state.declared.ca.certificate_id
         yield aws_command(
@@ -92,10 +102,35 @@ def _of_crl(ca: str, crl: CrlHealth) -> Problem | None:
     }.get(crl.state)
     if text is None:
         return None
+    wanted = "one" if crl.state is CrlState.MISSING else "the next one"
     held = ": new devices are held" if crl.enforced and crl.state is not CrlState.GOING_STALE else ""
     return Problem(
         kind=Kind.CRL,
         severity=Severity.SOON if not held else Severity.STOPPED,
-        text=f"the CRL of CA {ca} {text}{held}; have the CA issue the next one",
+        text=f"the CRL of CA {ca} {text}{held}; have the CA issue {wanted}",
         cures=(f"jitrctl crl put {ca}.crl --ca {ca}{WHERE}",),
+    )
+
+
+def _of_applied(ca: str, crl: CrlHealth) -> Problem | None:
+    """What keeps the published CRL from ACTIVE devices; one that cannot be used is a problem already."""
+    one = crl.applied
+    if one is None or not one.asks_for_approval or crl.state is CrlState.UNUSABLE:
+        return None
+    approve = f'jitrctl crl approve {ca} --note "…"{WHERE}'
+    if one.progress is CrlProgress.WAITING:
+        return Problem(
+            kind=Kind.CRL_WAITS,
+            severity=Severity.WAITING,
+            text=f"the CRL of CA {ca} takes out {one.ended} of {one.devices} devices at once, and waits: approve it "
+            "if it is right, or have the CA issue the next one",
+            cures=(approve,),
+            runbook="crl-waits",
+        )
+    return Problem(
+        kind=Kind.CRL_REFUSED,
+        severity=Severity.FAILING,
+        text=f"the CRL of CA {ca} is not applied to ACTIVE devices: {one.why}; have the CA issue the next one",
+        cures=(f"jitrctl crl put {ca}.crl --ca {ca}{WHERE}",),
+        runbook="crl-refused",
     )

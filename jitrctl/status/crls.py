@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from jitr.revocation.lateness import warns_from
 from jitr.rules import CheckMode
 from jitr.x509.crl import CrlProblem, RevocationList
 from jitrctl.ca.crl_publish import read_published
+from jitrctl.ca.crl_state import CrlApplied, read_applied
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -18,9 +20,6 @@ if TYPE_CHECKING:
     from jitrctl.session.stage import Stage
 
 _CHECK = "revocation"
-# A CRL is "going stale" in the last tenth of its life, but not earlier than two days before its end.
-_LAST_PART = 10
-_SOON = timedelta(days=2)
 
 
 class CrlState(StrEnum):
@@ -41,6 +40,7 @@ class CrlHealth:
     enforced: bool  # the check is "enforce": without a CRL in force, devices are held
     next_update: datetime | None = None
     why: str = ""  # it is unusable
+    applied: CrlApplied | None = None  # to ACTIVE devices; None: not read
 
 
 def read_crls(stage: Stage, now: datetime) -> dict[str, CrlHealth]:
@@ -53,7 +53,9 @@ def read_crls(stage: Stage, now: datetime) -> dict[str, CrlHealth]:
         rules = stage.rules.ca(one.ca.certificate_id)
         mode = rules.mode_of(_CHECK) if rules else CheckMode.OFF
         if mode is not CheckMode.OFF:
-            found[one.ca.name] = assess(read_published(stage, one.ca), enforced=mode is CheckMode.ENFORCE, now=now)
+            published = read_published(stage, one.ca)
+            health = assess(published, enforced=mode is CheckMode.ENFORCE, now=now)
+            found[one.ca.name] = replace(health, applied=read_applied(stage, one.ca, published))
     return found
 
 
@@ -72,5 +74,5 @@ def _age(crl: RevocationList, now: datetime) -> CrlState:
     left = crl.next_update - now
     if left < timedelta(0):
         return CrlState.STALE
-    life = crl.next_update - crl.this_update
-    return CrlState.GOING_STALE if left < min(life / _LAST_PART, _SOON) else CrlState.IN_FORCE
+    is_late = now >= warns_from(crl.this_update, crl.next_update)
+    return CrlState.GOING_STALE if is_late else CrlState.IN_FORCE

@@ -14,7 +14,7 @@ from jitrctl.status.ca_problems import find_ca_problems
 from jitrctl.status.deployment import GOOD_STACK
 from jitrctl.status.function import ON, PAUSED
 from jitrctl.status.problems import RUNBOOK, WHERE, Kind, Problem, Severity
-from jitrctl.status.stage_commands import deploy_command
+from jitrctl.status.stage_commands import deploy_command, restore_command
 from jitrctl.terminal import at
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def diagnose(stage: Stage, health: Health, now: datetime) -> Diagnosis:
         *_of_letters(health),
         *_of_backlog(stage, health),
         *_of_sweep(stage, health, now),
+        *_of_expiring(stage, health),
         *_of_drift(stage, health),
         *_of_not_read(health),
     ]
@@ -114,10 +115,10 @@ def _of_function(stage: Stage, health: Health) -> Iterator[Problem]:
             kind=Kind.FUNCTION,
             severity=Severity.STOPPED,
             text=f"the function `register` {texts.get(function.state, f'is {function.state}')}: devices wait",
-            cures=(deploy_command(stage),),
+            cures=(restore_command(stage),),
         )
     if health.failure:
-        yield _failing(health, health.failure)
+        yield _failing(stage, health, health.failure)
 
 
 def _paused(health: Health) -> Problem:
@@ -135,17 +136,19 @@ def _paused(health: Health) -> Problem:
     )
 
 
-def _failing(health: Health, failure: Failure) -> Problem:
+def _failing(stage: Stage, health: Health, failure: Failure) -> Problem:
     last, devices = failure.last, failure.devices
     whom = f" on {_counted(len(devices), 'device')}, such as certificate {devices[-1]}" if devices else ""
+    cures: tuple[str, ...] = ()
     if last.refused_action:
-        why, section = f"AWS refuses it {last.refused_action}", "not-permitted"
+        why, section, cures = f"AWS refuses it {last.refused_action}", "not-permitted", (restore_command(stage),)
     else:
         why, section = last.text, "register-errors" if last.is_crash else "failures"
     return Problem(
         kind=Kind.FAILING,
         severity=Severity.FAILING,
         text=f"the function `register` fails{whom}, last {at(last.at)}: {why}; {_waiting(health)}",
+        cures=cures,
         runbook=section,
     )
 
@@ -218,13 +221,26 @@ def _of_sweep(stage: Stage, health: Health, now: datetime) -> Iterator[Problem]:
         )
 
 
+def _of_expiring(stage: Stage, health: Health) -> Iterator[Problem]:
+    within = timedelta(seconds=stage.fleet.alarms.device_expiry)
+    for ca, number in health.sweep.expiring.items():
+        certificates = "1 ACTIVE certificate ends" if number == 1 else f"{number:,} ACTIVE certificates end"
+        yield Problem(
+            kind=Kind.DEVICES_EXPIRING,
+            severity=Severity.SOON,
+            text=f"CA {ca}: {certificates} within {in_words(within)}, and no other one has followed",
+            cures=(f"jitrctl fleet expiring --within {in_words(within)}{WHERE}",),
+            runbook=Kind.DEVICES_EXPIRING.value,
+        )
+
+
 def _of_drift(stage: Stage, health: Health) -> Iterator[Problem]:
     for text in health.policies:
         yield Problem(
             kind=Kind.POLICY,
             severity=Severity.DRIFTED,
             text=text.removesuffix(": deploy the stack"),
-            cures=(deploy_command(stage),),
+            cures=(restore_command(stage),),
         )
     if health.template:
         order = deploy_command(stage, "diff") if "cdk diff" in health.template else "make synth"
@@ -260,6 +276,9 @@ def _notes(stage: Stage, health: Health) -> list[str]:
     notes = []
     if (rate := _rate(stage, health)) is not None:
         notes.append(rate)
+    if health.orders_waiting:
+        waiting = "1 certificate is" if health.orders_waiting == 1 else f"{health.orders_waiting:,} certificates are"
+        notes.append(f"{waiting} ordered away, and the functions have not done that yet")
     if health.waiting_for_hub:
         waiting = "1 event waits" if health.waiting_for_hub == 1 else f"{health.waiting_for_hub} events wait"
         notes.append(f"{waiting} for the hub's function, and `jitrctl fleet devices` lags: {RUNBOOK}#hub-errors")

@@ -12,6 +12,7 @@ from jitr.pacing.schedule import read_schedule
 from jitrctl.ca import registry
 from jitrctl.ca.plan import CaState, differences
 from jitrctl.clock import now
+from jitrctl.device.bulk_take_away import count_waiting
 from jitrctl.device.locations import is_hub
 from jitrctl.errors import Refused
 from jitrctl.queues.dead_letters import list_queues
@@ -67,6 +68,7 @@ class Health:
     throttled: float | None  # the throttled share of the calls since the rate was last adjusted
     iot_logging: str | None  # AWS IoT's default log level; None when it logs nothing
     brakes: Mapping[str, Engagement]  # the engaged ones, by the CA's name
+    orders_waiting: int = 0  # certificates that were ordered away, which the functions have not done yet
     crls: Mapping[str, CrlHealth] = field(default_factory=dict)  # of the CAs whose rules ask for one
     alarms: tuple[RingingAlarm, ...] = ()
     policies: tuple[str, ...] = ()  # how deployed policies differ from their files
@@ -117,6 +119,7 @@ def read_health(stage: Stage, assembly: Path | None) -> Health:
         throttled=schedule.throttled if schedule else None,
         iot_logging=iot_logging(stage),
         brakes=read_engaged_brakes(stage) if stack else {},
+        orders_waiting=_count_orders(stage) if stack else 0,
         crls=beside.read(CRLS, lambda: read_crls(stage, present), {}) if stack else {},
         alarms=beside.read(ALARMS, lambda: read_alarms(stage), ()) if stack else (),
         policies=tuple(text for one in cas if (text := policy_drift(stage, one.declared.ca))) if stack else (),
@@ -147,6 +150,13 @@ def _enrollment(stage: Stage) -> str | None:
         return stage.enrollment.digest()
     except stage.dynamodb.exceptions.ResourceNotFoundException:
         return None
+
+
+def _count_orders(stage: Stage) -> int:
+    try:
+        return count_waiting(stage)
+    except stage.dynamodb.exceptions.ResourceNotFoundException:
+        return 0
 
 
 def _schedule(stage: Stage) -> Seen | None:

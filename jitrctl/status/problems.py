@@ -40,10 +40,13 @@ class Kind(StrEnum):
     SWEEP_LATE = "sweep-not-run"
     SWEEP_FAILED = "sweep-errors"
     CRL = "crl"
+    CRL_REFUSED = "crl-refused"
+    CRL_WAITS = "crl-waits"
     POLICY = "policy"
     TEMPLATE = "template"
     ENROLLMENT = "enrollment-lists"
     CA_EXPIRING = "ca-expiring"
+    DEVICES_EXPIRING = "devices-expiring"
     ALARM = "alarm"
     NOT_READ = "not-read"  # what decides whether the stage is OK
 

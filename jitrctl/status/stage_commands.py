@@ -44,6 +44,16 @@ def deploy_command(stage: Stage, order: str = "deploy") -> str:
     return " ".join([_CDK, order, str(stage), *context, *_profile(stage.account)])
 
 
+def restore_command(stage: Stage) -> str:
+    """The command that deploys the stage's stack, and reverts what somebody changed or deleted beside it.
+
+    Without `--revert-drift` CloudFormation compares templates alone: where nothing was changed in the fleet file, `cdk
+    deploy` says "no changes", and what was deleted stays deleted. `jitrctl local deploy` always reverts.
+    """
+    command = deploy_command(stage)
+    return f"{command} --revert-drift" if command.startswith(_CDK) else command
+
+
 def _is_local(stage: Stage) -> bool:
     url = stage.account.endpoint_in(stage.region)
     return url is not None and is_loopback(url)

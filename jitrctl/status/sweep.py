@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from jitr.store.sweep_state import ACCOUNT, count_key
+from jitr.sweep.expiring import EXPIRING
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from jitr.store.sweep_state import LastRun
@@ -21,6 +25,7 @@ class SweepHealth:
 
     last_run: LastRun | None  # the last sweep that came to its end
     counted_at: datetime | None  # the end of the last daily count, of the CA with the oldest one
+    expiring: Mapping[str, int] = field(default_factory=dict)  # by the CA's name, as the last full pass counted them
 
     def late_by(self, *, every: int, deployed_at: datetime | None, now: datetime) -> timedelta | None:
         """For how long no sweep has finished, when that is too long; None when it is not.
@@ -41,8 +46,17 @@ def read_sweep(stage: Stage) -> SweepHealth:
     """
     try:
         last_run = stage.journal.last_run()
+        counted = stage.journal.last_pass(ACCOUNT).counts
         passes = [stage.journal.last_pass(one.ca.certificate_id).finished_at for one in stage.account.cas]
     except stage.dynamodb.exceptions.ResourceNotFoundException:
         return SweepHealth(last_run=None, counted_at=None)
     known = [finished for finished in passes if finished]
-    return SweepHealth(last_run=last_run, counted_at=min(known) if known and len(known) == len(passes) else None)
+    return SweepHealth(
+        last_run=last_run,
+        counted_at=min(known) if known and len(known) == len(passes) else None,
+        expiring={
+            one.ca.name: number
+            for one in stage.account.cas
+            if (number := counted.get(count_key(one.ca.certificate_id, EXPIRING), 0))
+        },
+    )

@@ -73,9 +73,27 @@ class Broker:
         self.listeners: list[Callable[[str, str], None]] = []  # MQTT clients: the topic, and what is published on it
         self.published = 0
 
-    def add_rule(self, ca_certificate_id: str, queue_url: str) -> None:
+    def add_rule(self, ca_certificate_id: str, queue_url: str, *, name: str | None = None) -> None:
+        """Add a topic rule; one of this name that is there already stays as it is."""
         rules = self.rules.setdefault(ca_certificate_id, [])
-        rules.append(TopicRule(name=f"rule_{ca_certificate_id[:16]}_{len(rules)}", queue_url=queue_url))
+        if name is None or all(rule.name != name for rule in rules):
+            name = name or f"rule_{ca_certificate_id[:16]}_{len(rules)}"
+            rules.append(TopicRule(name=name, queue_url=queue_url))
+
+    def disable_topic_rule(self, params: Params) -> Answer:
+        return self._switch_rule(params, on=False)
+
+    def enable_topic_rule(self, params: Params) -> Answer:
+        return self._switch_rule(params, on=True)
+
+    def _switch_rule(self, params: Params, *, on: bool) -> Answer:
+        for rules in self.rules.values():
+            for rule in rules:
+                if rule.name == params["ruleName"]:
+                    rule.enabled = on
+                    return {}
+        # AWS IoT does not say of a rule that it does not exist (jitrctl/ca/registry.py).
+        raise ServiceError("UnauthorizedException", "Access to topic rule was denied")
 
     def list_topic_rules(self, _params: Params) -> Answer:
         """The rules, on one page."""

@@ -42,6 +42,8 @@ class Connections:
         self._iot = iot
         self._sessions: dict[str, ClientSession] = {}
         self._persistent: set[str] = set()
+        # For tests: of each session that DeleteConnection ended, the client id, the certificate, and its status then.
+        self.deleted: list[tuple[str, str, str | None]] = []
 
     def begin(self, client_id: str, certificate_id: str, *, clean: bool) -> None:
         self._sessions[client_id] = ClientSession(certificate_id, self._place.clock.now(), clean)
@@ -56,6 +58,14 @@ class Connections:
         self._end_with_certificate(session)
         if session.ended_at is None:
             session.ended_at, session.reason = self._place.clock.now(), "CLIENT_INITIATED_DISCONNECT"
+
+    def connected_as(self, client_id: str) -> str | None:
+        """The id of the certificate that has the client id now, for tests; None without a connection."""
+        session = self._sessions.get(client_id)
+        if session is None:
+            return None
+        self._end_with_certificate(session)
+        return None if session.ended_at else session.certificate_id
 
     def get_connection(self, params: Params) -> Answer:
         session = self._known(params["clientId"])
@@ -79,6 +89,8 @@ class Connections:
             raise _not_found(client_id)
         if session is not None and connected:
             session.ended_at, session.reason = self._place.clock.now(), "API_INITIATED_DISCONNECT"
+            certificate = self._iot.certificates.by_id.get(session.certificate_id)
+            self.deleted.append((client_id, session.certificate_id, certificate.status if certificate else None))
         if params.get("cleanSession"):
             self._persistent.discard(client_id)
         return {}

@@ -35,6 +35,7 @@ SETTINGS = Settings(
     enrollment_table="jitr-acme-enrollment",
     registrations_queue_url="https://sqs.eu-central-1.amazonaws.com/111111111111/jitr-acme-registrations",
     dead_letter_queue_url="https://sqs.eu-central-1.amazonaws.com/111111111111/jitr-acme-dead-letters",
+    crl_queue_url="https://sqs.eu-central-1.amazonaws.com/111111111111/jitr-acme-crls",
     event_bus="default",
     activations_per_second=10,
     max_concurrency=5,

@@ -4,6 +4,7 @@ import getpass
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -17,6 +18,8 @@ from moto.iotdata.responses import IoTDataPlaneResponse
 from jitr_fleet.parse import load
 from jitrctl import intake, prompts
 from jitrctl.audit import record
+from jitrctl.commands.device import order
+from jitrctl.device.sessions import DeviceSessions
 from jitrctl.session import profiles
 from jitrctl.session.stage import Stage, choose
 from tests.support.cases.issuing import Authority, issue_ca
@@ -97,7 +100,9 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         """Moto has no connections; this one is AWS's answer for a client that has none."""
         raise ResourceNotFoundException
 
-    monkeypatch.setattr(IoTDataPlaneResponse, "get_connection", no_connection, raising=False)
+    for operation in ("get_connection", "delete_connection"):
+        monkeypatch.setattr(IoTDataPlaneResponse, operation, no_connection, raising=False)
+    monkeypatch.setattr(order, "DeviceSessions", partial(DeviceSessions, sleep=lambda _: None))
     monkeypatch.setattr(BotocoreStubber, "process_request", one_at_a_time)
     keep_clients(monkeypatch)
     with mock_aws(config={"iot": {"use_valid_cert": True}}):

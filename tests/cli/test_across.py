@@ -154,3 +154,25 @@ def test_a_second_ctrl_c_waits_for_nothing(stages: tuple[Stage, ...], monkeypatc
             across(stages, work, doing="x")
     finally:
         end.set()
+
+
+@pytest.mark.parametrize("kind", [SystemExit, GeneratorExit])
+def test_what_is_no_exception_ends_the_command_and_is_not_waited_for(
+    stages: tuple[Stage, ...], kind: type[BaseException]
+) -> None:
+    def work(stage: Stage) -> None:
+        if stage is stages[-1]:
+            raise kind
+
+    ended: list[BaseException | None] = []
+
+    def wait() -> None:
+        try:
+            across(stages, work, doing="x")
+        except kind as error:
+            ended.append(error)
+
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+    waiting.join(PATIENCE)
+    assert [type(one) for one in ended] == [kind]

@@ -19,6 +19,8 @@ from tests.support.cases.revoking import entry, issue_crl, reason
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+# The fleet's rules do not ask for CRLs.
+OFF = {"progress": "off", "ended": 0, "lifted": 0, "devices": None, "why": None, "at": None}
 DEV, PROD, FAR = "dev/eu-central-1", "prod/eu-central-1", "prod/us-east-1"
 
 
@@ -222,8 +224,9 @@ def test_what_is_published_is_shown_for_each_ca_and_place(fleet: Fleet, run: Run
         "this_update": (NOW - DAY).isoformat(),
         "next_update": (NOW - HOUR).isoformat(),
         "entries": 1,
+        "applied": OFF,
     }
-    assert (shown[PROD]["state"], shown[FAR]) == ("unusable", {"state": "missing"})
+    assert (shown[PROD]["state"], shown[FAR]) == ("unusable", {"state": "missing", "applied": OFF})
     said = run("show")[1]
     assert "number 4, 1 entry, stale since" in said
     assert "cannot be used: it is neither DER nor a PEM text" in said

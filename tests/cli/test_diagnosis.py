@@ -12,6 +12,7 @@ import pytest
 from jitr.brake import Engagement
 from jitr.record import Record
 from jitr.rules import CertificateMode
+from jitr.store.revoked_cas import CaRevocation
 from jitr.store.sweep_state import LastRun
 from jitr_fleet.choices import RegisteredBy
 from jitrctl.ca.plan import CaState, FoundCa, RuleState
@@ -217,6 +218,14 @@ def test_the_ends_of_a_cas_certificate_are_told_in_time(stage: Stage) -> None:
     assert at(ends_at + MINUTE) == [(Kind.CA_EXPIRING, Severity.STOPPED)]
 
 
+def test_devices_that_end_soon_are_a_problem_of_their_ca_with_the_command_that_names_them(stage: Stage) -> None:
+    last = LastRun(began_at=NOW, finished_at=NOW)
+    problem = only(stage, sweep=SweepHealth(last_run=last, counted_at=None, expiring={"factory": 3}))
+    assert (problem.kind, problem.severity) == (Kind.DEVICES_EXPIRING, Severity.SOON)
+    assert problem.text == "CA factory: 3 ACTIVE certificates end within 14d, and no other one has followed"
+    assert problem.cures == ("jitrctl fleet expiring --within 14d{where}",)
+
+
 @pytest.mark.parametrize(
     ("crl", "text", "severity"),
     [
@@ -324,6 +333,20 @@ def test_a_sweep_that_crashes_before_it_can_note_it_is_seen_by_its_alarm(stage: 
 
 def test_an_alarm_of_a_later_version_is_a_problem_too(stage: Stage) -> None:
     assert only(stage, alarms=ringing("new")).runbook == "new"
+
+
+def test_orders_that_the_functions_have_not_carried_out_are_a_note(stage: Stage) -> None:
+    (note,) = notes(stage, orders_waiting=1200)
+    assert note == "1,200 certificates are ordered away, and the functions have not done that yet"
+
+
+def test_a_revoked_ca_is_named_with_who_revoked_it_and_when(stage: Stage) -> None:
+    order = CaRevocation(by="arn:ann", at=NOW, note="key leaked")
+    found = replace(good(stage).found, active=False, registers_automatically=False)  # type: ignore[type-var]
+    problem = only(stage, cas=(replace(good(stage), found=found, rule=RuleState.DISABLED, revocation=order),))
+    assert (problem.kind, problem.severity, problem.cures) == (Kind.CA, Severity.DRIFTED, ())
+    assert f"revoked by arn:ann {NOW:%Y-%m-%d %H:%M}Z ('key leaked')" in problem.text
+    assert problem.link == "docs/runbook.md#a-cas-key-leaked"
 
 
 def test_throttling_and_messages_of_the_hub_are_notes(stage: Stage) -> None:

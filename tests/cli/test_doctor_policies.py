@@ -102,7 +102,8 @@ def test_a_denial_of_the_cas_own_policy_is_named_with_its_line(device: Device) -
     found = device.look()
     assert found.state is State.BROKEN
     assert found.text == ("statement 2 (No) of jitr-acme--factory, line 10 denies iot:Connect as client id sensor-0001")
-    assert found.cure == f"a Deny wins over every Allow: correct the policy's file and `cdk deploy {DEV}/{REGION}`"
+    deploy = f"node_modules/.bin/cdk deploy {DEV}/{REGION} -c fleet={device.fleet.file} --revert-drift"
+    assert found.cure == f"a Deny wins over every Allow: correct the policy's file, and deploy it: `{deploy}`"
 
 
 def test_a_denial_of_another_policy_is_taken_away_by_a_command(device: Device) -> None:

@@ -1,5 +1,6 @@
 """AWS's errors in one sentence, with the next thing to do."""
 
+from functools import cache
 from typing import Any
 
 import boto3
@@ -10,11 +11,18 @@ from botocore.stub import Stubber
 from jitrctl.session.aws_errors import explain, name_the_action
 
 
-def refusal(code: str, message: str = "", service: str = "iot", operation: str = "describe_certificate") -> ClientError:
-    """What a client raises, with what `name_the_action` adds."""
+@cache
+def client_of(service: str) -> Any:
+    """One of jitrctl's clients, which name the action that is not allowed."""
     session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name="eu-central-1")
     client: Any = session.client(service)  # type: ignore[call-overload]
     client.meta.events.register("after-call", name_the_action)
+    return client
+
+
+def refusal(code: str, message: str = "", service: str = "iot", operation: str = "describe_certificate") -> ClientError:
+    """What a client raises, with what `name_the_action` adds."""
+    client = client_of(service)
     parameters: dict[str, Any] = {
         "describe_certificate": {"certificateId": "a" * 64},
         "invoke": {"FunctionName": "f"},

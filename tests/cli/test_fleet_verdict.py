@@ -27,6 +27,7 @@ from jitrctl.intake import Mapping
 from jitrctl.session.stage import Stage
 from jitrctl.status import health
 from jitrctl.status.function import FunctionHealth
+from jitrctl.status.stage_commands import restore_command
 from jitrctl.terminal import out
 from tests.support.cli.stack_in_moto import deploy_rule
 
@@ -172,12 +173,13 @@ def refuse_thing(stage: Stage, at: datetime) -> None:
 
 def test_a_function_that_a_permission_was_taken_from_is_failing(good: Stage, say: Say) -> None:
     refuse_thing(good, now() - timedelta(minutes=2))
-    problem, cure, *_ = said = say(code=1)[2:]
+    problem, cure, section, *_ = said = say(code=1)[2:]
     assert problem.startswith(
         f"dev/eu-central-1: the function `register` fails on 1 device, such as certificate {CERTIFICATE}, last 20"
     )
     assert "AWS refuses it iot:CreateThing; no message waits." in problem
-    assert cure == "    docs/runbook.md#not-permitted"
+    assert cure == f"    {restore_command(good)}"
+    assert section == "    docs/runbook.md#not-permitted"
     assert said[-1].split()[3] == "failing"
     found = document(say, 1)
     assert found["function"] == "failing"

@@ -55,8 +55,11 @@ def test_ctrl_c_lets_one_device_finish_begins_no_other_and_reports_both(
     monkeypatch.setattr(err, "print", hear)
     fleet.aws.fault = press
 
+    waited = fleet.aws.clock.monotonic()
     said = fleet.say("device", "revoke", *NAMES, "--account", DEV, "--yes", *flags, code=130)
 
     assert [fleet.status(DEV, leaf) for leaf in leaves] == ["REVOKED", "ACTIVE", "ACTIVE"]
     assert "REVOKED" in said
     assert "not begun, since it was interrupted: the same command again does the rest" in said
+    assert "whether a device has connected again was not looked at" in said
+    assert fleet.aws.clock.monotonic() == waited

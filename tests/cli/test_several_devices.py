@@ -57,7 +57,7 @@ def test_one_plan_lists_all_and_without_yes_nothing_is_done(fleet: Simulated, le
 def test_there_is_a_row_an_event_and_a_verdict_for_each_device_and_stage(fleet: Simulated, leaves: list[Leaf]) -> None:
     heading, *rows = fleet.lines("device", "deny", *NAMES, "--note", "lost", "--yes")
 
-    assert heading.split() == ["stage", "device", "certificate", "now"]
+    assert heading.split() == ["stage", "device", "certificate", "now", "session"]
     assert [row.split()[:3] for row in rows] == [
         [f"{place}/eu-central-1", name, leaf.certificate_id]
         for place in (DEV, PROD)
@@ -77,7 +77,13 @@ def test_json_has_every_device_in_every_stage(fleet: Simulated, leaves: list[Lea
     assert told["ok"] is True
     dev, prod = told["stages"]
     assert dev["devices"] == [
-        {"device": name, "ok": True, "certificate_id": leaf.certificate_id, "status": "REVOKED"}
+        {
+            "device": name,
+            "ok": True,
+            "certificate_id": leaf.certificate_id,
+            "status": "REVOKED",
+            "sessions": [{"client_id": name, "state": "ended", "seconds": 0.0, "came_back": False, "why": None}],
+        }
         for name, leaf in zip(NAMES[:2], leaves, strict=False)
     ]
     assert [one["status"] for one in prod["devices"]] == ["not registered here; refused when it comes"] * 2

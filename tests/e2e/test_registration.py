@@ -27,7 +27,7 @@ from tests.support.e2e.waiting import PATIENCE, wait_until
 def test_the_demos_story_plays_to_its_end(played: tuple[Story, dict[str, Detail]]) -> None:
     _, told = played
 
-    assert len(told) == 11
+    assert len(told) == 12
     outcomes = [row["outcome"] for row in list(told.values())[-1].rows]
     assert outcomes == [
         "activated",
@@ -41,6 +41,7 @@ def test_the_demos_story_plays_to_its_end(played: tuple[Story, dict[str, Detail]
         "activated, once approved",
         "activated, by the sweep",
         "rotated",
+        "stolen: revoked in both accounts",
     ]
 
 
@@ -211,11 +212,13 @@ def test_the_certificate_decides_when_an_event_contradicts_it(default_stage: Loc
         decision = default_stage.wait_for_decision(files.certificate_id, seconds=PATIENCE)
 
     assert decision.outcome is Outcome.ACTIVATED
-    (line,) = [
-        line
-        for line in default_stage.log_lines()
-        if line["message"] == "event contradicts the certificate" and line["certificate_id"] == files.certificate_id
-    ]
+
+    def contradictions() -> list[Any]:
+        lines = [one for one in default_stage.log_lines() if one["message"] == "event contradicts the certificate"]
+        return [one for one in lines if one["certificate_id"] == files.certificate_id]
+
+    # A function's log is written when the invocation has ended, and the decision before.
+    (line,) = wait_until(contradictions, "the log line")
     assert line["said"] == {"account": "999999999999", "ca_certificate_id": "f" * 64}
 
 

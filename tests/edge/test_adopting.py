@@ -7,7 +7,8 @@ import pytest
 from jitr.decisions import Outcome
 from jitr.verdicts import OperatorAction
 from jitrctl.device.adopt import NoSuchThing
-from jitrctl.device.operations import OperatingError, OvertakenByColleague
+from jitrctl.device.operations import OvertakenByColleague
+from jitrctl.errors import OperatingError
 from tests.support.cases.issuing import DAY, NOW, ec_key, factory, issue_ca, named
 from tests.support.cloud import Cloud, Wire
 from tests.support.edge.adoption import adopt, prepare_adoption

@@ -11,13 +11,14 @@ from aws_lambda_powertools import Logger
 from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.decisions import Decision, Outcome
 from jitr.errors import Misconfigured
+from jitr.event_details import event_detail
 from jitr.handlers.hub import HUB_TABLE, HubHandler, build
 from jitr.hub.locations import Homes, Statement
 from jitr.hub.table import HubTable
 from jitr.iot_models import Status
 from jitr.settings import Settings
 from jitr.store.enrollment_table import EnrollmentTable, EntryChange
-from jitr.telemetry import Counts, event_detail
+from jitr.telemetry import Counts
 from tests.support.cases.issuing import NOW, REGION
 from tests.support.cloud import LOGGERS, OPERATOR, Cloud, Wire
 from tests.support.edge.hub_table import TABLE, create_hub_table

@@ -14,8 +14,9 @@ from jitr.provisioning import IotStep, SetStatus
 from jitr.record import Record
 from jitr.store.registry_writes import STALE_INTENT, Due
 from jitr.verdicts import OperatorAction
-from jitrctl.device.operations import OperatingError, Operator, OrderContext
+from jitrctl.device.operations import Operator, OrderContext
 from jitrctl.device.order_conflicts import find_twins
+from jitrctl.errors import OperatingError
 from tests.support.cases.issuing import DAY, NOW, SECOND, factory, rules_for
 from tests.support.cases.twins import twin_of
 from tests.support.cloud import Cloud, Wire

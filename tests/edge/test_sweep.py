@@ -33,7 +33,7 @@ from tests.support.examples import HOUR, MINUTE
 def counted(cloud: Cloud) -> None:
     """The day's count and its full pass have been made."""
     for listed_of in (factory().certificate_id, ACCOUNT):
-        cloud.journal.keep_pass(listed_of, Pass(began_at=NOW, finished_at=NOW, lists=True))
+        cloud.journal.keep_pass(listed_of, Pass(began_at=NOW, finished_at=NOW, lists=True, has_serials=True))
 
 
 def test_a_forgotten_certificate_is_sent_and_noted(cloud: Cloud, wire: Wire, listing: Listing) -> None:

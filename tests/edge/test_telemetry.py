@@ -14,8 +14,9 @@ from jsonschema import Draft202012Validator, FormatChecker
 from jitr import telemetry
 from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason, Unavailable
+from jitr.event_details import event_detail
 from jitr.iot_models import Status
-from jitr.telemetry import METRIC_NAMES, METRICS_NAMESPACE, SECONDS_TO_ACTIVE, event_detail
+from jitr.telemetry import METRIC_NAMES, METRICS_NAMESPACE, SECONDS_TO_ACTIVE
 from tests.support.cases.issuing import ACCOUNT, DAY, NOW, REGION, SECOND
 from tests.support.cloud import Cloud, Wire
 from tests.support.examples import ACTIVATION, ID, LEAST, MOST, REJECTION, SETTINGS

@@ -14,6 +14,7 @@ from jitr.decisions import Outcome
 from jitr.events import RegistrationEvent
 from jitr.record import Record
 from jitr.store import brake_items
+from jitr.store.crl_state import CrlState, CrlStates
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry_items import SCHEMA
 from jitr.store.registry_writes import Due
@@ -26,12 +27,14 @@ from tests.support.edge.version_items import (
     BRAKE,
     BRAKED,
     CA_ID,
+    CRL,
     DAY,
     DUE,
     FOUND,
     FULL_PASS,
     HELD_AGAIN,
     ID,
+    LIFT,
     ORDER,
     OTHER_ID,
     OWNER,
@@ -40,6 +43,7 @@ from tests.support.edge.version_items import (
     RELEASED,
     REPLACED,
     SECOND,
+    SUSPENDED,
     THEN,
     VERDICT,
 )
@@ -71,6 +75,16 @@ def release_order(cloud: Cloud) -> None:
     Outcomes(cloud.dynamodb, TABLE).order_release(ID, ORDER, seen=Record(decision=REJECTED))
 
 
+def hold_lifted(cloud: Cloud) -> None:
+    cloud.registry.record(SUSPENDED)
+    Outcomes(cloud.dynamodb, TABLE).order_lift(ID, LIFT, seen=Record(decision=SUSPENDED))
+
+
+def crl(cloud: Cloud) -> None:
+    parts = {name: getattr(CRL, name) for name in CrlState.__dataclass_fields__}
+    CrlStates(cloud.dynamodb, TABLE).keep(CA_ID, **parts)
+
+
 def brake(cloud: Cloud) -> None:
     client = cloud.dynamodb
     accepted, engaged = BRAKE.accepted, BRAKE.engaged
@@ -100,6 +114,9 @@ WRITE: dict[str, Callable[[Cloud], object]] = {
     "decision-braked": lambda cloud: cloud.registry.record(BRAKED),
     "decision-released": lambda cloud: cloud.registry.record(RELEASED),
     "release-order": release_order,
+    "decision-suspended": lambda cloud: cloud.registry.record(SUSPENDED),
+    "hold-lifted": hold_lifted,
+    "crl": crl,
     "brake": brake,
     "decision-replaced": lambda cloud: cloud.registry.record(REPLACED),
     "decision-found": lambda cloud: cloud.registry.record(FOUND),
@@ -158,10 +175,25 @@ def test_a_record_is_read(cloud: Cloud, version: int, name: str, as_of: Callable
 
 
 @VERSIONED
-@pytest.mark.parametrize("version", [3])
+@pytest.mark.parametrize("version", [3, 4])
 def test_a_brake_is_read(cloud: Cloud, version: int, as_of: Callable[..., dict[str, Any]]) -> None:
     put(cloud, "brake", as_of, version)
     assert cloud.brakes.read([CA_ID]) == {CA_ID: BRAKE}
+
+
+@VERSIONED
+def test_the_state_of_a_crl_is_read(cloud: Cloud, as_of: Callable[..., dict[str, Any]]) -> None:
+    put(cloud, "crl", as_of)
+    assert CrlStates(cloud.dynamodb, TABLE).read([CA_ID]) == {CA_ID: CRL}
+
+
+def test_the_version_before_reads_what_a_hold_suspended_as_taken_away(cloud: Cloud) -> None:
+    """It does not know why it is INACTIVE, and lifts nothing."""
+    item = kept("decision-suspended")
+    del item["decision"]["M"]["reason"]
+    cloud.dynamodb.put_item(TableName=TABLE, Item=item)
+    assert recall(cloud).was_revoked_or_deactivated
+    assert recall(cloud).was_active
 
 
 def test_the_version_before_reads_what_the_brake_holds_as_held(cloud: Cloud) -> None:

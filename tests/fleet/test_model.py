@@ -1,6 +1,6 @@
 """A valid fleet is read completely, and rules follow from it."""
 
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +122,14 @@ def test_the_brake_is_on_by_default_and_can_be_set_or_switched_off(draft: Draft)
     assert rules().digest == plain_digest  # the figures of the brake are no other rules
     draft.text = plain + '[ca.factory.brake]\nmode = "off"\nrefused = 100\n'
     assert rules().brake is None
+
+
+def test_every_key_of_the_sweep_reaches_the_rules(draft: Draft) -> None:
+    fleet = draft.load()
+    assert {one.name for one in fields(SweepSchedule)} == SWEEP.keys()
+    for name in SWEEP:
+        changed = replace(fleet, sweep=replace(fleet.sweep, **{name: 12_345}))
+        assert getattr(changed.rules(fleet.accounts[0], "eu-central-1"), name) == 12_345, name
 
 
 def test_rules_hold_what_the_account_registers(draft: Draft) -> None:

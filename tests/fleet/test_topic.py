@@ -13,7 +13,9 @@ def with_topic(draft: Draft, topic: str) -> str:
 
 
 def test_without_the_table_the_limits_are_the_documented_ones(draft: Draft) -> None:
-    assert draft.load().alarms == Alarms(topic=None, backlog=900, rejection_rate=20, ca_expiry=90 * 86_400)
+    assert draft.load().alarms == Alarms(
+        topic=None, backlog=900, rejection_rate=20, ca_expiry=90 * 86_400, device_expiry=14 * 86_400
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from jitrctl.status.alarms import COUNTERPARTS
 from jitrctl.status.problems import Kind
 
 NAMES = ResourceNames("acme")
-LIMITS = Alarms(topic=None, backlog=900, rejection_rate=20, ca_expiry=7_776_000)
+LIMITS = Alarms(topic=None, backlog=900, rejection_rate=20, ca_expiry=7_776_000, device_expiry=1_209_600)
 RUNBOOK = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text(encoding="utf-8")
 MANY = [f"ca-{number}" for number in range(MOST_CAS_WITH_ALARMS_OF_THEIR_OWN + 1)]
 

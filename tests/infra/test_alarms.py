@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from jitr.telemetry import BY_CA, METRIC_NAMES, NO_CA, SWEPT, Counts, decision_fields
+from jitr.event_details import decision_fields
+from jitr.telemetry import BY_CA, METRIC_NAMES, NO_CA, SWEPT, Counts
 from jitr_cdk.alarms import Central, watches
 from jitr_cdk.metrics import AWS_METRICS, jitr_metric, rule_metric
 from jitr_cdk.target import AWS
@@ -21,7 +22,7 @@ from tests.support.infra.alarm_metrics import RESOURCE_OF_DIMENSION, Metric, met
 from tests.support.infra.synthesis import Stacks
 
 NAMES = ResourceNames("acme")
-LIMITS = Alarms(topic=None, backlog=900, rejection_rate=20, ca_expiry=7_776_000)
+LIMITS = Alarms(topic=None, backlog=900, rejection_rate=20, ca_expiry=7_776_000, device_expiry=1_209_600)
 
 
 def body(stack: Any) -> dict[str, Any]:
@@ -101,12 +102,19 @@ def test_these_wake_someone(changed: Any) -> None:
         "jitr-acme--register-throttles",
         "jitr-acme--sweep-errors",
         "jitr-acme--sweep-throttles",
+        "jitr-acme--revoke-errors",
+        "jitr-acme--revoke-throttles",
+        "jitr-acme--crl-late",
+        "jitr-acme--crl-refused",
+        "jitr-acme--crl-waits",
+        "jitr-acme--crl-dead-letters",
         "jitr-acme--failures",
         "jitr-acme--not-permitted",
         "jitr-acme--contradictions",
         "jitr-acme--disagreements",
         "jitr-acme--sweep-not-run",
         "jitr-acme--sweep-behind",
+        "jitr-acme--devices-expiring",
         "jitr-acme--rules-refuse-many--factory",
         "jitr-acme--rejections--factory",
         "jitr-acme--ca-expiring--factory",
@@ -151,7 +159,7 @@ def test_two_intervals_without_a_sweep_that_is_free_to_send_are_an_alarm() -> No
 
 
 def test_the_fleets_limits_are_the_alarms_thresholds() -> None:
-    limits = Alarms(topic=None, backlog=60, rejection_rate=1.5, ca_expiry=10 * 86_400)
+    limits = Alarms(topic=None, backlog=60, rejection_rate=1.5, ca_expiry=10 * 86_400, device_expiry=86_400)
     thresholds = {
         watch.name: (watch.reaches, watch.below)
         for watch in watches(NAMES, cas=("factory",), sweep_every=900, limits=limits)

@@ -168,7 +168,7 @@ def test_a_bus_that_would_name_too_many_accounts_is_refused_with_the_number(tmp_
         (
             100,
             'thing_groups = ["a-NUMBER", "b-NUMBER", "c-NUMBER"]',
-            "needs 595 resources for dev/eu-central-1, and AWS allows 500",
+            "needs 611 resources for dev/eu-central-1, and AWS allows 500",
         ),
         (
             60,

@@ -137,7 +137,7 @@ def test_every_role_is_named_after_its_fleet_however_long_the_name(draft: Draft,
     roles = Stacks(draft.load(), AWS)["dev/ap-southeast-2"].of_type("AWS::IAM::Role")
     names = {one["Properties"]["RoleName"] for one in roles}
 
-    assert len(names) == len(roles) == 7
+    assert len(names) == len(roles) == 8
     for name in names:
         assert name.startswith(f"jitr-{fleet}-")
         assert name.endswith("-ap-southeast-2")

@@ -60,6 +60,7 @@ def test_every_stage_forwards_what_is_decided_and_ordered_to_the_one_bus(
             "Device Held",
             "Device Rejected",
             "Device Replaced",
+            "Device Revoked",
             "Operator Verdict",
         ],
     }
@@ -110,8 +111,9 @@ def test_the_hub_is_in_one_stage_and_nothing_of_it_where_there_is_none(
     with_hub: Mapping[str, Synthesized], production: Synthesized
 ) -> None:
     assert [name for name, stack in with_hub.items() if stack.of_type("AWS::Events::EventBus")] == ["prod/us-east-1"]
-    assert not production.of_type("AWS::Events::Rule")
-    assert len(production.of_type("AWS::SQS::Queue")) == 3
+    (rule,) = production.of_type("AWS::Events::Rule")
+    assert rule["Properties"]["Name"] == "jitr-acme-crls"
+    assert len(production.of_type("AWS::SQS::Queue")) == 5
 
 
 def test_the_hubs_function_may_read_and_write_its_table_read_the_list_and_announce(hub: Synthesized) -> None:

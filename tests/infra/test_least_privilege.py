@@ -22,6 +22,7 @@ from jitr.aws.crl_bucket import Crls
 from jitr.events import event_document
 from jitr.provisioning import OWNER_ATTRIBUTE
 from jitr.rules import CheckMode
+from jitr.store.revoked_cas import CaRevocation, RevokedCas
 from jitr.store.sweep_state import SweepState
 from jitr.store.withdrawal_marks import marks
 from jitr_cdk.target import AWS
@@ -31,11 +32,12 @@ from simulation.faults import ServiceError
 from tests.support.fleet.drafts import Draft, Issuer
 from tests.support.infra.least_privilege import arn_text, as_list
 from tests.support.infra.synthesis import Stacks
+from tests.support.survival.revoking import ENFORCED, FOR_GOOD, Revoking
 from tests.support.survival.scenario_world import World, authority
 from tests.support.survival.scenarios import SCENARIOS, Scenario
 
 ACCOUNT, REGION = "111111111111", "eu-central-1"
-ROLES = {"register": "RegistrationRegisterRole", "sweep": "SweepingSweepRole"}
+ROLES = {"register": "RegistrationRegisterRole", "sweep": "SweepingSweepRole", "revoke": "RevocationRevokeRole"}
 # What AWS does in a function's role: the event source mapping (Lambda guide, "Amazon SQS permissions"), and the log.
 BY_AWS = {
     "register": {
@@ -46,6 +48,18 @@ BY_AWS = {
         "sqs:ReceiveMessage",
     },
     "sweep": {"logs:CreateLogStream", "logs:PutLogEvents"},
+    "revoke": {
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+        "sqs:ReceiveMessage",
+    },
+}
+# Without these a session is not ended, which fails nothing: AWS ends it within minutes.
+NOT_FAILING = {
+    ("revoke", f"iot:{one}")
+    for one in ("DeleteConnection", "GetConnection", "ListPrincipalThings", "ListThingPrincipals")
 }
 
 Needed = tuple[str, str]  # action, ARN
@@ -68,7 +82,9 @@ def needs(call: Call) -> Iterator[Needed]:  # noqa: C901, PLR0912 -- one case fo
             yield action, said["principal"]
         case "iot", "AttachPolicy" | "DetachPolicy":
             yield action, said["target"]
-        case "iot", "DescribeCACertificate":
+        case "iot-data", _:
+            yield f"iot:{call.operation}", f"arn:aws:iot:{REGION}:{ACCOUNT}:client/{said['clientId']}"
+        case "iot", "DescribeCACertificate" | "UpdateCACertificate":
             yield action, f"{arn}cacert/{said['certificateId']}"
         case ("iot", "ListCertificates" | "ListCertificatesByCA" | "ListAttachedPolicies") | (
             "cloudwatch",
@@ -88,6 +104,10 @@ def needs(call: Call) -> Iterator[Needed]:  # noqa: C901, PLR0912 -- one case fo
             yield f"sqs:{operation.removesuffix('Batch')}", arn + said["QueueUrl"].rpartition("/")[2]
         case "events", "PutEvents":
             yield from ((action, f"{arn}event-bus/{entry['EventBusName']}") for entry in said["Entries"])
+        case "iot-data", operation:
+            yield f"iot:{operation}", f"arn:aws:iot:{REGION}:{ACCOUNT}:client/{said['clientId']}"
+        case "s3", "GetObject" if "VersionId" in said:
+            yield "s3:GetObjectVersion", f"arn:aws:s3:::{said['Bucket']}/{said['Key']}"
         case "s3", "GetObject":
             # Without s3:ListBucket, S3 does not say that an object is not there, but denies it.
             yield "s3:ListBucket", f"arn:aws:s3:::{said['Bucket']}"
@@ -125,6 +145,7 @@ class Way:
     prepare: Callable[[World], None] = lambda _: None
     go: Callable[[World, Iam], None]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    world: type[World] = World
 
     def __str__(self) -> str:
         return self.name
@@ -226,6 +247,14 @@ def suspected(world: World, iam: Iam) -> None:
     world.mapping.drain(within=86_400)
 
 
+def revoked_ca(world: World) -> None:
+    """An operator revoked the CA, and a deployment set it ACTIVE again."""
+    table = world.deployment.settings.registry_table
+    order = CaRevocation(by="operator", at=START)
+    ca = world.deployment.rules.cas[0].certificate_id
+    RevokedCas(world.account.client("dynamodb", caller="admin"), table).revoke(ca, order)
+
+
 def forgotten(world: World) -> None:
     rule = dict(world.account.iot.broker.rules)
     world.account.iot.broker.rules.clear()
@@ -249,6 +278,31 @@ def read_crl(world: World, _: Iam) -> None:
     client = world.account.client("s3", caller="register")
     crls = Crls(lambda: client, settings.crl_bucket, settings.account_id, clock=world.aws.clock.now)
     crls.of(world.rules().cas[0])
+
+
+class Applied(Revoking):
+    """A device of jitr's is connected, another one is from before jitr, and a first CRL was applied to all."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.connect()
+        self.mapping.drain(within=60)
+        assert self.connect() == "accepted"
+        self.before = self.issue("sensor-0002")
+        self.account.iot.certificates.register(
+            self.before, status="ACTIVE", mode="SNI_ONLY", ca_certificate_id=authority().certificate_id
+        )
+        for _ in range(3):
+            self.sweep_and_decide()
+            self.apply()
+
+    def list_both(self) -> None:
+        self.apply({self.leaf: FOR_GOOD, self.before: FOR_GOOD})
+
+
+def apply_crl(world: World, _: Iam) -> None:
+    assert isinstance(world, Applied)
+    world.list_both()
 
 
 def acted(scenario: Scenario) -> Callable[[World, Iam], None]:
@@ -284,14 +338,17 @@ WAYS = (
     Way(name="suspected", go=suspected),
     Way(name="revocation list", go=read_crl),
     Way(name="revocation list of a sweep", settings={"checks": {"revocation": CheckMode.ENFORCE}}, go=sweep),
+    Way(name="CRL", world=Applied, go=apply_crl),
+    Way(name="CRL whose event was lost", settings=ENFORCED, prepare=World.publish_crl, go=sweep),
     Way(name="forgotten", prepare=forgotten, go=sweep),
+    Way(name="revoked CA", prepare=revoked_ca, go=sweep),
     Way(name="one sweep at a time", go=one_at_a_time),
 )
 
 
 def play(way: Way, allowed: Allowed) -> tuple[Iam, str]:
     """Go a way under these roles; what was used, and all that was said of failures."""
-    world = World(**way.settings)
+    world = way.world(**way.settings)
     way.prepare(world)
     world.aws.fault = iam = Iam(allowed)
     said = []
@@ -371,7 +428,7 @@ def test_without_any_one_action_the_way_that_uses_it_fails_and_names_it(
         iam, said = play(way, without)
         assert iam.denied, f"{way} does not need {action} in {caller}"
         assert {one.split(" on ")[0] for one in iam.denied} == {f"{caller} {action}"}
-        if action != "s3:ListBucket":
+        if action not in ("s3:ListBucket", "iot:GetConnection") and (caller, action) not in NOT_FAILING:
             assert f"not authorized to perform: {action}" in said, f"{way}, {caller} without {action}: {said}"
 
 

@@ -77,9 +77,9 @@ def test_what_a_key_encrypts_is_what_the_table_says(
         stack = Stacks(fleet, AWS)[f"{account}/{region}"]
         arn = written.replace("<partition>", "aws").replace("<region>", region).replace("<account>", one.id)
         keys = keys_of(stack)
-        functions, others = keys[-2:], keys[:-2]
-        assert others == [arn] * 8, "three queues, two tables, the bucket, two logs"
-        assert functions == [arn if environments else None] * 2
+        functions, others = keys[-3:], keys[:-3]
+        assert others == [arn] * 11, "five queues, two tables, the bucket, three logs"
+        assert functions == [arn if environments else None] * 3
     assert f"| {row} |" in (ROOT / "docs" / "fleet.md").read_text(encoding="utf-8")
 
 
@@ -145,6 +145,7 @@ def test_roles_use_the_key_for_what_they_do_and_by_its_alias_alone(everything: S
     assert {role.rstrip("0123456789ABCDEF"): one["Action"] for role, one in roles.items()} == {
         "RegistrationRegisterRole": ["kms:Decrypt", "kms:GenerateDataKey"],
         "RegistrationRuleRole": ["kms:Decrypt", "kms:GenerateDataKey"],
+        "RevocationRevokeRole": "kms:Decrypt",
         "SweepingSweepRole": ["kms:Decrypt", "kms:GenerateDataKey"],
     }
     for one in roles.values():

@@ -52,6 +52,7 @@ def test_a_wildcard_stands_only_for_names_that_devices_cas_and_lambda_bring(prod
     wild = {re.split(r"[:/]", arn, maxsplit=5)[5] for arn in arns if "*" in arn and arn != "*"}
     assert {re.sub(r"^log-group:.*:", "log-group:own:", one) for one in wild} == {
         "cert/*",
+        "client/*",
         "thing/*",
         "log-group:own:*",
         *(one for one in wild if one.endswith("/crl/*")),

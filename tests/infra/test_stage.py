@@ -61,15 +61,23 @@ def test_queues_are_encrypted_and_keep_messages_long_enough(production: Any) -> 
         NAMES.registrations_queue: 4,
         NAMES.dead_letter_queue: 14,
         NAMES.undelivered_queue: 14,
+        NAMES.crl_queue: 14,
+        NAMES.crl_dead_letter_queue: 14,
     }
     assert all(queue["SqsManagedSseEnabled"] for queue in days.values())
 
 
-def test_a_message_stays_invisible_for_six_times_the_functions_timeout(production: Any) -> None:
-    queue = production.one("AWS::SQS::Queue", QueueName=NAMES.registrations_queue)
-    function = production.one("AWS::Lambda::Function", FunctionName=NAMES.register_function)
+@pytest.mark.parametrize(
+    ("queue", "function"),
+    [(NAMES.registrations_queue, NAMES.register_function), (NAMES.crl_queue, NAMES.revoke_function)],
+)
+def test_a_message_stays_invisible_for_six_times_the_functions_timeout(
+    production: Any, queue: str, function: str
+) -> None:
+    made = production.one("AWS::SQS::Queue", QueueName=queue)
+    invoked = production.one("AWS::Lambda::Function", FunctionName=function)
 
-    assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
+    assert made["VisibilityTimeout"] >= 6 * invoked["Timeout"]
 
 
 def test_the_queues_own_receive_limit_is_out_of_the_functions_way(production: Any) -> None:
@@ -83,24 +91,46 @@ def test_the_queues_own_receive_limit_is_out_of_the_functions_way(production: An
     assert queue["MessageRetentionPeriod"] > visibility * RECEIVES_UNTIL_DEAD
 
 
-@pytest.mark.parametrize("queue", [NAMES.registrations_queue, NAMES.dead_letter_queue, NAMES.undelivered_queue])
-def test_queues_refuse_plain_http(production: Any, queue: str) -> None:
+def test_queues_refuse_plain_http(production: Any) -> None:
     policies = json.dumps(production.of_type("AWS::SQS::QueuePolicy"))
 
-    assert policies.count('"aws:SecureTransport": "false"') == 3, queue
+    assert policies.count('"aws:SecureTransport": "false"') == len(production.of_type("AWS::SQS::Queue")) == 5
 
 
 def test_the_mapping_reports_single_failures_and_bounds_concurrency(production: Any) -> None:
-    mapping = production.one("AWS::Lambda::EventSourceMapping")
+    mapping = production.one("AWS::Lambda::EventSourceMapping", BatchSize=10)
 
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert mapping["BatchSize"] == 10
     assert mapping["ScalingConfig"] == {"MaximumConcurrency": max_concurrency_for(50)}
+
+
+def test_a_crl_is_a_batch_of_its_own_and_not_done_until_the_function_says_so(production: Any) -> None:
+    mapping = production.one("AWS::Lambda::EventSourceMapping", BatchSize=1)
+
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": 2}
+
+
+def test_s3s_events_about_crls_go_to_the_queue_of_revoke_and_no_other_ones(production: Any) -> None:
+    bucket = production.one("AWS::S3::Bucket", BucketName="jitr-acme-crl-222222222222-eu-central-1")
+    rule = production.one("AWS::Events::Rule", Name=NAMES.crl_rule)
+
+    assert bucket["NotificationConfiguration"] == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+    assert rule["EventPattern"] == {
+        "source": ["aws.s3"],
+        "detail-type": ["Object Created"],
+        "detail": {
+            "bucket": {"name": ["jitr-acme-crl-222222222222-eu-central-1"]},
+            "object": {"key": [{"prefix": "crl/"}]},
+        },
+    }
+    policies = json.dumps(production.of_type("AWS::SQS::QueuePolicy"))
+    assert policies.count('"Service": "events.amazonaws.com"') == policies.count(f"rule/{NAMES.crl_rule}") == 1
 
 
 def test_on_the_local_aws_few_environments_work_at_once_and_know_it(on_local_aws: Any) -> None:
     function = on_local_aws.one("AWS::Lambda::Function", FunctionName=NAMES.register_function)
-    mapping = on_local_aws.one("AWS::Lambda::EventSourceMapping")
+    mapping = on_local_aws.one("AWS::Lambda::EventSourceMapping", BatchSize=10)
 
     assert mapping["ScalingConfig"] == {"MaximumConcurrency": 4}
     assert function["Environment"]["Variables"]["JITR_MAX_CONCURRENCY"] == "4"
@@ -197,7 +227,8 @@ def test_logs_are_not_kept_for_ever(production: Any) -> None:
         group["Properties"]["LogGroupName"]: group["Properties"] for group in production.of_type("AWS::Logs::LogGroup")
     }
 
-    assert set(groups) == {NAMES.log_group(NAMES.register_function), NAMES.log_group(NAMES.sweep_function)}
+    functions = (NAMES.register_function, NAMES.revoke_function, NAMES.sweep_function)
+    assert set(groups) == {NAMES.log_group(one) for one in functions}
     assert {group["RetentionInDays"] for group in groups.values()} == {90}
 
 
@@ -219,9 +250,12 @@ def test_the_sweep_runs_on_the_fleets_schedule(production: Any) -> None:
 
 
 def test_production_has_nothing_of_the_local_aws(production: Any, on_local_aws: Any) -> None:
-    for sid in (LocalDifference.OTHER_ARNS_CHECKED.value, LocalDifference.BATCH_ACTIONS_CHECKED.value):
+    for sid, functions in (
+        (LocalDifference.OTHER_ARNS_CHECKED.value, 3),
+        (LocalDifference.BATCH_ACTIONS_CHECKED.value, 2),
+    ):
         assert production.statements(sid) == []
-        assert len(on_local_aws.statements(sid)) == 2, "one for each function"
+        assert len(on_local_aws.statements(sid)) == functions, "one for each function that needs it"
 
 
 def test_arns_are_partition_safe(production: Any) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from jitr.store.outcome_index import OUTCOME_INDEX
 from jitr.store.registry import DUE_INDEX
+from jitr.store.serial_index import SERIAL_INDEX
 from tests.support.infra.synthesis import NAMES
 
 
@@ -63,7 +64,11 @@ def test_what_is_due_and_what_was_decided_are_found_by_sparse_indexes(production
 
     indexes = {one["IndexName"]: one for one in table["GlobalSecondaryIndexes"]}
     keys = {name: [key["AttributeName"] for key in one["KeySchema"]] for name, one in indexes.items()}
-    assert keys == {DUE_INDEX: ["due", "due_at"], OUTCOME_INDEX: ["listed_as", "listed_at"]}
+    assert keys == {
+        DUE_INDEX: ["due", "due_at"],
+        OUTCOME_INDEX: ["listed_as", "listed_at"],
+        SERIAL_INDEX: ["issued_as"],
+    }
     assert all(one["Projection"] == {"ProjectionType": "KEYS_ONLY"} for one in indexes.values())
 
 
@@ -83,10 +88,10 @@ def test_the_crls_bucket_is_closed_encrypted_versioned_and_speaks_tls_only(produ
     }
 
 
-def test_register_and_the_sweep_read_crls_and_nothing_else_of_s3(production: Any) -> None:
+def test_the_functions_read_crls_and_nothing_else_of_s3(production: Any) -> None:
     read, see = production.statements("ReadCrls"), production.statements("SeeThatNoCrlIsThere")
 
-    assert len(read) == len(see) == 2
+    assert len(read) == len(see) == 3
     assert all("/crl/*" in json.dumps(one["Resource"]) for one in read)
     assert {one["Action"] for one in read} == {"s3:GetObject"}
     assert {one["Action"] for one in see} == {"s3:ListBucket"}

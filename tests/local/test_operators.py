@@ -121,6 +121,8 @@ def needs(call: Called, arn: Mapping[str, str]) -> Iterator[tuple[str, str]]:  #
             yield action, said["target"]
         case "iot", "DetachThingPrincipal":
             yield action, said["principal"]
+        case "iotdata", _:
+            yield f"iot:{operation}", f"{arn['prefix'].format(service='iot')}client/{said['clientId']}"
         case "dynamodb", "BatchGetItem" | "BatchWriteItem":
             yield from ((action, f"{prefix}table/{table}") for table in said["RequestItems"])
         case "dynamodb", "TransactWriteItems":
@@ -243,6 +245,23 @@ def test_a_command_that_changes_something_runs_under_its_own_policy_alone(
     assert REFUSED not in said
     assert code in (0, 1), said
     assert held_against(who, calls, operators) == []
+
+
+def test_a_device_that_stays_connected_is_ended_by_who_acts_and_not_by_who_reads(
+    operators: Operators, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet, name = operators.fleet, "sensor-0002"
+    device = fleet.admitted(name)
+    order = ["device", "deactivate", str(device.certificate), "--yes"]
+    with fleet.local.device(device, name).connect_until_accepted(fleet.local.endpoint, patience=60)[0] as connection:
+        assert REFUSED in operators.run("read", order, capsys)[1]
+        assert connection.is_open
+        with record_calls(monkeypatch) as calls:
+            code, said = operators.run("act", order, capsys)
+        assert (code, f"{name} ended after" in said) == (0, True), said
+        assert not connection.is_open
+    assert held_against("act", calls, operators) == []
+    assert {operation for _, operation, _ in calls} >= {"GetConnection", "DeleteConnection"}
 
 
 @pytest.mark.parametrize("queue", ["dead-letters", "undelivered", "unforwarded", "hub-failed"])

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -63,6 +63,20 @@ ASKED: list[tuple[Any, str, dict[str, Any]]] = [
             "Statistics": ["Maximum"],
         },
     ),
+    (
+        "cloudwatch",
+        "get_metric_statistics",
+        {
+            "Namespace": "AWS/SQS",
+            "MetricName": "ApproximateAgeOfOldestMessage",
+            "Dimensions": [{"Name": "QueueName", "Value": "jitr-acme-registrations"}],
+            "StartTime": (START + timedelta(microseconds=1)).astimezone(timezone(timedelta(hours=2))),
+            "EndTime": START + timedelta(minutes=5, microseconds=3691),
+            "Period": 60,
+            "Statistics": ["Maximum"],
+        },
+    ),
+    ("events", "put_events", {"Entries": [{"Source": "jitr", "DetailType": "x", "Detail": "{}", "Time": "nonsense"}]}),
     ("s3", "get_object", {"Bucket": "jitr-acme-crl-111111111111-eu-central-1", "Key": "none"}),
     ("lambda", "invoke", {"FunctionName": "arn:aws:lambda:eu-central-1:111111111111:function:none", "Payload": b"{}"}),
 ]
@@ -109,6 +123,44 @@ def test_answers_and_errors_are_the_same_as_through_botocore(monkeypatch: pytest
 def _comparable(shown: Any) -> Any:
     """Without what an S3 object is read through, which is another one each time."""
     return {**shown, "Body": shown["Body"].read()} if isinstance(shown, dict) and "Body" in shown else shown
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        START,
+        START + timedelta(microseconds=3691),
+        START + timedelta(seconds=0.5),
+        START.replace(year=1969),
+        START.astimezone(timezone(timedelta(hours=2))),
+    ],
+)
+def test_a_time_is_sent_as_botocore_sends_it(
+    account: SimulatedAccount, moment: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sent() -> Any:
+        entry = {"Source": "jitr", "DetailType": "x", "Detail": "{}", "Time": moment}
+        account.client("events").put_events(Entries=[entry])
+        return account.aws.calls[-1].parameters
+
+    short = sent()
+    with whole(monkeypatch):
+        assert sent() == short
+
+
+@pytest.mark.parametrize("scenario", ALL, ids=lambda scenario: scenario.name)
+def test_only_calls_of_s3_and_lambda_go_through_botocore(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    through_botocore: set[str] = set()
+    go = ShortWay._whole
+
+    def noted(self: ShortWay, name: str, params: dict[str, Any]) -> Any:
+        through_botocore.add(f"{self._client.meta.service_model.service_name}:{name}")
+        return go(self, name, params)
+
+    monkeypatch.setattr(ShortWay, "_whole", noted)
+    case, *_ = cases(scenario, Strike.DIES_AFTER, Company.NOBODY)
+    case.play()
+    assert through_botocore <= {"s3:GetObject", "lambda:Invoke"}
 
 
 # One strike of each kind, at every call of every scenario.

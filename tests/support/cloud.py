@@ -22,7 +22,10 @@ from botocore import UNSIGNED
 from botocore.config import Config
 
 from jitr.admission.enrollment import Entry
+from jitr.aws.ca_status import CaStatus
+from jitr.aws.connections import Connections
 from jitr.aws.crl_bucket import Crls
+from jitr.aws.crl_queue import CrlQueue
 from jitr.aws.hook import Hook
 from jitr.aws.iot import AwsIot
 from jitr.aws.queues import RegistrationsQueue, SweepQueue
@@ -33,12 +36,15 @@ from jitr.pacing.turns import Turns
 from jitr.registration.procedure import Registration
 from jitr.registration.threads import OneByOne
 from jitr.rules import Rules
+from jitr.session_end import SessionEnd
 from jitr.settings import Settings
 from jitr.store.brakes import Brakes
+from jitr.store.crl_state import CrlStates
 from jitr.store.enrollment_table import EnrollmentTable, EntryChange
 from jitr.store.failure_count import FailureCount
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
+from jitr.store.revoked_cas import RevokedCas
 from jitr.store.sweep_state import SweepState
 from jitr.store.withdrawal_marks import Withdrawals
 from jitr.sweep.runner import Sweep, SweepResult
@@ -185,6 +191,7 @@ class Cloud:
             enrollment_table=deployed.ENROLLMENT,
             registrations_queue_url=deployed.url_of(deployed.QUEUE),
             dead_letter_queue_url=deployed.url_of(deployed.DEAD_LETTERS),
+            crl_queue_url=deployed.url_of(deployed.CRL_QUEUE),
             event_bus="default",
             activations_per_second=10,
             max_concurrency=15,
@@ -225,6 +232,7 @@ class Cloud:
             hook=Hook(lambda _: client(self.session, "lambda")),
             announcer=self.announcer,
             turns=self.turns,
+            sessions=lambda: SessionEnd(self.aws_iot, Connections(client(self.session, "iot-data"))),
             clock=self.clock,
         )
         queue = RegistrationsQueue(self.sqs, self.settings)
@@ -247,7 +255,11 @@ class Cloud:
             crls=self.crls,
             enrollment=self.enrollment,
             brakes=self.brakes,
+            cas=CaStatus(self.iot),
+            revoked_cas=RevokedCas(self.dynamodb, TABLE),
             journal=self.journal,
+            crl_states=CrlStates(self.dynamodb, TABLE),
+            crl_queue=CrlQueue(self.sqs, self.settings.crl_queue_url),
             queue=SweepQueue(self.sqs, client(self.session, "cloudwatch"), self.settings),
             announcer=self.announcer,
             clock=self.clock,

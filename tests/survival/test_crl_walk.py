@@ -102,7 +102,7 @@ def test_s3_that_fails_stops_no_other_part_of_the_sweep(world: World) -> None:
 
     world.aws.fault = fault
     swept = world.deployment.sweep()
-    assert swept.failed == ["CRLs"]
+    assert swept.failed == ["CRLs", "CRL, factory"]
     world.aws.fault = None
     world.publish_crl()
     sweep_and_decide(world)

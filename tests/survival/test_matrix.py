@@ -6,12 +6,15 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.survival.batch_scenarios import BATCH_SCENARIOS
+from tests.support.survival.crl_scenarios import CRL_SCENARIOS
 from tests.support.survival.matrix import ALL, Company, Strike, outcome_table, possible, recorded_calls
 from tests.support.survival.scenarios import Scenario
+from tests.support.survival.session_scenarios import SESSION_SCENARIOS
 from tests.support.survival.striking import strike_everywhere
 from tools.outcomes import DOCUMENT, read_table
 
 PLAYED = "cases of the failure matrix"
+_LONG = (*BATCH_SCENARIOS, *SESSION_SCENARIOS, *CRL_SCENARIOS)
 _DEATH = (Strike.DIES_AFTER, Company.NOBODY)
 
 
@@ -22,8 +25,9 @@ def _id(value: object) -> str:
 @pytest.mark.parametrize(
     ("scenario", "strike", "company"),
     [
-        # Threads take the simulation longer: of a batch of two, a death and a redelivery in the suite, the others deep.
-        pytest.param(*one, marks=pytest.mark.deep if one[0] in BATCH_SCENARIOS and one[1:] != _DEATH else ())
+        # Threads take the simulation longer, and orders on sessions make many calls: of these a death and a redelivery
+        # in the suite, the others deep.
+        pytest.param(*one, marks=pytest.mark.deep if one[0] in _LONG and one[1:] != _DEATH else ())
         for one in possible()
     ],
     ids=_id,
@@ -38,7 +42,7 @@ def test_every_call_can_be_struck_and_all_ends_well(
     ("scenario", "strike", "company"),
     [
         # All of them deep; a death and a redelivery of each scenario in the suite.
-        pytest.param(*one, marks=() if one[1:] == _DEATH and one[0] not in BATCH_SCENARIOS else pytest.mark.deep)
+        pytest.param(*one, marks=() if one[1:] == _DEATH and one[0] not in _LONG else pytest.mark.deep)
         for one in possible()
     ],
     ids=_id,

@@ -2,20 +2,24 @@
 
 import pytest
 
+from tests.support.survival.crl_mutants import CRL_MUTANTS
 from tests.support.survival.mutants import MENDS, MUTANTS
 from tests.support.survival.mutating import ROOT, Change, Mend, Moved, Mutant, explored, mutated, survivors
 from tests.support.survival.pairs import ALL_PAIRS
+from tests.support.survival.security_mutants import SECURITY_MUTANTS
+
+ALL_MUTANTS = (*MUTANTS, *CRL_MUTANTS, *SECURITY_MUTANTS)
 
 
 def _name(one: Mutant | Mend) -> str:
     return one.name
 
 
-@pytest.mark.parametrize("one", [*MUTANTS, *MENDS], ids=_name)
+@pytest.mark.parametrize("one", [*ALL_MUTANTS, *MENDS], ids=_name)
 def test_what_a_mutant_replaces_is_in_the_source_once(one: Mutant | Mend) -> None:
-    with mutated(one.changes) as functions:
+    with mutated(one.changes) as copy:
         for change in one.changes:
-            assert (functions / "jitr" / change.file).read_text() != (ROOT / "functions/jitr" / change.file).read_text()
+            assert (copy / change.path).read_text() != (ROOT / change.path).read_text()
 
 
 @pytest.mark.parametrize("old", ["def gone_since(", "def "], ids=["not there", "there more than once"])
@@ -24,7 +28,7 @@ def test_a_mutant_whose_text_is_not_there_once_is_an_error(old: str) -> None:
         pass
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=_name)
+@pytest.mark.parametrize("mutant", ALL_MUTANTS, ids=_name)
 def test_the_tests_that_a_mutant_names_exist(mutant: Mutant) -> None:
     assert mutant.killed_by
     for test in mutant.killed_by:
@@ -33,7 +37,7 @@ def test_the_tests_that_a_mutant_names_exist(mutant: Mutant) -> None:
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("mutant", MUTANTS, ids=_name)
+@pytest.mark.parametrize("mutant", ALL_MUTANTS, ids=_name)
 def test_each_directed_test_of_a_mutant_fails_under_it(mutant: Mutant) -> None:
     assert survivors(mutant) == []
 

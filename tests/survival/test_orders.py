@@ -11,7 +11,8 @@ from jitr.errors import Reason
 from jitr.iot_models import Status
 from jitr.rules import EnrollmentRule
 from jitr.verdicts import OperatorAction
-from jitrctl.device.operations import OperatingError, Operator, OrderContext, OvertakenByColleague
+from jitrctl.device.operations import Operator, OrderContext, OvertakenByColleague
+from jitrctl.errors import OperatingError
 from simulation import Authority, Call, Fault, Leaf, Moment
 from tests.support.survival.promises import DAY, Promises
 

@@ -127,7 +127,7 @@ def test_an_order_is_not_written_over_a_verdict_or_decision_that_came_meanwhile(
     assert world.outcomes.order_release(leaf.certificate_id, order, seen=seen) is None
 
 
-def test_a_registration_that_came_back_is_judged_as_any_other_and_the_order_is_spent() -> None:
+def test_a_registration_that_came_back_is_evaluated_as_any_other_and_the_order_is_spent() -> None:
     world, (leaf, *_) = rejected_under_wrong_rules()
     assert world.order_release(leaf)
     world.admin.delete_certificate(certificateId=leaf.certificate_id)

@@ -3,7 +3,7 @@
 Two CAs have their own `on_replacement`; one is hostile: its devices bear the names of the other's. Hooks answer
 differently each time, templates change between attempts, and the console acts at any moment. What meets is played like
 an explored schedule (explorer.py): each act pauses, or dies, before drawn calls. The promises are those of
-invariants.py, each with the window that it allows; the watch judges by what was done here.
+invariants.py, each with the window that it allows; the watch decides by what was done here.
 
 A hundred runs in the suite, the same ones every time; `JITR_FUZZ_RUNS=5000` draws as many new ones.
 """

@@ -1,4 +1,4 @@
-"""An account in which AWS says of no certificate whose it is: nobody is lost, and nobody is judged by a wrong CA."""
+"""An account in which AWS says of no certificate whose it is: none is lost, and none evaluated under a wrong CA."""
 
 from dataclasses import replace
 

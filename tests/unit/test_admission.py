@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -206,6 +207,11 @@ def test_the_ca_the_reading_and_the_names_cannot_be_switched_off(
     with pytest.raises(Rejected) as refusal:
         made.with_rules(checks=dict.fromkeys([*CHECK_NAMES, "ca", "names"], mode)).admit()
     assert refusal.value.reason is reason
+
+
+def test_the_docstring_lists_the_checks_in_their_order() -> None:
+    listed = re.findall(r"^ {3,}(?:\d+ +)?([a-z_]+) ", procedure.__doc__ or "", re.MULTILINE)
+    assert [name for name in listed if name in ORDER] == list(ORDER[1:])
 
 
 def test_every_check_is_reported_also_after_a_failure() -> None:

@@ -15,6 +15,7 @@ from jitr.pacing.schedule import PACE, Need
 from jitr.provisioning import IotStep, plan
 from jitr.record import Record
 from jitr.rules import CheckMode, OnReject
+from jitr.store.revoked_cas import REVOKED_CAS
 from jitr.telemetry import CONTRADICTIONS
 from jitr.verdicts import OperatorAction, OperatorVerdict
 from tests.support.cases.issuing import DAY, NOW, SECOND, factory
@@ -65,6 +66,8 @@ def test_a_decision_says_what_was_decided_on_what(world: World) -> None:
         twin_id=decision.twin_id,
         issuer="CN=Acme factory CA,O=Acme",
         subject="CN=sensor-0001,OU=Mark-2,O=Acme",
+        not_before=decision.not_before,
+        not_after=decision.not_after,
         requested_name="sensor-0001",
         crl='"1"',
         enrollment=NO_ENTRIES.digest,
@@ -72,6 +75,8 @@ def test_a_decision_says_what_was_decided_on_what(world: World) -> None:
     )
     assert decision.serial
     assert decision.twin_id
+    assert decision.not_before
+    assert decision.not_after
 
 
 def test_the_plan_is_carried_out_as_it_is(world: World) -> None:
@@ -326,7 +331,7 @@ def test_nothing_is_recalled_for_nobody(world: World) -> None:
 
 
 def test_a_batch_is_recalled_at_once(world: World) -> None:
-    world.registry.recall_with_item.return_value = {"a": Record()}, {"next_at": 1}
+    world.registry.recall_with_items.return_value = {"a": Record()}, [{"next_at": 1}, {}]
     assert world.registration().recall({"a", "b"}) == {"a": Record()}
-    world.registry.recall_with_item.assert_called_once_with({"a", "b"}, PACE)
+    world.registry.recall_with_items.assert_called_once_with({"a", "b"}, PACE, REVOKED_CAS)
     world.turns.see.assert_called_once_with({"next_at": 1})

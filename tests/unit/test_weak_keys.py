@@ -21,7 +21,7 @@ def test_a_key_made_by_the_faulty_library_is_found(bits: int) -> None:
 
 
 def test_the_fingerprints_primes_are_those_of_the_shortest_keys() -> None:
-    assert [2, *ROCA_PRIMES] == first_primes(PRIMES_IN_M[512])
+    assert (2, *ROCA_PRIMES) == first_primes(PRIMES_IN_M[512])
 
 
 @pytest.mark.parametrize("bits", [2048, 3072])

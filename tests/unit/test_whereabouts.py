@@ -10,8 +10,8 @@ from jsonschema import Draft202012Validator
 
 from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.errors import Misconfigured, UnreadableEvent
+from jitr.event_details import event_detail
 from jitr.hub.locations import Homes, Statement, is_out_of_place, out_of_place_detail
-from jitr.telemetry import event_detail
 from tests.support.examples import MOST, SETTINGS
 
 SCHEMA = Draft202012Validator(

@@ -19,6 +19,8 @@ class Check:
     run: Callable[[CheckInput], None]  # raises Rejected
     sentence: str
     has_mode: bool = True  # a CA's rules may set it to observe or off
+    # Why it cannot be evaluated with the certificate and the rules alone (`jitrctl verify`); empty: it can.
+    needs_account: str = ""
 
 
 CHECKS = (
@@ -47,9 +49,19 @@ CHECKS = (
     ),
     # Part of check 7. These names are provisioned, so it is never off.
     Check(name="names", run=checks.check_names, sentence="legal names can be made from it", has_mode=False),
-    Check(name="revocation", run=checks.check_revocation, sentence="not revoked"),
-    Check(name="enrollment", run=checks.check_enrollment, sentence="its enrollment allows it"),
+    Check(name="revocation", run=checks.check_revocation, sentence="not revoked", needs_account="no CRL was given"),
+    Check(
+        name="enrollment",
+        run=checks.check_enrollment,
+        sentence="its enrollment allows it",
+        needs_account="the enrollment entries are in the account's table",
+    ),
 )
 # The checks whose mode fleet.toml can set, and with them the hook.
 CHECK_NAMES = tuple(check.name for check in CHECKS if check.has_mode)
 MODES = (*CHECK_NAMES, HOOK)
+# What offline evaluation leaves out, and why.
+UNREAD_OFFLINE = {
+    **{check.name: check.needs_account for check in CHECKS if check.needs_account},
+    HOOK: "a hook is asked by the function alone",
+}

@@ -50,6 +50,7 @@ class PublishedCrl:
 
     version: str  # the object's ETag; empty when there is none
     revocations: Revocations
+    version_id: str | None = None  # of the object, in a bucket that keeps versions
 
 
 NOTHING = PublishedCrl(version="", revocations=None)
@@ -68,6 +69,7 @@ class Crls:
         self._clock = clock
         # CA certificate id → when its CRL was read, and what was published
         self._known: dict[str, tuple[datetime, PublishedCrl]] = {}
+        self._versions: dict[str, tuple[datetime, str]] = {}  # the same, where only the version was asked for
         self._refreshing: set[str] = set()  # CAs that a thread is refreshing; others use the cached CRL meanwhile
         self._failed: tuple[datetime, str] | None = None  # when S3 last failed, and the error
 
@@ -104,21 +106,45 @@ class Crls:
         return known
 
     def version_of(self, ca: CaRules) -> str:
-        """The version of what is published for a CA now, without reading it; empty when nothing is.
+        """The version of what is published for a CA, without reading it; at most a minute old, empty when nothing is.
 
         HeadObject would do, but its errors have no message, so they do not name a missing permission.
 
         Raises Unavailable, NotPermitted.
         """
+        now = self._clock()
+        asked_at, version = self._versions.get(ca.certificate_id, (None, NOTHING.version))
+        if asked_at is not None and now - asked_at < _REFRESH_EVERY:
+            return version
         try:
             with calling("GetObject"):
                 answer = self._s3().get_object(**self._place_of(ca))
         except ClientError as error:
-            if error.response["Error"]["Code"] == "NoSuchKey":
-                return NOTHING.version
+            if error.response["Error"]["Code"] != "NoSuchKey":
+                raise
+            version = NOTHING.version
+        else:
+            answer["Body"].close()
+            version = answer["ETag"]
+        self._versions[ca.certificate_id] = now, version
+        return version
+
+    def earlier(self, ca: CaRules, version_id: str) -> RevocationList | None:
+        """The CRL of a CA in an earlier version of its object; None when that is not kept any more.
+
+        Raises Unavailable, NotPermitted.
+        """
+        try:
+            with calling("GetObject"):
+                answer = self._s3().get_object(**self._place_of(ca), VersionId=version_id)
+                revocations = _read(answer, ca)
+        except (IncompleteReadError, FlexibleChecksumError) as error:
+            raise Unavailable(f"GetObject: {type(error).__name__}") from error
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("NoSuchVersion", "NoSuchKey", "MethodNotAllowed"):
+                return None
             raise
-        answer["Body"].close()
-        return answer["ETag"]
+        return revocations if isinstance(revocations, RevocationList) else None
 
     def changed_since(
         self, records: Mapping[str, Record], rules: Rules, swept: Mapping[str, datetime] | None = None
@@ -148,7 +174,9 @@ class Crls:
         try:
             with calling("GetObject"):
                 answer = self._s3().get_object(**self._place_of(ca), **condition)  # type: ignore[arg-type]  # mypy takes it for any parameter
-                return PublishedCrl(version=answer["ETag"], revocations=_read(answer, ca))
+                return PublishedCrl(
+                    version=answer["ETag"], revocations=_read(answer, ca), version_id=answer.get("VersionId")
+                )
         except (IncompleteReadError, FlexibleChecksumError) as error:
             raise Unavailable(f"GetObject: {type(error).__name__}") from error
         except ClientError as error:

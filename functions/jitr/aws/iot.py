@@ -1,20 +1,16 @@
 """Calls the AWS IoT control plane; the only module that does.
 
-Each method makes one call, and more only to resolve a conflict. Errors are sorted into those of errors.py: Unavailable
-if a retry can succeed, NotPermitted (also an Unavailable) for a missing permission, Rejected for an answer about the
-device, CertificateUnknown and Overtaken for one about the certificate. Any other error stays botocore's ClientError,
-whose text names the action.
+Each method makes one call, and more only to resolve a conflict. It waits for the call's turn, and sorts its errors
+(iot_calls.py); CertificateUnknown and Overtaken say what an answer means for the certificate.
 """
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
-from jitr.aws.calls import attempts_of, calling, try_once
+from jitr.aws.calls import try_once
+from jitr.aws.iot_calls import IotCalls
 from jitr.aws.rate_limit import Pace
 from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected
 from jitr.frozen import value
@@ -39,26 +35,6 @@ if TYPE_CHECKING:
 
     from jitr.aws.certificate_pages import Page
 
-# The APIs at 10 to 15 calls/s (Service Quotas L-FC864907, L-E72BB356, L-CA7D4E3E, L-77B523DC, L-FC3EF4D9, L-C481616A);
-# the rest allow 100.
-_PACED = frozenset(
-    {
-        "DescribeCertificate",
-        "DescribeCACertificate",
-        "AttachPolicy",
-        "DetachPolicy",
-        "UpdateCertificate",
-        "ListThingPrincipals",
-        "ListAttachedPolicies",
-        "ListPrincipalThings",
-        "ListCertificates",
-        "ListCertificatesByCA",
-    }
-)
-
-# Those of them that every activation needs; they limit the rate.
-_SCARCE = frozenset({"DescribeCertificate", "UpdateCertificate"})
-
 _CA_CACHE = timedelta(seconds=60)
 
 
@@ -70,13 +46,6 @@ class Thing:
     version: int  # 1 at its creation; every change increments it
 
 
-class _ThreadState(threading.local):
-    """State of one thread."""
-
-    def __init__(self) -> None:
-        self.turns: set[str] = set()  # operations whose turn was taken ahead of the call
-
-
 class AwsIot:
     """AWS IoT in one account and Region; safe for threads."""
 
@@ -85,12 +54,11 @@ class AwsIot:
     ) -> None:
         """`rules` hold the CAs among which an issuer is searched if AWS names none."""
         self._client = client
-        self._pacer = pacer
+        self._calls = IotCalls(pacer)
         self._clock = clock
         self._rules = rules
         self._cas: dict[str, tuple[datetime, CaRegistration | None]] = {}
         self._being_fetched: set[str] = set()  # CAs that a thread is fetching
-        self._thread = _ThreadState()
         try_once(client, "UpdateCertificate")
 
     def describe(self, certificate_id: str) -> DeviceRegistration:
@@ -98,10 +66,10 @@ class AwsIot:
 
         Raises CertificateUnknown, Unavailable.
         """
-        with self._calling("DescribeCertificate"):
+        with self._calls.make("DescribeCertificate"):
             try:
                 answer = self._client.describe_certificate(certificateId=certificate_id)
-                self._pacer.note(*attempts_of(answer))
+                self._calls.note(answer)
             except self._client.exceptions.ResourceNotFoundException as error:
                 raise CertificateUnknown(certificate_id) from error
         description = answer["certificateDescription"]
@@ -138,7 +106,7 @@ class AwsIot:
         return ca
 
     def _fetch_ca(self, certificate_id: str) -> CaRegistration | None:
-        with self._calling("DescribeCACertificate"):
+        with self._calls.make("DescribeCACertificate"):
             try:
                 answer = self._client.describe_ca_certificate(certificateId=certificate_id)
             except self._client.exceptions.ResourceNotFoundException:
@@ -157,7 +125,7 @@ class AwsIot:
 
         Raises Unavailable.
         """
-        self._take_turn("UpdateCertificate")
+        self._calls.take_turn("UpdateCertificate")
 
     def apply(self, step: IotStep) -> None:
         """Carry out one step of a plan; a step that is already done succeeds.
@@ -172,22 +140,22 @@ class AwsIot:
             case UpdateThing():
                 self._update_thing(step)
             case AddThingToThingGroup(thing_name=thing, thing_group=group):
-                with self._provisioning("AddThingToThingGroup", missing=f"thing group {group}"):
+                with self._calls.make_step("AddThingToThingGroup", missing=f"thing group {group}"):
                     self._client.add_thing_to_thing_group(thingName=thing, thingGroupName=group)
             case AttachThingPrincipal(thing_name=thing, certificate_arn=arn):
-                with self._provisioning("AttachThingPrincipal", missing=f"thing {thing}"):
+                with self._calls.make_step("AttachThingPrincipal", missing=f"thing {thing}"):
                     self._client.attach_thing_principal(
                         thingName=thing, principal=arn, thingPrincipalType="EXCLUSIVE_THING"
                     )
             case AttachPolicy(policy=policy, certificate_arn=arn):
-                with self._provisioning("AttachPolicy", missing=f"policy {policy}"):
+                with self._calls.make_step("AttachPolicy", missing=f"policy {policy}"):
                     self._client.attach_policy(policyName=policy, target=arn)
             case DetachPolicy(policy=policy, certificate_arn=arn):
-                with self._provisioning("DetachPolicy"), suppress(self._client.exceptions.ResourceNotFoundException):
+                with self._calls.make_step("DetachPolicy"), suppress(self._client.exceptions.ResourceNotFoundException):
                     self._client.detach_policy(policyName=policy, target=arn)
             case DetachThingPrincipal(thing_name=thing, certificate_arn=arn):
                 with (
-                    self._provisioning("DetachThingPrincipal"),
+                    self._calls.make_step("DetachThingPrincipal"),
                     suppress(self._client.exceptions.ResourceNotFoundException),
                 ):
                     self._client.detach_thing_principal(thingName=thing, principal=arn)
@@ -200,7 +168,7 @@ class AwsIot:
         Raises Rejected (THING_TAKEN, TARGET_MISSING, LIMIT_EXCEEDED, REQUEST_REFUSED), CertificateUnknown, Unavailable.
         """
         attributes: AttributePayloadTypeDef = {"attributes": dict(step.attributes)}
-        with self._provisioning("CreateThing", missing=f"thing type {step.thing_type}"):
+        with self._calls.make_step("CreateThing", missing=f"thing type {step.thing_type}"):
             try:
                 if step.thing_type is None:
                     self._client.create_thing(thingName=step.thing_name, attributePayload=attributes)
@@ -228,7 +196,7 @@ class AwsIot:
 
         Raises Rejected, Unavailable.
         """
-        with self._provisioning("DescribeThing"):
+        with self._calls.make_step("DescribeThing"):
             try:
                 answer = self._client.describe_thing(thingName=thing_name)
             except self._client.exceptions.ResourceNotFoundException:
@@ -248,7 +216,7 @@ class AwsIot:
 
         Raises Rejected, Unavailable.
         """
-        with self._provisioning("DeleteThing"):
+        with self._calls.make_step("DeleteThing"):
             try:
                 self._client.delete_thing(thingName=thing_name, expectedVersion=version)
             except (
@@ -260,7 +228,7 @@ class AwsIot:
 
     def _update_thing(self, step: UpdateThing) -> None:
         attributes: AttributePayloadTypeDef = {"attributes": dict(step.attributes), "merge": not step.alone}
-        with self._provisioning("UpdateThing", missing=f"thing type {step.thing_type}"):
+        with self._calls.make_step("UpdateThing", missing=f"thing type {step.thing_type}"):
             if step.thing_type is None:
                 self._client.update_thing(thingName=step.thing_name, attributePayload=attributes)
             else:
@@ -273,7 +241,7 @@ class AwsIot:
 
         Raises Rejected, CertificateUnknown, Unavailable.
         """
-        with self._provisioning("ListPrincipalThings", missing="the certificate"):
+        with self._calls.make_step("ListPrincipalThings", missing="the certificate"):
             pages = self._client.get_paginator("list_principal_things").paginate(principal=device.arn)
             return tuple(thing for page in pages for thing in page["things"])
 
@@ -282,7 +250,7 @@ class AwsIot:
 
         Raises Rejected, CertificateUnknown, Unavailable.
         """
-        with self._provisioning("ListAttachedPolicies", missing="the certificate"):
+        with self._calls.make_step("ListAttachedPolicies", missing="the certificate"):
             pages = self._client.get_paginator("list_attached_policies").paginate(target=device.arn)
             return tuple(policy["policyName"] for page in pages for policy in page["policies"])
 
@@ -301,7 +269,7 @@ class AwsIot:
 
         Raises Rejected, Unavailable.
         """
-        with self._provisioning("ListThingPrincipals", missing=f"thing {thing_name}"):
+        with self._calls.make_step("ListThingPrincipals", missing=f"thing {thing_name}"):
             pages = self._client.get_paginator("list_thing_principals").paginate(thingName=thing_name)
             return frozenset(arn for page in pages for arn in page["principals"])
 
@@ -330,10 +298,10 @@ class AwsIot:
     def _set_status(self, certificate_id: str, status: Status) -> None:
         # Not retried (try_once). The service may have carried out the first attempt although no answer came, and a
         # retry without a new observation could overrule someone who acted in between.
-        with self._provisioning("UpdateCertificate"):
+        with self._calls.make_step("UpdateCertificate"):
             try:
                 answer = self._client.update_certificate(certificateId=certificate_id, newStatus=status.value)
-                self._pacer.note(*attempts_of(answer))
+                self._calls.note(answer)
             except self._client.exceptions.ResourceNotFoundException as error:
                 raise CertificateUnknown(certificate_id) from error
             except self._client.exceptions.CertificateStateException as error:
@@ -349,7 +317,7 @@ class AwsIot:
         from jitr.aws.certificate_pages import MOST_ON_PAGE, pages  # noqa: PLC0415 -- not needed in `register`
 
         def list_page(**more: Any) -> Any:
-            with self._calling("ListCertificatesByCA"):
+            with self._calls.make("ListCertificatesByCA"):
                 return self._client.list_certificates_by_ca(
                     caCertificateId=ca_certificate_id, pageSize=MOST_ON_PAGE, ascendingOrder=False, **more
                 )
@@ -364,49 +332,7 @@ class AwsIot:
         from jitr.aws.certificate_pages import MOST_ON_PAGE, pages  # noqa: PLC0415 -- not needed in `register`
 
         def list_page(**more: Any) -> Any:
-            with self._calling("ListCertificates"):
+            with self._calls.make("ListCertificates"):
                 return self._client.list_certificates(pageSize=MOST_ON_PAGE, ascendingOrder=False, **more)
 
         return pages(list_page, marker)
-
-    @contextmanager
-    def _calling(self, operation: str) -> Iterator[None]:
-        """Wait for the turn of one call, and sort its errors."""
-        if operation in _PACED:
-            self._take_turn(operation)
-            self._thread.turns.discard(operation)
-        with calling(operation):
-            try:
-                yield
-            except ClientError as error:
-                if operation in _SCARCE:
-                    self._pacer.note(*attempts_of(error.response))
-                raise
-
-    def _take_turn(self, operation: str) -> None:
-        if operation not in self._thread.turns:
-            self._pacer.wait(operation)
-            self._thread.turns.add(operation)
-
-    @contextmanager
-    def _provisioning(self, operation: str, *, missing: str = "what it names") -> Iterator[None]:
-        """A call of a step; refusals become Rejected, and `missing` names what may not exist."""
-        try:
-            with self._calling(operation):
-                yield
-        except ClientError as error:
-            reason = _REFUSALS.get(error.response["Error"]["Code"])
-            if reason is None:
-                raise
-            message = error.response["Error"].get("Message", "no message")
-            if reason is Reason.TARGET_MISSING:
-                message = f"{missing} is missing, or the certificate is"
-            raise Rejected(reason, f"{operation}: {message}") from error
-
-
-# Errors of a provisioning call that no retry can cure.
-_REFUSALS = {
-    "LimitExceededException": Reason.LIMIT_EXCEEDED,
-    "InvalidRequestException": Reason.REQUEST_REFUSED,
-    "ResourceNotFoundException": Reason.TARGET_MISSING,
-}

@@ -149,7 +149,7 @@ class EventToSend:
 
     certificate_id: str
     ca_certificate_id: str | None  # None: its CA is unknown
-    registered_at: datetime
+    registered_at: datetime | None  # None: no registration is known
     delay: int = 0  # seconds until it can be received
 
 

@@ -33,6 +33,7 @@ PARAMETERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "DetachThingPrincipal": ("principal", "thingName"),
         "ListCertificates": ("ascendingOrder", "pageSize"),
         "ListCertificatesByCA": ("ascendingOrder", "caCertificateId", "pageSize"),
+        "UpdateCACertificate": ("certificateId", "newAutoRegistrationStatus", "newStatus"),
         "UpdateCertificate": ("certificateId", "newStatus"),
         "UpdateThing": ("attributePayload", "thingName", "thingTypeName"),
     },
@@ -40,7 +41,7 @@ PARAMETERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "BatchGetItem": ("RequestItems",),
         "DeleteItem": ("ConditionExpression", "ExpressionAttributeValues", "Key", "TableName"),
         "GetItem": ("ConsistentRead", "Key", "TableName"),
-        "Query": ("ExpressionAttributeValues", "IndexName", "KeyConditionExpression", "Limit", "TableName"),
+        "Query": ("ExpressionAttributeValues", "IndexName", "KeyConditionExpression", "Limit", "Select", "TableName"),
         "TransactWriteItems": ("TransactItems",),
         "UpdateItem": (
             "ConditionExpression",
@@ -65,7 +66,7 @@ PARAMETERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "events": {"PutEvents": ("Entries",)},
     "lambda": {"Invoke": ("FunctionName", "Payload")},
-    "s3": {"GetObject": ("Bucket", "ExpectedBucketOwner", "IfNoneMatch", "Key")},
+    "s3": {"GetObject": ("Bucket", "ExpectedBucketOwner", "IfNoneMatch", "Key", "VersionId")},
     "sqs": {
         "ChangeMessageVisibility": ("QueueUrl", "ReceiptHandle", "VisibilityTimeout"),
         "DeleteMessageBatch": ("Entries", "QueueUrl"),

@@ -37,10 +37,12 @@ from aws_lambda_powertools import Logger
 
 from jitr.aws import runtime
 from jitr.aws.calls import CLIENT_CONFIG, SECONDS_OF_A_HANGING_CALL
+from jitr.aws.connections import Connections
 from jitr.aws.crl_bucket import Crls
 from jitr.aws.hook import HOOK_CONFIG, Hook
 from jitr.aws.iot import AwsIot
 from jitr.aws.queues import QueueMessage, RegistrationsQueue
+from jitr.event_details import decision_fields
 from jitr.events import RegistrationEvent
 from jitr.handlers import IN_LAMBDA, start
 from jitr.pacing.turns import TURNS_CONFIG, Turns
@@ -48,12 +50,13 @@ from jitr.registration.batch import Batch
 from jitr.registration.procedure import Registration
 from jitr.registration.threads import Beside, Threads
 from jitr.rules import Rules
+from jitr.session_end import SessionEnd
 from jitr.settings import Settings
 from jitr.store.brakes import Brakes
 from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.failure_count import FailureCount
 from jitr.store.registry import Registry
-from jitr.telemetry import SCHEDULE_UNAVAILABLE, Announcer, Counts, decision_fields
+from jitr.telemetry import SCHEDULE_UNAVAILABLE, Announcer, Counts
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -133,6 +136,13 @@ def build(environ: Mapping[str, str]) -> tuple[RegisterHandler, Announcer]:
     iot = boto3.client("iot", config=CLIENT_CONFIG)
     counts.count_calls(iot)
     dynamodb = boto3.client("dynamodb", config=CLIENT_CONFIG)
+
+    @functools.cache
+    def sessions() -> SessionEnd:
+        with _making_a_client:
+            data = boto3.client("iot-data", config=CLIENT_CONFIG)
+        return SessionEnd(aws_iot, Connections(data))
+
     turns = Turns(
         boto3.client("dynamodb", config=TURNS_CONFIG),
         settings.registry_table,
@@ -140,10 +150,11 @@ def build(environ: Mapping[str, str]) -> tuple[RegisterHandler, Announcer]:
         environments=settings.max_concurrency,
         when_unavailable=lambda: counts.add(SCHEDULE_UNAVAILABLE),
     )
+    aws_iot = AwsIot(iot, turns, clock=_now, rules=rules)
     registration = Registration(
         settings=settings,
         rules=rules,
-        iot=AwsIot(iot, turns, clock=_now, rules=rules),
+        iot=aws_iot,
         registry=Registry(dynamodb, settings.registry_table),
         crls=Crls(lambda: _client("s3", config=CLIENT_CONFIG), settings.crl_bucket, settings.account_id, clock=_now),
         enrollment=EnrollmentTable(dynamodb, settings.enrollment_table),
@@ -151,6 +162,7 @@ def build(environ: Mapping[str, str]) -> tuple[RegisterHandler, Announcer]:
         brakes=Brakes(dynamodb, settings.registry_table, clock=_now),
         announcer=announcer,
         turns=turns,
+        sessions=sessions,
         clock=_now,
     )
     sqs = boto3.client("sqs", config=CLIENT_CONFIG)

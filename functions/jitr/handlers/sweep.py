@@ -11,8 +11,10 @@ import boto3
 from aws_lambda_powertools import Logger
 
 from jitr.aws import runtime
+from jitr.aws.ca_status import CaStatus
 from jitr.aws.calls import CLIENT_CONFIG, SECONDS_OF_A_HANGING_CALL
 from jitr.aws.crl_bucket import Crls
+from jitr.aws.crl_queue import CrlQueue
 from jitr.aws.iot import AwsIot
 from jitr.aws.queues import SweepQueue
 from jitr.errors import JitrError
@@ -22,9 +24,11 @@ from jitr.pacing.turns import TURNS_CONFIG
 from jitr.rules import Rules
 from jitr.settings import Settings
 from jitr.store.brakes import Brakes
+from jitr.store.crl_state import CrlStates
 from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
+from jitr.store.revoked_cas import RevokedCas
 from jitr.store.sweep_state import SweepState
 from jitr.store.withdrawal_marks import Withdrawals
 from jitr.sweep.runner import Sweep
@@ -116,7 +120,11 @@ def build(environ: Mapping[str, str]) -> SweepFunction:
         crls=Crls(_s3, settings.crl_bucket, settings.account_id, clock=_now),
         enrollment=EnrollmentTable(dynamodb, settings.enrollment_table),
         brakes=Brakes(dynamodb, settings.registry_table, clock=_now),
+        cas=CaStatus(iot),
+        revoked_cas=RevokedCas(dynamodb, settings.registry_table),
         journal=journal,
+        crl_states=CrlStates(dynamodb, settings.registry_table),
+        crl_queue=CrlQueue(sqs, settings.crl_queue_url),
         queue=SweepQueue(sqs, cloudwatch, settings),
         announcer=Announcer(events, settings, logger, counts),
         clock=_now,

@@ -1,7 +1,7 @@
 """Paces work outside of batches, which makes one call after the other: it waits for a turn before each call.
 
-The sweep and operators' commands over many devices call AWS IoT at this pace. As in a batch, one turn is one call of
-each scarce API (turns.py). A page of a list is such a call too, for 250 certificates at once.
+The sweep, `revoke` and operators' commands over many devices call AWS IoT at this pace. As in a batch, one turn is one
+call of each scarce API (turns.py). A page of a list is such a call too, for 250 certificates at once.
 
     idle        it takes the turns that no one else wants, up to the whole rate
     a storm     its guaranteed share (schedule.TERMS). A guaranteed turn is now, and moves the end of the schedule like
@@ -23,11 +23,9 @@ from jitr.pacing.turns import Turns
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-_SHARE = TERMS[Need.OTHER].share
-
 
 class TurnByTurn(Turns):
-    """Takes a turn for each call, one after the other; for one thread."""
+    """Takes a turn for each call, one after the other, or some at once (`take`)."""
 
     def __init__(
         self,
@@ -37,16 +35,22 @@ class TurnByTurn(Turns):
         per_second: float,
         when_unavailable: Callable[[], None] = lambda: None,
         judges: bool = True,
+        need: Need = Need.OTHER,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`judges`: whether it may adjust the stored rate; only a caller that knows the deployed rate may."""
+        """`judges`: whether it may adjust the stored rate; only a caller that knows the deployed rate may.
+
+        `need` is the class of the work, which has a guaranteed share (schedule.TERMS).
+        """
         self._judges = judges
+        self._need = need
+        self._part = TERMS[need].share
         super().__init__(
             client,
             table,
             per_second=per_second,
-            environments=round(1 / _SHARE),
+            environments=round(1 / self._part),
             when_unavailable=when_unavailable,
             clock=clock,
             sleep=sleep,
@@ -55,33 +59,43 @@ class TurnByTurn(Turns):
     @property
     def longest_wait(self) -> float:
         """Seconds between two turns while others take all but the guaranteed ones."""
-        return self._interval / _SHARE
+        return self._interval / self._part
+
+    def take(self, most: int) -> list[float]:
+        """Reserve turns for work in several threads, at least one; waits until one is free.
+
+        Returns their times, none when that would be too late. Only one thread may take turns.
+        """
+        while not (turns := self._reserve_some(most)):
+            if not self.wait_until(self._free_at()):
+                return []
+        return turns
 
     def _take_turn(self) -> bool:
-        while (turn := self._reserve_next()) is None:
-            if not self.wait_until(self._free_at()):
-                return False
-        return self.wait_until(turn)
+        turns = self.take(1)
+        return bool(turns) and self.wait_until(turns[0])
 
-    def _reserve_next(self) -> float | None:
-        """Reserve one turn and return its time; None when none is free yet."""
+    def _reserve_some(self, most: int) -> list[float]:
+        """Reserve at most so many turns and return their times; none when none is free yet."""
         try:
             self._seen = read_schedule(self._client, self._table)
             now = self._clock()
-            granted, lanes = self._grant({Need.OTHER: 1}, now)
+            granted, lanes = self._grant({self._need: most}, now)
             if not granted:
-                return None
+                return []
             self._adjust(now)
-            first = self._reserve(1, lanes, now, self._interval)
+            interval = self._interval
+            first = self._reserve(granted, lanes, now, interval)
         except (Unavailable, ClientError) as error:
             self._when_unavailable()
-            return self._take_from_share(self._interval if _is_without_table(error) else self.longest_wait)
-        return now if lanes else first
+            return [self._take_from_share(self._interval if _is_without_table(error) else self.longest_wait)]
+        turns = [first + number * interval for number in range(granted)]
+        return [now, *turns[:-1]] if lanes else turns  # a guaranteed turn is now
 
     def _free_at(self) -> float:
         """When a turn may become free, by the schedule as it was read; others may take it first."""
         seen = self._seen
-        at = min(seen.guaranteed_at.get(Need.OTHER, 0), seen.next_at - TERMS[Need.OTHER].reach)
+        at = min(seen.guaranteed_at.get(self._need, 0), seen.next_at - TERMS[self._need].reach)
         return max(at, self._clock() + self._interval)
 
     def _take_from_share(self, interval: float) -> float:

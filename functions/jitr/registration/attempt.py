@@ -73,6 +73,8 @@ class RegistrationAttempt:
             issuer=certificate.issuer if certificate else None,
             reader=certificate.reader.value if certificate and certificate.was_read_again else None,
             subject=certificate.subject if certificate else None,
+            not_before=certificate.not_before if certificate else None,
+            not_after=certificate.not_after if certificate else None,
             requested_name=self.examined.thing_name,
             crl=self.examined.crl,
             enrollment=self.examined.enrollment,

@@ -22,7 +22,7 @@ from jitr.aws.crl_bucket import Crls
 from jitr.aws.hook import Hook
 from jitr.aws.iot import AwsIot
 from jitr.decisions import Decision, Outcome
-from jitr.errors import Overtaken, Rejected
+from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected
 from jitr.events import RegistrationEvent
 from jitr.iot_models import DeviceRegistration, Status
 from jitr.observed_status import observe
@@ -36,12 +36,15 @@ from jitr.registration.evidence import Examiner
 from jitr.registration.name_rollback import NameRollbacks
 from jitr.registration.rejection import Rejection
 from jitr.registration.rule_brake import RuleBrake
+from jitr.registration.take_away import TakeAway
 from jitr.rules import Rules
+from jitr.session_end import SessionEnd
 from jitr.settings import Settings
 from jitr.store.brakes import Brakes
 from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.registry import Registry
 from jitr.store.registry_writes import is_being_decided
+from jitr.store.revoked_cas import REVOKED_CAS, CaRevocation, to_revocations
 from jitr.store.withdrawal_marks import marks
 from jitr.telemetry import CONTRADICTIONS, Announcer
 
@@ -62,6 +65,7 @@ class Registration:
         brakes: Brakes,
         announcer: Announcer,
         turns: Turns,
+        sessions: Callable[[], SessionEnd],
         clock: Callable[[], datetime],
     ) -> None:
         self._settings = settings
@@ -84,7 +88,16 @@ class Registration:
         self._rejection = Rejection(iot=iot, registry=registry, brake=RuleBrake(brakes=brakes, announcer=announcer))
         self._rollbacks = NameRollbacks(iot=iot, registry=registry)
         self._earlier = EarlierAttempts(iot=iot, registry=registry)
+        self._take_away = TakeAway(
+            registry=registry,
+            rollbacks=self._rollbacks,
+            sessions=sessions,
+            announcer=announcer,
+            rules_digest=rules.digest,
+            clock=clock,
+        )
         self._announcer = announcer
+        self._revoked: Mapping[str, CaRevocation] = {}  # CAs, by certificate id, as last read
         self._turns = turns
         self._clock = clock
 
@@ -92,14 +105,16 @@ class Registration:
         """Read the records of a batch's certificates; of held ones also whether their CRL, entries or brake changed.
 
         `swept` says which of them the sweep has sent, and when: for these also what was read within the last minute is
-        read again. The schedule of turns is read in the same call.
+        read again. The schedule of turns and the revoked CAs are read in the
+        same call.
 
         Raises Unavailable.
         """
         if not certificate_ids:
             return {}
-        records, schedule = self._registry.recall_with_item(certificate_ids, PACE)
+        records, (schedule, revoked) = self._registry.recall_with_items(certificate_ids, PACE, REVOKED_CAS)
         self._turns.see(schedule)
+        self._revoked = to_revocations(revoked)
         crls = self._crls.changed_since(records, self._rules, swept or {})
         entries = self._enrollment.find_changed(records)
         brakes = self._brakes.find_accepted(records, swept or {})
@@ -116,7 +131,11 @@ class Registration:
             event, sent_at=sent_at, now=self._clock(), rules_digest=self._rules_digest, is_swept=is_swept
         ):
             return None
-        if record.has_new_input or (record.verdict and record.verdict.action.allows_activation):
+        if (
+            record.has_new_input
+            or record.is_take_away_ordered
+            or (record.verdict and record.verdict.action.allows_activation)
+        ):
             return Need.ORDERED
         return Need.HELD if record.is_held_in(event) else Need.NEW
 
@@ -151,13 +170,22 @@ class Registration:
         if record.settles(event, sent_at=sent_at, now=now, rules_digest=self._rules_digest, is_swept=is_swept):
             return Outcome.DUPLICATE, None
         # Step 2
-        device = self._iot.describe(event.certificate_id)
+        try:
+            device = self._iot.describe(event.certificate_id)
+        except CertificateUnknown:
+            if not (is_swept and record.is_take_away_ordered):
+                raise
+            # The order is on a certificate that is not registered here: its verdict refuses it, should it come.
+            self._registry.end_take_away(event.certificate_id, record)
+            return Outcome.GONE, None
         if not device.is_ca_named:
             from jitr.admission.issuers import with_recorded_ca  # noqa: PLC0415 -- not needed where AWS names the CA
 
             device = with_recorded_ca(device, record)
         self._compare(event, device)
         applicant = Applicant.of(device, self._rules)
+        if record.is_take_away_ordered:
+            return self._carry_out_take_away(applicant, record, now, time_is_left)
         is_released = record.releases(device)
         if device.status is not Status.PENDING_ACTIVATION and not is_released:
             return self._record_other_status(applicant, record, now)
@@ -289,16 +317,48 @@ class Registration:
             self._registry.clear_release(device.certificate_id, record)
         return Outcome.FOUND, found
 
+    def _carry_out_take_away(
+        self, applicant: Applicant, record: Record, now: datetime, time_is_left: Callable[[], bool]
+    ) -> tuple[Outcome, Decision]:
+        """Carry out an operator's order to take the certificate away.
+
+        Raises Overtaken, CertificateUnknown, Unavailable.
+        """
+        _refuse_to_overtake(record, now)
+        steps = StepRunner(
+            applicant.device, iot=self._iot, observed_at=now, time_is_left=time_is_left, clock=self._clock
+        )
+        try:
+            if applicant.device.status is not Status.ACTIVE:
+                self._mark_for_withdrawal(applicant.device.certificate_id, record, applicant.policy)
+            decision = self._take_away.carry_out(applicant, record, steps)
+        except Exception as error:
+            # Otherwise the next attempt would have to wait until this one is known to be dead.
+            self._earlier.leave_traces(applicant, record, steps, error, now=self._clock())
+            raise
+        return decision.outcome, decision
+
     def _carry_out(self, attempt: RegistrationAttempt, steps: StepRunner) -> Decision:
         """Activate the certificate if it is admitted, else refuse it as the rules say."""
         try:
             attempt.record.refuse_activation()
+            self._refuse_revoked_ca(attempt)
             if attempt.rules and attempt.rules.asks_hook and attempt.examination.identity:
                 steps.refuse_late()
                 attempt = replace(attempt, examined=self._examiner.ask_hook(attempt.examined, attempt.record))
             return self._activation.activate(attempt, steps)
         except Rejected as refusal:
             return self._rejection.refuse(attempt, steps, refusal)
+
+    def _refuse_revoked_ca(self, attempt: RegistrationAttempt) -> None:
+        """Refuse a device whose CA an operator has revoked, whatever AWS IoT shows and the checks' modes say.
+
+        Raises Rejected(CA_INACTIVE).
+        """
+        revocation = self._revoked.get(attempt.device.ca_certificate_id or "")
+        if revocation:
+            name = attempt.rules.name if attempt.rules else "of the device"
+            raise Rejected(Reason.CA_INACTIVE, f"CA {name} was {revocation.description}")
 
     def _observe(self, applicant: Applicant, record: Record) -> Decision:
         """The decision that records the certificate's status as it was found."""

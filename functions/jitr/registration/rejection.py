@@ -50,6 +50,9 @@ class Rejection:
             detail=refusal.detail,
             brake=brake,
         )
+        if not is_rejected and not is_pending and record.was_active and record.decision:
+            # A suspended device, whose hold was lifted, waits: it keeps its name.
+            decision = replace(decision, thing_name=record.decision.thing_name)
         if is_rejected and not is_pending:
             # No status is set, so the decision is as old as the observation: a status that is set later is a newer one.
             decision = replace(decision, decided_at=attempt.observed_at)
@@ -92,7 +95,9 @@ class Rejection:
         names = own | used if is_out or may_be_attached else set()
         left = marks(decision.certificate_id, names, attempt.policy, decision.decided_at)
         steps.has_begun = True  # even if no answer comes
-        self._registry.intend(decision.with_claim_of(begun), attempt.record, run=steps.run, takes_back=left)
+        # As an intent, a thing name would be a claim.
+        intent = replace(decision, thing_name=None).with_claim_of(begun)
+        self._registry.intend(intent, attempt.record, run=steps.run, takes_back=left)
         if may_be_attached:
             self._detach(attempt, names)
         if names == own and (decision.reason in NAME_LOST or not used):

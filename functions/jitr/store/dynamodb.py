@@ -8,8 +8,23 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import UpdateTypeDef
 
-_serialize = TypeSerializer().serialize
-_deserialize = TypeDeserializer().deserialize
+
+class _Serializer(TypeSerializer):
+    """boto3's, which tests a string, most of what there is, for four other types first."""
+
+    def serialize(self, value: Any) -> Any:
+        return {"S": value} if type(value) is str else super().serialize(value)
+
+
+class _Deserializer(TypeDeserializer):
+    """boto3's, which looks up a method by its name for each string."""
+
+    def deserialize(self, value: Any) -> Any:
+        return value["S"] if "S" in value else super().deserialize(value)
+
+
+_serialize = _Serializer().serialize
+_deserialize = _Deserializer().deserialize
 
 
 def key(of: str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Lists decisions by CA and outcome, and writes release orders on rejections.
+"""Lists decisions by CA and outcome, finds certificates by serial number, and writes release orders.
 
 A release order is an operator's verdict that takes back one rejection by jitr. It is conditional on the record that the
 operator saw. With it `register` evaluates the certificate again although it is INACTIVE (record.py says when). The
-registration in AWS IoT stays.
+registration in AWS IoT stays. The end of a hold by a CRL is written in the same form, by the function `revoke`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,12 +20,15 @@ from jitr.store.index_pages import Position, query_page
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT, OUTCOME_INDEX, listing, partition
 from jitr.store.registry_items import SCHEMA, certificate_key, from_verdict, milliseconds, to_record
 from jitr.store.registry_writes import Due
-from jitr.verdicts import OperatorVerdict
+from jitr.store.serial_index import ISSUED_AS, SERIAL_INDEX, issued_as, issued_as_of
+from jitr.verdicts import OperatorAction, OperatorVerdict
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _PAGE = 1000
+# A CA gives each serial number once (RFC 5280 §4.1.2.2); more than these have a CA that does not.
+_MOST_OF_A_SERIAL = 100
 
 
 def may_be_released(record: Record) -> bool:
@@ -58,14 +61,50 @@ class Outcomes:
             if after is None:
                 return
 
+    def find_issued(self, ca_certificate_id: str, serial: int) -> list[str]:
+        """The ids of the CA's certificates with this serial number: one, or its twin too (signature_twin.py).
+
+        The index may lag behind the records; the records are what counts.
+
+        Raises Unavailable.
+        """
+        wanted = values(as_=issued_as(ca_certificate_id, f"{serial:x}"))
+        return query_page(
+            self._client, self._table, SERIAL_INDEX, f"{ISSUED_AS} = :as_", wanted, None, most=_MOST_OF_A_SERIAL
+        )[0]
+
+    def count_decided(self, outcome: Outcome, ca_certificate_id: str) -> int:
+        """The number of the CA's certificates with this outcome.
+
+        Raises Unavailable.
+        """
+        number = 0
+        start: Any = {}
+        while True:
+            with calling("Query"):
+                answer = self._client.query(
+                    TableName=self._table,
+                    IndexName=OUTCOME_INDEX,
+                    KeyConditionExpression=f"{LISTED_AS} = :as_",
+                    ExpressionAttributeValues=values(as_=partition(ca_certificate_id, outcome)),
+                    Select="COUNT",
+                    **start,
+                )
+            number += answer["Count"]
+            if "LastEvaluatedKey" not in answer:
+                return number
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
     def list_decision(self, decision: Decision) -> None:
-        """Put a decision that an earlier version recorded into the index, if it is still the latest one.
+        """Put a decision that an earlier version recorded into the indexes, if it is still the latest one.
 
         Raises Unavailable.
         """
         change, fields = f"REMOVE {LISTED_AS}, {LISTED_AT}", {}
         if listed := listing(decision):
             change, fields = f"SET {LISTED_AS} = :as_, {LISTED_AT} = :at", {"as_": listed[0], "at": listed[1]}
+            if issued := issued_as_of(decision):
+                change, fields = f"{change}, {ISSUED_AS} = :issued_as", {**fields, "issued_as": issued}
         self._update(
             {
                 "TableName": self._table,
@@ -87,6 +126,26 @@ class Outcomes:
         """
         if seen.decision is None or not may_be_released(seen):
             return None
+        return self._order(certificate_id, order, seen, Outcome.REJECTED)
+
+    def order_lift(self, certificate_id: str, order: OperatorVerdict, *, seen: Record) -> OperatorVerdict | None:
+        """Order that a certificate is evaluated again that a hold in the CA's CRL suspended: the hold was lifted.
+
+        An approval stays one. Returns the verdict as it was written; None when the record has changed since it was
+        seen, or no hold of jitr's is in force, or an operator denies the device.
+
+        Raises Unavailable.
+        """
+        if seen.decision is None or not seen.is_suspended or seen.is_denied or seen.begun_at is not None:
+            return None
+        action = OperatorAction.APPROVED if seen.is_approved else order.action
+        return self._order(certificate_id, replace(order, action=action), seen, Outcome.FOUND)
+
+    def _order(
+        self, certificate_id: str, order: OperatorVerdict, seen: Record, outcome: Outcome
+    ) -> OperatorVerdict | None:
+        """Write an order on the decision that was seen, which has this outcome."""
+        assert seen.decision is not None  # noqa: S101 -- both callers have looked
         given = replace(
             order,
             version=seen.verdict.number + 1 if seen.verdict else 1,
@@ -100,14 +159,14 @@ class Outcomes:
             # due_at 0: due at once, whatever the operator's clock says. swept_at goes: that was another cause.
             "UpdateExpression": "SET verdict = :verdict, #schema = :schema, due = :due, due_at = :due_at"
             " REMOVE swept_at",
-            "ConditionExpression": "#decision.outcome = :rejected AND attribute_not_exists(intent)",
+            "ConditionExpression": "#decision.outcome = :outcome AND attribute_not_exists(intent)",
             "ExpressionAttributeNames": {"#schema": "schema"},
             "ExpressionAttributeValues": values(
                 verdict=from_verdict(given),
                 schema=SCHEMA,
                 due=Due.RELEASE.value,
                 due_at=0,
-                rejected=Outcome.REJECTED.value,
+                outcome=outcome.value,
             ),
         }
         registry_writes.require_as_seen(update, seen)

@@ -5,11 +5,13 @@ One table, one string key `id`:
     certificate#<certificateId>   decision; the intent before it; an operator's verdict; what is due with the
                                   certificate, and when
     retirement#<certificateId>    when a replaced certificate is to be retired
+    takeaway#<certificateId>      an operator ordered it away, and the functions are to do it (take_away_orders.py)
     withdrawal#<certificateId>#…  what attempts may have left behind (withdrawal_marks.py)
     thing#<thingName>             the certificate that owns the name
     sweep#<caCertificateId>       how far the sweep got, and what the last full pass counted (sweep_state.py)
     lease#sweep                   which sweep runs
     pace                          the schedule of calls (schedule.py)
+    cas#revoked                   CAs that an operator has revoked (revoked_cas.py)
     orders#<certificateId>        operators' orders on a device or a CA, except verdicts; jitrctl alone reads and
     orders#brake                  writes them (jitrctl/audit/log.py). `orders#brake` has those of `ca pause | resume`
 
@@ -17,7 +19,8 @@ and two sparse indexes: `due`: (due, due_at), of the items with which something 
 (listed_as, listed_at), of the decisions by CA and outcome (outcome_index.py; outcomes.py reads it).
 
 This module has what `register` writes. Its base classes are in registry_due.py (what is due, for the sweep),
-registry_verdicts.py (what operators write) and registry_table.py (how items are read and written).
+registry_verdicts.py and take_away_orders.py (what operators write), and registry_table.py (how items are read and
+written).
 
 Every write that rests on an earlier read has a condition on what was read: a decision begins only while the record is
 still the one that it was made on. A record alone never makes a certificate ACTIVE; a lost record costs calls and holds,
@@ -39,6 +42,7 @@ from jitr.store.dynamodb import key, values
 from jitr.store.registry_due import DUE_INDEX, DueItems
 from jitr.store.registry_items import certificate_key
 from jitr.store.registry_verdicts import VerdictItems
+from jitr.store.take_away_orders import TakeAwayOrders
 from jitr.store.withdrawal_marks import Withdrawal
 
 if TYPE_CHECKING:
@@ -47,7 +51,7 @@ if TYPE_CHECKING:
 __all__ = ["DUE_INDEX", "Registry"]
 
 
-class Registry(DueItems, VerdictItems):
+class Registry(DueItems, VerdictItems, TakeAwayOrders):
     """The registry of one fleet in one account and Region."""
 
     def claim(

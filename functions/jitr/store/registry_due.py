@@ -106,6 +106,13 @@ class DueItems(RegistryTable):
             }
         )
 
+    def note_foreign(self, certificate_id: str, among: str) -> None:
+        """Note that none of these CAs issued a certificate (identification.py); nothing else of its record changes.
+
+        Raises Unavailable.
+        """
+        self._update(set_attributes(self._table, certificate_key(certificate_id), foreign_to=among, schema=SCHEMA))
+
     def postpone_retirement(self, certificate_id: str, until: datetime) -> None:
         """Postpone the retirement of a certificate.
 

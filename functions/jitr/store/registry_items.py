@@ -15,11 +15,13 @@ from jitr.iot_models import Status
 from jitr.owners import Owner
 from jitr.record import Record
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT
+from jitr.store.serial_index import ISSUED_AS
 from jitr.verdicts import OperatorAction, OperatorVerdict
 
 # 2: a retirement is due in a separate item; decisions name the one before.
 # 3: decisions say what their reason rests on, and whether the brake holds; brakes; release orders; index `outcomes`.
-SCHEMA = 3
+# 4: index `serials`; holds by a CRL on ACTIVE certificates, and orders that lift them; the state of CRLs.
+SCHEMA = 4
 
 
 def certificate_key(certificate_id: str) -> str:
@@ -28,6 +30,10 @@ def certificate_key(certificate_id: str) -> str:
 
 def retirement_key(certificate_id: str) -> str:
     return f"retirement#{certificate_id}"
+
+
+def take_away_key(certificate_id: str) -> str:
+    return f"takeaway#{certificate_id}"
 
 
 def withdrawal_key(certificate_id: str, thing_name: str) -> str:
@@ -67,6 +73,8 @@ def from_decision(decision: Decision) -> dict[str, Any]:
         "issuer": decision.issuer,
         "reader": decision.reader,
         "subject": decision.subject,
+        "not_before": milliseconds(decision.not_before) if decision.not_before else None,
+        "not_after": milliseconds(decision.not_after) if decision.not_after else None,
         "replaces": decision.replaces,
         "replaced_by": decision.replaced_by,
         "asks_for": decision.requested_name,
@@ -98,6 +106,8 @@ def to_decision(fields: Mapping[str, Any]) -> Decision | None:
             "verdict_seen": int(known["verdict_seen"]) if "verdict_seen" in known else None,
             "brake": int(known["brake"]) if "brake" in known else None,
             "release": int(known["release"]) if "release" in known else None,
+            "not_before": moment(known["not_before"]) if "not_before" in known else None,
+            "not_after": moment(known["not_after"]) if "not_after" in known else None,
         }
         return Decision(**known)
     except (KeyError, ValueError, TypeError):
@@ -160,9 +170,12 @@ def to_record(fields: Mapping[str, Any]) -> Record:
         tried_name=fields.get("tried_name"),
         tried_is_open=bool(fields.get("tried_is_open")),
         swept_at=moment(fields["swept_at"]) if "swept_at" in fields else None,
+        ordered=int(fields["ordered"]) if "ordered" in fields else None,
         due=fields.get("due"),
         due_at=moment(fields["due_at"]) if "due_at" in fields else None,
         listed=(fields[LISTED_AS], int(fields[LISTED_AT])) if LISTED_AS in fields and LISTED_AT in fields else None,
+        issued_as=fields.get(ISSUED_AS),
+        foreign_to=fields.get("foreign_to"),
     )
 
 

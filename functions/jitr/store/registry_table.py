@@ -33,26 +33,26 @@ class RegistryTable:
 
         Raises Unavailable.
         """
-        return self.recall_with_item(certificate_ids, None)[0]
+        return self.recall_with_items(certificate_ids)[0]
 
-    def recall_with_item(
-        self, certificate_ids: Iterable[str], beside: str | None
-    ) -> tuple[dict[str, Record], dict[str, Any]]:
-        """As `recall`, and the attributes of one more item, whose id is `beside`; empty when there is no such item.
+    def recall_with_items(
+        self, certificate_ids: Iterable[str], *beside: str
+    ) -> tuple[dict[str, Record], list[dict[str, Any]]]:
+        """As `recall`, and the attributes of the items with the ids `beside`; empty for one that is not there.
 
         Raises Unavailable.
         """
         ids = sorted(set(certificate_ids))
         records = {certificate_id: Record() for certificate_id in ids}
         keys = [key(certificate_key(certificate_id)) for certificate_id in ids]
-        other: dict[str, Any] = {}
-        for item in batch_get(self._client, self._table, keys + ([key(beside)] if beside else [])):
+        others: dict[str, dict[str, Any]] = {one: {} for one in beside}
+        for item in batch_get(self._client, self._table, [*keys, *map(key, beside)]):
             fields = deserialize(item)
-            if fields["id"] == beside:
-                other = fields
+            if fields["id"] in others:
+                others[fields["id"]] = fields
             else:
                 records[fields["id"].removeprefix("certificate#")] = to_record(fields)
-        return records, other
+        return records, [others[one] for one in beside]
 
     def owner(self, thing_name: str) -> Owner | None:
         """The owner of a thing name; None if it is free.

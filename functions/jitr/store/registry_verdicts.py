@@ -17,9 +17,10 @@ from jitr.store.outcome_index import LISTED_AS, LISTED_AT
 from jitr.store.registry_items import SCHEMA, certificate_key, from_verdict, moment, to_record
 from jitr.store.registry_table import RegistryTable
 from jitr.store.registry_writes import Due
+from jitr.store.serial_index import ISSUED_AS
 from jitr.verdicts import OperatorVerdict, VerdictConflict
 
-_FORGET = f"REMOVE #decision, intent, swept_at, replaced_by, {LISTED_AS}, {LISTED_AT}"
+_FORGET = f"REMOVE #decision, intent, swept_at, replaced_by, {LISTED_AS}, {LISTED_AT}, {ISSUED_AS}"
 
 
 class VerdictItems(RegistryTable):

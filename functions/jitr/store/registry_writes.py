@@ -26,6 +26,7 @@ from jitr.store.registry_items import (
     retirement_key,
     thing_key,
 )
+from jitr.store.serial_index import ISSUED_AS, issued_as_of
 from jitr.verdicts import OperatorAction, OperatorVerdict
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Due(StrEnum):
     RELEASE = "release"  # a release order on a rejection by jitr: evaluate it again
     RETIRE = "retire"  # replaced: deactivate it
     DENIED = "denied"  # an operator's verdict denies it: check that it is not ACTIVE
+    TAKE_AWAY = "take-away"  # an operator ordered it away: set its status (take_away_orders.py)
     WITHDRAW = "withdraw"  # an attempt may have left something behind: take it back (withdrawal_marks.py)
 
 
@@ -65,6 +67,9 @@ def begin(
         "ExpressionAttributeNames": {"#schema": "schema"},
         "ExpressionAttributeValues": values(intent=from_decision(intent) | {"run": run}, schema=SCHEMA),
     }
+    if issued_as := issued_as_of(intent):
+        update["UpdateExpression"] += f", {ISSUED_AS} = :issued_as"
+        update["ExpressionAttributeValues"] = {**update["ExpressionAttributeValues"], **values(issued_as=issued_as)}
     _require(
         update,
         "(attribute_not_exists(intent) OR intent.run = :run"
@@ -259,6 +264,9 @@ def record_decision(
         more |= values(listed_as=listed[0], listed_at=listed[1])
     else:
         removes += [LISTED_AS, LISTED_AT]
+    if issued_as := issued_as_of(decision):
+        sets.append(f"{ISSUED_AS} = :issued_as")
+        more |= values(issued_as=issued_as)
     if run or (decision.status is not Status.PENDING_ACTIVATION and decision.outcome is not Outcome.HELD):
         # A hold by a run that does not hold the intent keeps it: another run may be in the middle of a call.
         removes.append("intent")

@@ -42,6 +42,12 @@ class Pass:
     counts: Mapping[str, int] = field(default_factory=dict)
     owes: bool = False  # it found certificates that it did not send, since the queue was behind
     lists: bool = False  # it put every record into the index `outcomes` (outcome_index.py)
+    has_serials: bool = False  # and into the index `serials` (serial_index.py)
+
+    @property
+    def has_all(self) -> bool:
+        """Whether it is finished, and put all records into the indexes, those of earlier versions too."""
+        return self.finished_at is not None and self.lists and self.has_serials
 
 
 @value
@@ -134,6 +140,7 @@ class SweepState:
             "counts": dict(going.counts),
             "owes": going.owes,
             "lists": going.lists,
+            **({"has_serials": True} if going.has_serials else {}),
         }
         if going.finished_at:
             self._write(_pass_key(listed), {"full_pass": None, "last_pass": fields})
@@ -206,6 +213,7 @@ def _to_pass(fields: Mapping[str, Any]) -> Pass:
         counts={status: int(count) for status, count in fields.get("counts", {}).items()},
         owes=bool(fields.get("owes")),
         lists=bool(fields.get("lists")),
+        has_serials=bool(fields.get("has_serials")),
     )
 
 

@@ -1,5 +1,6 @@
 """Sends devices to the queue that are to be evaluated again; it finds them by the index `due`.
 
+    ordered     certificates that an operator ordered away
     released    rejections that an operator takes back by a release order
     due         held and approved devices that are due, and unfinished attempts
     all held    when the rules have changed, or an operator has accepted the rejections that a brake holds
@@ -15,6 +16,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from jitr.aws.calls import MOST_KEYS, batches
 from jitr.aws.crl_bucket import Crls
@@ -33,6 +35,7 @@ from jitr.sweep.brake_end import read_brakes, rules_version
 from jitr.sweep.resend import SENT_RECENTLY, is_unfinished, was_sent_recently
 
 # What one sweep takes of what is due; the next one takes the rest.
+_MOST_ORDERED = 20_000  # also those that were sent within the last hour
 _MOST_DUE = 10_000
 _MOST_RELEASED = 10_000
 _PAGE = MOST_KEYS
@@ -40,6 +43,12 @@ _FAR = timedelta(days=2)  # later than any next evaluation
 
 # Sends these, and sets when they are due again, if a time is given; False when not all may be sent.
 Send = Callable[[list[EventToSend], datetime | None], bool]
+
+
+class SendDue(Protocol):
+    """Sends what is due for one cause; True when all were seen and sent."""
+
+    def __call__(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send) -> bool: ...
 
 
 class DueEvaluations:
@@ -64,6 +73,25 @@ class DueEvaluations:
         self._enrollment = enrollment
         self._brakes = brakes
         self._journal = journal
+
+    def send_ordered(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send) -> bool:
+        """Send the certificates that an operator ordered away; True when all were seen and sent.
+
+        Raises Unavailable, NotPermitted.
+        """
+        ordered = self._registry.list_due(Due.TAKE_AWAY, now, most=_MOST_ORDERED)
+        left = len(ordered)
+        for ids in batches(ordered, _PAGE):
+            left -= len(ids)
+            again = []
+            for certificate_id, record in self._registry.recall(ids).items():
+                if not record.is_take_away_ordered:
+                    self._registry.end_take_away(certificate_id, record)  # it was carried out, or is void
+                elif not was_sent_recently(record, now):
+                    again.append(_to_order_message(certificate_id, record))
+            if not send(again, None) or (left and not time_is_left()):
+                return False
+        return len(ordered) < _MOST_ORDERED
 
     def send_released(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send) -> bool:
         """Send the certificates with a release order; True when all were seen and sent.
@@ -263,6 +291,16 @@ def _awaits_crl(record: Record, published: Mapping[str, str]) -> bool:
 
 def _was_sent_after(record: Record, moment: datetime) -> bool:
     return record.swept_at is not None and record.swept_at >= moment
+
+
+def _to_order_message(certificate_id: str, record: Record) -> EventToSend:
+    """The message about a certificate that was ordered away, of which jitr may know nothing else."""
+    decision = record.decision
+    return EventToSend(
+        certificate_id=certificate_id,
+        ca_certificate_id=decision.ca_certificate_id if decision else None,
+        registered_at=decision.registered_at if decision else None,
+    )
 
 
 def _to_message(record: Record) -> EventToSend:

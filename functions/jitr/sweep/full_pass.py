@@ -9,10 +9,13 @@ nothing here depends on AWS listing certificates by CA.
     record    a certificate with a record that is REVOKED, or INACTIVE though jitr did not set that, is recorded as
               found, so that it stays out when it is deleted and registered again. One without a record may be another
               fleet's; daily_count.py records those that AWS lists by CA. One write for each, once
+    identify  of an ACTIVE certificate from before jitr the CA and the serial number are found out, so that a CRL finds
+              it: identification.py
     report    an ACTIVE certificate that a verdict or an entry denies is reported and left as it is. A claim checks
               both, so it was ACTIVE before the denial, or was activated by hand; an entry only decides who is
               admitted, and operators decide on ACTIVE certificates
-    count     by status and by the CA that the record names, for CAs whose certificates AWS does not all list
+    count     by status and by the CA that the record names, for CAs whose certificates AWS does not all list; and those
+              that end soon (expiring.py)
 """
 
 from collections import Counter
@@ -30,12 +33,16 @@ from jitr.iot_models import ListedCertificate, Status
 from jitr.observed_status import is_unrecorded_status, observe
 from jitr.record import Record
 from jitr.rules import Rules
+from jitr.store.crl_state import CrlStates
 from jitr.store.enrollment_table import EnrollmentTable, subjects_of
 from jitr.store.outcome_index import listing
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.store.registry_writes import Due
+from jitr.store.serial_index import issued_as_of
 from jitr.store.sweep_state import ACCOUNT, Pass, SweepState, count_key
+from jitr.sweep.expiring import EXPIRING, find_expiring, names_to_read
+from jitr.sweep.identification import Identification
 from jitr.sweep.resend import is_passed_over, was_sent_recently
 from jitr.telemetry import DISAGREEMENTS, Announcer
 
@@ -55,6 +62,7 @@ class PassResult:
 
     disagreements: int = 0
     is_finished: bool = True
+    counts: Mapping[str, int] | None = None  # by `count_key`, of the last pass; None while one is under way
 
 
 class FullPass:
@@ -69,12 +77,14 @@ class FullPass:
         outcomes: Outcomes,
         enrollment: EnrollmentTable,
         journal: SweepState,
+        crl_states: CrlStates,
         announcer: Announcer,
         clock: Callable[[], datetime],
     ) -> None:
         self._rules = rules
         self._rules_digest = rules.digest
         self._horizon = timedelta(seconds=rules.horizon)  # of the look back
+        self._expiring_within = timedelta(seconds=rules.device_expiry)
         self._iot = iot
         self._registry = registry
         self._outcomes = outcomes
@@ -82,6 +92,7 @@ class FullPass:
         self._journal = journal
         self._announcer = announcer
         self._clock = clock
+        self._identification = Identification(rules=rules, iot=iot, registry=registry, states=crl_states, clock=clock)
 
     def go_on(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send | None) -> PassResult:
         """Go on with the daily pass, or begin it when the last one is a day old.
@@ -93,20 +104,21 @@ class FullPass:
         try:
             return self._go_on(now, time_is_left, send)
         except StaleMarker:
-            self._journal.keep_pass(ACCOUNT, Pass(began_at=now, lists=True))
+            self._journal.keep_pass(ACCOUNT, Pass(began_at=now, lists=True, has_serials=True))
             raise
 
     def _go_on(self, now: datetime, time_is_left: Callable[[], bool], send: Send | None) -> PassResult:
         passed = PassResult()
         going = self._journal.full_pass(ACCOUNT)
         again_after = _OWED_EVERY if going.owes else _PASSED_EVERY
-        if going.finished_at and going.lists and now - going.finished_at < again_after:
+        if going.finished_at and going.lists and going.has_serials and now - going.finished_at < again_after:
+            passed.counts = going.counts
             return passed
         if not time_is_left():
             passed.is_finished = False
             return passed
         if going.finished_at or going.began_at is None:
-            going = Pass(began_at=now, lists=True)
+            going = Pass(began_at=now, lists=True, has_serials=True)
         denied = frozenset(self._registry.list_due(Due.DENIED, now, most=_MOST_DENIED))
         has_list = self._enrollment.version() is not None
         counts = Counter(going.counts)
@@ -123,7 +135,11 @@ class FullPass:
                 return passed
             self._record(taken_away, records)
             self._list_outcomes(records)
-            counts.update(self._count_keys(page, records))
+            if not self._identification.identify(page.certificates, records, time_is_left=time_is_left):
+                self._journal.keep_pass(ACCOUNT, replace(going, counts=dict(counts)))
+                passed.is_finished = False
+                return passed
+            counts.update(self._count_keys(page, records, now))
             active = [one for one in page.certificates if one.status is Status.ACTIVE]
             passed.disagreements += self._report(active, records, denied, has_list=has_list)
             going = replace(going, marker=page.next_marker)
@@ -139,15 +155,22 @@ class FullPass:
                 counts=dict(counts),
                 owes=going.owes,
                 lists=going.lists,
+                has_serials=going.has_serials,
             ),
         )
+        passed.counts = dict(counts)
         return passed
 
-    def _count_keys(self, page: Page, records: Mapping[str, Record]) -> Iterator[str]:
+    def _count_keys(self, page: Page, records: Mapping[str, Record], now: datetime) -> Iterator[str]:
+        names = names_to_read(page.certificates, records)
+        owners = self._registry.owners(names) if names else {}
+        expiring = set(find_expiring(page.certificates, records, owners, now=now, within=self._expiring_within))
         for one in page.certificates:
             ca = self._rules.ca(records[one.certificate_id].ca_certificate_id or "")
             if ca:
                 yield count_key(ca.certificate_id, one.status.value)
+            if ca and one.certificate_id in expiring:
+                yield count_key(ca.certificate_id, EXPIRING)
 
     def _find_taken_away(self, page: Page, records: Mapping[str, Record]) -> dict[str, Decision]:
         """The decisions to record on certificates with a record that were revoked or deactivated, not by jitr."""
@@ -179,9 +202,11 @@ class FullPass:
                 self._announcer.report_outcome(found.outcome, certificate_id, found)
 
     def _list_outcomes(self, records: Mapping[str, Record]) -> None:
-        """Correct the index `outcomes` where it differs from a record, as with records of earlier versions."""
+        """Correct the indexes where they differ from a record, as with records of earlier versions."""
         for record in records.values():
-            if record.decision and record.listed != listing(record.decision):
+            issued_as = issued_as_of(record.decision)
+            is_listed = record.listed == (listing(record.decision)) and issued_as in (None, record.issued_as)
+            if record.decision and not is_listed:
                 self._outcomes.list_decision(record.decision)
 
     def _select_passed_over(

@@ -2,10 +2,13 @@
 
     1 look back     PENDING_ACTIVATION certificates without a decision, newest first down to the horizon, are sent to
                     the queue again: look_back.py
-    2 evaluations   released, held and approved devices that are due, and unfinished attempts, are sent to the queue:
-                    by index; all held devices when the rules have changed; those whose enrollment entries or CRLs
-                    have changed: due_evaluations.py
+    2 evaluations   certificates that an operator ordered away, also while the queue is behind; released, held and
+                    approved devices that are due, and unfinished attempts, are sent to the queue: by index; all held
+                    devices when the rules have changed; those whose enrollment entries or CRLs have changed:
+                    due_evaluations.py
     - brakes        are ended, announced and reported: brake_end.py
+    - revoked CAs   are set INACTIVE again, if a deployment or a person has set one ACTIVE: ca_guard.py
+    - CRLs          that are not applied to ACTIVE devices yet, are refused or wait, or are late: crl_watch.py
     3 withdraw      what attempts left behind and no run took back, by index: withdrawal_repair.py
     4 retire        replaced certificates, once the overlap is over and the replacing one is ACTIVE: retirement.py
     5 count         once a day, every certificate that AWS lists by CA, resumed across sweeps: daily_count.py
@@ -15,7 +18,8 @@
 The look back and the full pass list all certificates of the account, one call per 250, since AWS may list none of a CA
 in SNI_ONLY mode. Only (5) lists by CA.
 
-Each sweep also reports how many certificates wait, and how many days each CA's certificate is still valid.
+Each sweep also reports how many certificates wait, how many days each CA's certificate is still valid, and how many
+devices' certificates end soon.
 
 Why: AWS IoT publishes an event only when a device connects. If an event is lost (the rule disabled, a queue purged, a
 stack broken) and the device does not try again, its certificate would wait for ever. The sweep finds such certificates;
@@ -24,34 +28,42 @@ may be in the queue. `register` relies on the sweep: it deletes a message that h
 sweep finds the certificate (resend.py).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from jitr.aws.ca_status import CaStatus
 from jitr.aws.calls import batches
 from jitr.aws.crl_bucket import Crls
+from jitr.aws.crl_queue import CrlQueue
 from jitr.aws.iot import AwsIot
 from jitr.aws.queues import MOST_IN_BATCH, EventToSend, SweepQueue
 from jitr.errors import NotPermitted, Unavailable
 from jitr.frozen import value
 from jitr.rules import CaRules, Rules
 from jitr.store.brakes import Brakes
+from jitr.store.crl_state import CrlStates
 from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.store.registry_writes import Due
-from jitr.store.sweep_state import LastRun, SweepState
+from jitr.store.revoked_cas import RevokedCas
+from jitr.store.sweep_state import LastRun, SweepState, count_key
 from jitr.store.withdrawal_marks import Withdrawals
 from jitr.sweep.brake_end import maintain_brake, read_brakes
 from jitr.sweep.budget import PART_OF_LOOKS, Allowance
+from jitr.sweep.ca_guard import CaGuard
+from jitr.sweep.crl_watch import CrlWatch
 from jitr.sweep.daily_count import DailyCount
-from jitr.sweep.due_evaluations import DueEvaluations
+from jitr.sweep.due_evaluations import DueEvaluations, SendDue
+from jitr.sweep.expiring import EXPIRING
 from jitr.sweep.full_pass import FullPass
 from jitr.sweep.look_back import LookBack
 from jitr.sweep.retirement import CertificateRetirement
 from jitr.sweep.withdrawal_repair import WithdrawalRepair
 from jitr.telemetry import CA_DAYS_LEFT, PUT_OFF, Announcer
+from jitr.telemetry import EXPIRING as EXPIRING_METRIC
 from jitr.x509.certificate import Certificate
 
 # What one sweep takes of what is due; the next one takes the rest.
@@ -98,8 +110,12 @@ class Sweep:
         crls: Crls,
         enrollment: EnrollmentTable,
         brakes: Brakes,
+        cas: CaStatus,
+        revoked_cas: RevokedCas,
         journal: SweepState,
+        crl_states: CrlStates,
         queue: SweepQueue,
+        crl_queue: CrlQueue,
         announcer: Announcer,
         clock: Callable[[], datetime],
         activations_per_second: float,
@@ -132,6 +148,7 @@ class Sweep:
             outcomes=outcomes,
             enrollment=enrollment,
             journal=journal,
+            crl_states=crl_states,
             announcer=announcer,
             clock=clock,
         )
@@ -147,6 +164,8 @@ class Sweep:
             brakes=brakes,
             journal=journal,
         )
+        self._guard = CaGuard(rules=rules, cas=cas, revoked=revoked_cas, announcer=announcer)
+        self._crl_watch = CrlWatch(crls=crls, states=crl_states, journal=journal, queue=crl_queue, announcer=announcer)
         self._retirement = CertificateRetirement(
             rules=rules, iot=iot, registry=registry, announcer=announcer, clock=clock
         )
@@ -161,9 +180,14 @@ class Sweep:
         with self._run_part("age of the queue", run):
             swept.queue_is_behind = True  # also if its age cannot be read
             swept.queue_is_behind = self._queue.age_of_oldest(now) > timedelta(seconds=self._rules.pending_after)
+        with self._run_part("revoked CAs", run):
+            self._guard.keep_inactive()
         allowance = self._allowance(_PART_OF_FORGOTTEN)
+        looks = self._allowance(PART_OF_LOOKS)
+        # Also while the queue is behind: each is sent once an hour at most, and must not wait for a storm's end.
+        self._send_parts(run, looks, (("take away", self._due_evaluations.send_ordered),))
         if not swept.queue_is_behind:
-            self._send_due_evaluations(run)
+            self._send_due_evaluations(run, looks)
             with self._run_part("look back", run):
                 back = self._look_back.go_back(
                     now, time_is_left=time_is_left, send=lambda some: self._send(some, run, allowance)
@@ -175,6 +199,9 @@ class Sweep:
             known = read_brakes(self._brakes, self._rules)
             for ca in self._rules.cas:
                 maintain_brake(self._brakes, self._announcer, ca, known[ca.certificate_id], now)
+        for ca in self._rules.cas:
+            with self._run_part(f"CRL, {ca.name}", run):
+                self._crl_watch.look(ca, now)
         with self._run_part("withdraw", run):
             self._withdraw(run, allowance)
         with self._run_part("retire", run):
@@ -191,6 +218,9 @@ class Sweep:
                 send=None if swept.queue_is_behind else lambda some: self._send(some, run, allowance),
             )
             swept.disagreements += passed.disagreements
+            if passed.counts is not None:
+                ending = (passed.counts.get(count_key(ca.certificate_id, EXPIRING), 0) for ca in self._rules.cas)
+                self._announcer.count(EXPIRING_METRIC, sum(ending))
             swept.unfinished += [] if passed.is_finished else ["full pass"]
         with self._run_part("last run", run):
             self._journal.keep_run(
@@ -217,8 +247,7 @@ class Sweep:
             part * self._activations_per_second, every=self._rules.every, pending_after=self._rules.pending_after
         )
 
-    def _send_due_evaluations(self, run: _Run) -> None:
-        allowance = self._allowance(PART_OF_LOOKS)
+    def _send_due_evaluations(self, run: _Run, allowance: Allowance) -> None:
         parts = (
             ("release", self._due_evaluations.send_released),
             ("look again", self._due_evaluations.send_due),
@@ -226,7 +255,9 @@ class Sweep:
             ("enrollment", self._due_evaluations.send_where_entries_changed),
             ("CRLs", self._due_evaluations.send_where_crls_changed),
         )
+        self._send_parts(run, allowance, parts)
 
+    def _send_parts(self, run: _Run, allowance: Allowance, parts: Sequence[tuple[str, SendDue]]) -> None:
         def send(some: list[EventToSend], look_again: datetime | None) -> bool:
             return self._send(some, run, allowance, look_again=look_again)
 

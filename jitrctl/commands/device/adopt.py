@@ -9,9 +9,8 @@ import typer
 from jitrctl.audit.record import audited
 from jitrctl.commands.device.many import report_each, run_each
 from jitrctl.device.adopt import Adoption, NoSuchThing
-from jitrctl.device.operations import OperatingError
 from jitrctl.device.targets import read_devices
-from jitrctl.errors import Refused
+from jitrctl.errors import OperatingError, Refused
 from jitrctl.run.scope import Note, Scope, over_stages
 from jitrctl.terminal import short
 

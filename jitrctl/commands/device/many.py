@@ -41,7 +41,7 @@ Devices = Annotated[list[str], _DEVICES]
 OptionalDevices = Annotated[list[str] | None, _DEVICES]
 
 # What would meet every other device, too.
-_ENDS_THE_STAGE = (Unavailable, AccessError, BotoCoreError)
+ENDS_THE_STAGE = (Unavailable, AccessError, BotoCoreError)
 _NOT_TRIED = "not tried, since the order on another device failed before"
 
 
@@ -93,7 +93,7 @@ def run_each(
                 results.append(DeviceDone(device=device, value=work(stage, device)))
             except ON_PURPOSE as error:
                 results.append(DeviceFailed(device=device, error=error))
-                if isinstance(error, _ENDS_THE_STAGE):
+                if isinstance(error, ENDS_THE_STAGE):
                     break
             done[stage] += 1
         return (*results, *(DeviceFailed(device=one, error=left) for one in devices[len(results) :]))
@@ -114,12 +114,14 @@ def report_each(
     """Report one result for each device and stage: a row or an error, and with --json one entry of "devices".
 
     `rows` and `fields` get the device and what `work` returned for it. Of a single device, the stage has its fields
-    beside "devices". `notes` are lines below the table, `top` fields of the document.
+    beside "devices". `fields` may say "ok": False of what was not wholly done. `notes` are lines below the table, `top`
+    fields of the document.
 
     Raises typer.Exit: INTERRUPTED when some was not begun because of Ctrl-C, FAILED when one failed.
     """
     each = [(done.stage, one) for done in results.done for one in done.value]
     errors = [(stage, one) for stage, one in each if isinstance(one, DeviceFailed)]
+    ok = all(_document(one, fields)["ok"] for _, one in each)
 
     def show_results() -> None:
         shown = [
@@ -143,7 +145,7 @@ def report_each(
 
     causes = (*(one.error for _, one in errors), *(one.cause for one in results.failed))
     try:
-        scope.report(results, show=show_results, fields=document, failed=failed, ok=not errors, **top)
+        scope.report(results, show=show_results, fields=document, failed=failed, ok=ok, **top)
     except typer.Exit:
         if any(isinstance(cause, Interrupted) for cause in causes):
             raise typer.Exit(Exit.INTERRUPTED) from None

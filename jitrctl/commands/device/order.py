@@ -8,17 +8,32 @@ stage, ask once, carry it out in each stage, publish each verdict there, report.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+import typer
+
+from jitr.sessions import SessionState
 from jitr.verdicts import OperatorAction
 from jitr_fleet.certificate_file import certificate_id_in
 from jitrctl.audit.events import publish_own_verdict
 from jitrctl.clock import now
-from jitrctl.commands.device.many import Devices, report_each, run_each
+from jitrctl.commands.device.look_again import look_again
+from jitrctl.commands.device.many import ENDS_THE_STAGE, Devices, OptionalDevices, report_each, run_each
+from jitrctl.commands.device.take_away_many import (
+    Despite,
+    DryRun,
+    FromFile,
+    IssuedBetween,
+    OfCa,
+    OfGroup,
+    select,
+    take_away_many,
+)
 from jitrctl.device.operations import Operator, OrderContext
 from jitrctl.device.search import DeviceView, SearchKeys, StageCertificate
+from jitrctl.device.sessions import DeviceSession, DeviceSessions
 from jitrctl.device.targets import (
     Target,
     known_or_held_targets,
@@ -27,9 +42,10 @@ from jitrctl.device.targets import (
     read_devices,
     waiting_targets,
 )
+from jitrctl.errors import Unusable
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.session.stage import Stage
-from jitrctl.terminal import at, short
+from jitrctl.terminal import Exit, at, short
 
 if TYPE_CHECKING:
     from jitr.iot_models import Status
@@ -43,6 +59,12 @@ class Ordered:
     text: str  # for the report: "INACTIVE"
     action: OperatorAction | None = None  # the verdict that was given, to be published; None: none was given
     status: Status | None = None  # the certificate's, for the event; None: not registered, or deleted
+    sessions: tuple[DeviceSession, ...] | None = None  # of an order that ends them
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no call on a session failed; the order itself was carried out."""
+        return all(session.result.state is not SessionState.FAILED for session in self.sessions or ())
 
 
 # Carry out an order in one stage, on condition that the record is still the one that the operator was shown.
@@ -50,6 +72,11 @@ class Ordered:
 CarryOut: TypeAlias = Callable[[Stage, str, OrderContext, "Record"], Ordered]
 # Find the certificates that are meant, in these stages. Raises Refused.
 Resolve: TypeAlias = Callable[[Scope, Mapping[str, SearchKeys], Sequence[Stage]], list[Target]]
+_REVOKED_IS_FINAL = (
+    "REVOKED is final on AWS IoT. `jitrctl device deactivate` holds a device instead, and "
+    "`jitrctl device release --revoked` takes that back."
+)
+_THE_REST = "an account could not be reached: the same command does the rest"
 
 
 @over_stages
@@ -68,30 +95,126 @@ def approve(scope: Scope, devices: Devices, note: Note = "") -> None:
 def deny(scope: Scope, devices: Devices, note: Note = "", *, yes: Yes = False) -> None:
     """Deny devices, also in accounts that have never seen them; a registered certificate is set INACTIVE.
 
+    Its session is ended, in every account.
+
     Example: jitrctl device deny sensor-0001 sensor-0002 --note "lost in transit"
     """
     carry_out = partial(_take_away, OperatorAction.DENIED)
-    give_order(scope, devices, "have it denied", carry_out, note=note, yes=yes, resolve=known_or_held_targets)
+    give_order(
+        scope,
+        devices,
+        "have it denied",
+        carry_out,
+        note=note,
+        yes=yes,
+        resolve=known_or_held_targets,
+        ends_sessions=True,
+    )
 
 
 @over_stages
-def deactivate(scope: Scope, devices: Devices, note: Note = "", *, yes: Yes = False) -> None:
-    """Set certificates INACTIVE, and prevent their activation until they are released.
+def deactivate(
+    scope: Scope,
+    devices: OptionalDevices = None,
+    note: Note = "",
+    from_file: FromFile = None,
+    ca: OfCa = None,
+    issued_between: IssuedBetween = None,
+    thing_group: OfGroup = None,
+    *,
+    dry_run: DryRun = False,
+    despite_problems: Despite = False,
+    yes: Yes = False,
+) -> None:
+    """Set certificates INACTIVE, end their sessions, and prevent their activation until they are released.
+
+    `device release --revoked` takes it back. With --from, --ca or --thing-group, many at once, as `device revoke` does.
 
     Example: jitrctl device deactivate device.pem --account dev --note "sold"
     """
+    if selection := select(from_file, ca, issued_between, thing_group):
+        _refuse_named(devices)
+        take_away_many(
+            scope,
+            selection,
+            OperatorAction.DEACTIVATED,
+            note=note,
+            dry_run=dry_run,
+            despite=despite_problems,
+            yes=yes,
+        )
+        return
+    devices = _named(devices, dry_run=dry_run, despite=despite_problems)
     carry_out = partial(_take_away, OperatorAction.DEACTIVATED)
-    give_order(scope, devices, "have it deactivated", carry_out, note=note, yes=yes)
+    give_order(scope, devices, "have it deactivated", carry_out, note=note, yes=yes, ends_sessions=True)
 
 
 @over_stages
-def revoke(scope: Scope, devices: Devices, note: Note = "", *, yes: Yes = False) -> None:
-    """Set certificates REVOKED; accounts that have never seen them will refuse them.
+def revoke(
+    scope: Scope,
+    devices: OptionalDevices = None,
+    note: Note = "",
+    from_file: FromFile = None,
+    ca: OfCa = None,
+    issued_between: IssuedBetween = None,
+    thing_group: OfGroup = None,
+    *,
+    dry_run: DryRun = False,
+    despite_problems: Despite = False,
+    yes: Yes = False,
+) -> None:
+    """Set certificates REVOKED, and end their sessions; accounts that have never seen them will refuse them.
 
-    Example: jitrctl device revoke - --note "keys were on a stolen laptop" --yes < stolen.txt
+    REVOKED is final on AWS IoT. For a hold, use `device deactivate`.
+
+    With --from, --ca or --thing-group, many at once. They are counted in each account first. Then the orders are
+    written, so that none of them is activated from then on, and the functions carry them out at the account's rate,
+    also after jitrctl has ended. If it is interrupted, or an account cannot be reached, the same command does the rest.
+
+    Example: jitrctl device revoke --from stolen.txt --note "keys were on a stolen laptop"
     """
+    if selection := select(from_file, ca, issued_between, thing_group):
+        _refuse_named(devices)
+        take_away_many(
+            scope,
+            selection,
+            OperatorAction.REVOKED,
+            note=note,
+            dry_run=dry_run,
+            despite=despite_problems,
+            yes=yes,
+            warning=_REVOKED_IS_FINAL,
+        )
+        return
+    devices = _named(devices, dry_run=dry_run, despite=despite_problems)
     carry_out = partial(_take_away, OperatorAction.REVOKED)
-    give_order(scope, devices, "have it revoked", carry_out, note=note, yes=yes)
+    give_order(
+        scope,
+        devices,
+        "have it revoked",
+        carry_out,
+        note=note,
+        yes=yes,
+        ends_sessions=True,
+        warning=_REVOKED_IS_FINAL,
+    )
+
+
+def _refuse_named(devices: Sequence[str] | None) -> None:
+    """Raises Unusable."""
+    if devices:
+        raise Unusable("--from, --ca and --thing-group find the devices: leave out those that are named")
+
+
+def _named(devices: Sequence[str] | None, *, dry_run: bool, despite: bool) -> list[str]:
+    """The devices that were named; raises Unusable when there are none, or options are for many."""
+    if not devices:
+        raise Unusable(
+            "say which devices: a certificate, id or thing of each; or many with --from, --ca or --thing-group"
+        )
+    if dry_run or despite:
+        raise Unusable("--dry-run and --despite-problems can only be said with --from, --ca or --thing-group")
+    return list(devices)
 
 
 def give_order(
@@ -103,10 +226,14 @@ def give_order(
     note: str,
     yes: bool,
     resolve: Resolve = known_targets,
+    ends_sessions: bool = False,
+    warning: str = "",
 ) -> None:
     """Give an order on certificates in all stages of the scope: resolve, plan, ask, run in each stage, audit.
 
     `devices` is what the operator gave. `what` names the order in the plan ("approve it"); `yes` asks nothing.
+    `ends_sessions`: after the status also the device's session is ended, and ten seconds later looked at again.
+    `warning` is shown below the plan.
 
     Raises Unusable, Refused, typer.Exit.
     """
@@ -122,30 +249,55 @@ def give_order(
 
     # Ask
     if shown:
-        scope.confirm(_plan(targets, what, shown), yes=yes)
+        scope.confirm([*_plan(targets, what, shown), *([warning] if warning else [])], yes=yes)
 
     # Run in each stage
+    sessions = DeviceSessions()
+
     def run(stage: Stage, device: str) -> Ordered:
         certificate_id = targets[device]
         order = OrderContext(by=stage.caller, note=note)
-        ordered = carry_out(stage, certificate_id, order, shown[stage][certificate_id].record)
+        seen = shown[stage][certificate_id]
+        ordered = carry_out(stage, certificate_id, order, seen.record)
+        if ends_sessions:
+            ended = sessions.end(stage, certificate_id, ordered.status, seen) if ordered.status else ()
+            ordered = replace(ordered, sessions=ended)
         if ordered.action:  # Audit
             publish_own_verdict(stage, certificate_id, ordered.action, ordered.status)
         return ordered
 
     results = run_each(scope, list(targets), list(shown), run, doing="carrying it out")
+    results, was_interrupted = look_again(scope, results, sessions) if ends_sessions else (results, False)
     several = len(targets) > 1
+    failed = (*not_opened, *views.failed)
+    unreached = failed or [one for one in results.failed if isinstance(one.cause, ENDS_THE_STAGE)]
     report_each(
         scope,
         results,
         rows=lambda device, ordered: [
             ({"device": name_of(device)} if several else {})
             | {"certificate": short(targets[device]), "now": ordered.text}
+            | ({} if ordered.sessions is None else {"session": _sessions_in_words(ordered.sessions)})
         ],
-        fields=lambda device, ordered: {"certificate_id": targets[device], "status": ordered.text},
-        failed=(*not_opened, *views.failed),
+        fields=lambda device, ordered: _fields(targets[device], ordered),
+        failed=failed,
+        notes=[_THE_REST] if unreached and results.done else [],
         **({} if several else {"certificate_id": next(iter(targets.values()), "")}),
     )
+    if was_interrupted:
+        raise typer.Exit(Exit.INTERRUPTED)
+
+
+def _fields(certificate_id: str, ordered: Ordered) -> dict[str, Any]:
+    """The fields of one device in the document; see docs/json."""
+    fields: dict[str, Any] = {"certificate_id": certificate_id, "status": ordered.text}
+    if ordered.sessions is not None:
+        fields |= {"ok": ordered.is_complete, "sessions": [one.document() for one in ordered.sessions]}
+    return fields
+
+
+def _sessions_in_words(sessions: Sequence[DeviceSession]) -> str:
+    return "; ".join(map(str, sessions)) or "none"
 
 
 def name_of(device: str) -> str:

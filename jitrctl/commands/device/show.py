@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitr.errors import Reason
+from jitr.event_details import decision_fields
 from jitr.iot_models import Status
 from jitr.store.registry_items import from_verdict
-from jitr.telemetry import decision_fields
 from jitrctl.audit import log
 from jitrctl.device import live_connection
 from jitrctl.device.leftovers import LeftBehind, left_behind, present_owners

@@ -43,6 +43,7 @@ def document(one: Health, diagnosis: Diagnosis) -> dict[str, Any]:
         "turns_per_second": one.turns_per_second,
         "throttled": one.throttled,
         "iot_logging": one.iot_logging,
+        "orders_waiting": one.orders_waiting,
         "brakes": {ca: brake_document(engaged) for ca, engaged in one.brakes.items()},
         "crls": {ca: _crl(crl) for ca, crl in one.crls.items()},
         "alarms": [{"name": alarm.name, "since": _time(alarm.since)} for alarm in one.alarms],

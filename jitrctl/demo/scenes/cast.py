@@ -14,7 +14,7 @@ from jitrctl.mqtt.client import ConnectRefusal
 from jitrctl.mqtt.errors import NotAcceptedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from jitr_fleet.model import Fleet
@@ -43,8 +43,8 @@ class Cast:
     example: Fleet  # the checkout's fleet file
     fleet_file: Path  # the deployed one
     devices: Path  # the folder with their files
-    # The device whose event was lost, and how its CONNECT was answered; from recovering.lose_event on.
-    lost: tuple[DeviceFiles, str] | None = None
+    # The device whose event was lost, how its CONNECT was answered, and when; from recovering.lose_event on.
+    lost: tuple[DeviceFiles, str, float] | None = None
     summary: list[dict[str, str]] = field(default_factory=list)  # one row for each device
 
     @property
@@ -57,16 +57,25 @@ class Cast:
 
         Raises LocalAwsError with the command's output when it fails.
         """
-        options = ("--account", stage.name, "--region", stage.account.region, "--fleet", str(self.fleet_file))
+        self.order_in([stage], *words)
+
+    def order_in(self, stages: Sequence[LocalStage], *words: str) -> str:
+        """Run `jitrctl …` on these accounts; returns its standard output.
+
+        Raises LocalAwsError with the command's output when it fails.
+        """
+        accounts = [option for stage in stages for option in ("--account", stage.name)]
+        regions = [option for region in {stage.account.region for stage in stages} for option in ("--region", region)]
         done = subprocess.run(
-            [sys.executable, "-m", "jitrctl", *words, *options],
-            env=stage.account.environ_over(os.environ),
+            [sys.executable, "-m", "jitrctl", *words, *accounts, *regions, "--fleet", str(self.fleet_file)],
+            env=stages[0].account.environ_over(os.environ),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
         )
         expect(done.returncode == 0, f"jitrctl {' '.join(words)}: {' '.join((done.stdout + done.stderr).split())}")
+        return done.stdout
 
     def sum_up(self, device: str, stage: LocalStage, outcome: str, seconds: str = "-") -> None:
         self.summary.append(

@@ -7,7 +7,7 @@ lengths; then the CA signs it once more, or does not. A part of the mutants is d
 import math
 import random
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -96,8 +96,15 @@ class Node:
     def encode(self) -> bytes:
         return tlv(self.tag, self.content, *(child.encode() for child in self.children))
 
+    def copy(self) -> "Node":
+        return Node(self.tag, self.content, [child.copy() for child in self.children])
+
     def everything(self) -> list["Node"]:
-        return [self, *(node for child in self.children for node in child.everything())]
+        """The node and all below it, each before its children."""
+        found = [self]
+        for child in self.children:
+            found += child.everything()
+        return found
 
 
 @cache
@@ -152,7 +159,7 @@ def mutant(der: bytes, dice: random.Random) -> bytes:
     """The certificate with some damage; three in four are whole as an encoding, and most of those signed anew."""
     if dice.random() < 0.25:
         return _damaged_bytes(der, dice)
-    certificate = Node.parse(der)
+    certificate = _parsed(der).copy()
     tbs = certificate.children[0]
     for _ in range(dice.choice((1, 1, 1, 2, 3))):
         _damage(tbs if dice.random() < 0.9 else certificate, dice)
@@ -162,6 +169,11 @@ def mutant(der: bytes, dice: random.Random) -> bytes:
         return signed(tbs.encode(), authority=fuzzed_ca())
     except (IndexError, KeyError, ValueError):  # no algorithm is left to sign with
         return certificate.encode()
+
+
+@lru_cache(maxsize=32)
+def _parsed(der: bytes) -> Node:
+    return Node.parse(der)
 
 
 def _damage(root: Node, dice: random.Random) -> None:

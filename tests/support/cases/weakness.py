@@ -81,18 +81,21 @@ def roca_prime(bits: int, dice: random.Random) -> int:
             return candidate
 
 
-def first_primes(count: int) -> list[int]:
+@cache
+def first_primes(count: int) -> tuple[int, ...]:
     primes: list[int] = []
     candidate = 2
     while len(primes) < count:
         if all(candidate % prime for prime in primes):
             primes.append(candidate)
         candidate += 1
-    return primes
+    return tuple(primes)
 
 
 def is_probably_prime(number: int) -> bool:
-    """Miller and Rabin, with the first twelve primes as bases."""
+    """Miller and Rabin, with the first twelve primes as bases; what a small prime divides needs no power."""
+    if any(number % prime == 0 for prime in first_primes(500)):
+        return False
     odd, twos = number - 1, 0
     while odd % 2 == 0:
         odd, twos = odd // 2, twos + 1

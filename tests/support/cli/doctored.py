@@ -7,6 +7,7 @@ nothing of itself; they are put beside it here, for jitrctl's clients alone.
 import json
 import re
 import shlex
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from io import BytesIO, StringIO
@@ -21,11 +22,12 @@ from jitr_fleet.resources import rule_sql
 from jitrctl.__main__ import main
 from jitrctl.ca import registry
 from jitrctl.session.stage import Stage
-from simulation import Leaf
-from tests.support.cli.simulated import DEV, IDS, RULES, Access, Simulated, simulated
+from simulation import Leaf, SimulatedAccount
+from tests.support.cli.simulated import DEV, IDS, REGION, RULES, Access, Simulated, simulated
 
 _ENABLED, _DISABLED = "Enabled", "Disabled"
-_COMMAND = re.compile(r"`((?:jitrctl|aws) [^`]+)`")
+_CDK = "node_modules/.bin/cdk"
+_COMMAND = re.compile(rf"`((?:jitrctl|aws|{re.escape(_CDK)}) [^`]+)`")
 _CURE = re.compile(r"^  Cure: (.*)\.$", re.MULTILINE)
 _BESIDE = re.compile(r"beside that, [^:]+: (.*)\.$", re.MULTILINE)
 
@@ -37,6 +39,9 @@ class Doctored:
     fleet: Simulated
     mapping: dict[str, str] = field(default_factory=lambda: dict.fromkeys(IDS, _ENABLED))  # by account
     disabled_rules: set[str] = field(default_factory=set)
+    # What somebody changed beside the stack, for jitrctl's eyes alone.
+    changed: set[str] = field(default_factory=set)  # "rule role", "queue policy", "function"
+    reverting: list[Callable[[], object]] = field(default_factory=list)  # what a deployment with --revert-drift does
 
     def read(self, *words: str) -> tuple[int, str]:
         """Run a command on the fleet; its exit code and what it prints, line for line."""
@@ -57,6 +62,9 @@ class Doctored:
             if command[0] == "aws":
                 self._run_aws(command)
                 continue
+            if command[0] == _CDK:
+                self._deploy(command)
+                continue
             code, said = _run(command[1:])
             assert code == 0, f"{shlex.join(command)}\n{said}"
         return commands
@@ -67,14 +75,25 @@ class Doctored:
                 self.disabled_rules.remove(rule)
             case ["iot", "list-principal-things", *_]:
                 pass
+            case ["iot", "update-ca-certificate", "--certificate-id", ca, "--remove-auto-registration", *_]:
+                self.fleet.iot(DEV).update_ca_certificate(certificateId=ca, removeAutoRegistration=True)
             case _:
                 raise AssertionError(f"not expected: {shlex.join(command)}")
+
+    def _deploy(self, command: list[str]) -> None:
+        """Deploy what the fleet file says; what was changed beside the stack is only mended where that is asked for."""
+        assert command[1:3] == ["deploy", f"{DEV}/{REGION}"]
+        self.fleet.deploy()
+        if "--revert-drift" in command:
+            self.changed.clear()
+            for revert in self.reverting:
+                revert()
 
     def connect(self, leaf: Leaf, client_id: str, account: str = DEV) -> str:
         """Connect, let the functions decide if they may, and connect again: what that is answered."""
         place, deployment = self.fleet.place(account), self.fleet.deployments[account]
         place.connect(leaf, client_id=client_id)
-        if self.mapping[account] == _ENABLED:
+        if self.mapping[account] == _ENABLED and not self.changed:
             deployment.mapping().drain()
         return place.connect(leaf, client_id=client_id)
 
@@ -133,16 +152,16 @@ def doctored(directory: Path, monkeypatch: pytest.MonkeyPatch, rules: str = RULE
 
     def client(access: Access, service: Any, config: Any = None) -> Any:
         name = next(one for one, number in IDS.items() if number == access.place.id)
-        match service:
-            case "lambda":
-                return _Lambda(made, name)
-            case "iam":
-                return _Iam(fleet.stage(name))
-            case "logs":
-                return _Logs()
-            case "iot":
-                return _with_rules(simulated_client(access, service, config), made, fleet.stage(name))
-        return simulated_client(access, service, config)
+        stage = fleet.stage(name)
+        beside: dict[str, Callable[[], Any]] = {
+            "lambda": lambda: _Lambda(made, name),
+            "iam": lambda: _Iam(made, stage),
+            "logs": lambda: _Logs(made),
+            "s3": lambda: _with_objects(simulated_client(access, service, config), access.place),
+            "sqs": lambda: _with_policy(simulated_client(access, service, config), made, stage),
+            "iot": lambda: _with_rules(simulated_client(access, service, config), made, stage),
+        }
+        return beside[service]() if service in beside else simulated_client(access, service, config)
 
     monkeypatch.setattr(Access, "client", client)
     return made
@@ -185,6 +204,35 @@ def _with_rules(iot: Any, made: Doctored, stage: Stage) -> Any:
     return iot
 
 
+def _with_policy(sqs: Any, made: Doctored, stage: Stage) -> Any:
+    """The simulated client, which also answers the policy of the queue `registrations`."""
+    if hasattr(sqs, "of_doctored"):
+        return sqs
+    get_queue_attributes = sqs.get_queue_attributes
+
+    def with_policy(**asked: Any) -> Any:
+        answer = get_queue_attributes(**asked)
+        if "queue policy" in made.changed and asked["QueueUrl"].endswith(stage.names.registrations_queue):
+            denial = {"Effect": "Deny", "Principal": "*", "Action": "sqs:SendMessage", "Resource": "*"}
+            answer["Attributes"]["Policy"] = json.dumps({"Version": "2012-10-17", "Statement": [denial]})
+        return answer
+
+    sqs.get_queue_attributes = with_policy
+    sqs.of_doctored = True
+    return sqs
+
+
+def _with_objects(s3: Any, place: SimulatedAccount) -> Any:
+    """The simulated client, which also writes objects; on which condition is not looked at."""
+
+    def put_object(*, Bucket: str, Key: str, Body: bytes, **_: Any) -> dict[str, Any]:  # noqa: N803 -- AWS's names
+        place.s3.put(Bucket, Key, Body)
+        return {}
+
+    s3.put_object = put_object
+    return s3
+
+
 class _Lambda:
     """The mapping and the functions of one account."""
 
@@ -209,9 +257,10 @@ class _Lambda:
 
 
 class _Iam:
-    """The rule's role, which may all that it needs."""
+    """The rule's role, which may all that it needs until that is taken away."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, made: Doctored, stage: Stage) -> None:
+        self._made = made
         self.exceptions = SimpleNamespace(NoSuchEntityException=ClientError)
         self._arn = f"arn:aws:iam::{stage.account.id}:role/rule"
 
@@ -224,13 +273,26 @@ class _Iam:
         return SimpleNamespace(paginate=lambda **_: [page])
 
     def get_role_policy(self, **_: Any) -> dict[str, Any]:
+        effect = "Deny" if "rule role" in self._made.changed else "Allow"
         return {
-            "PolicyDocument": {"Statement": [{"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*"}]},
+            "PolicyDocument": {"Statement": [{"Effect": effect, "Action": "sqs:SendMessage", "Resource": "*"}]},
         }
 
 
 class _Logs:
+    """The log of `register`, with what Lambda writes when it cannot start."""
+
     exceptions = SimpleNamespace(ResourceNotFoundException=ClientError)
 
+    def __init__(self, made: Doctored) -> None:
+        self._made = made
+
     def get_paginator(self, _: str) -> Any:
-        return SimpleNamespace(paginate=lambda **_: [{"events": []}])
+        return SimpleNamespace(paginate=self._paginate)
+
+    def _paginate(self, filterPattern: str, **_: Any) -> list[dict[str, Any]]:  # noqa: N803 -- AWS's name
+        if "function" not in self._made.changed or filterPattern != "ERROR":
+            return [{"events": []}]
+        text = "[ERROR] Runtime.ImportModuleError: Unable to import module 'jitr.handlers.register'"
+        at = int(self._made.fleet.aws.clock.now().timestamp() * 1000)
+        return [{"events": [{"timestamp": at, "message": text}]}]

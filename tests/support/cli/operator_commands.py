@@ -20,6 +20,7 @@ READING: dict[str, list[str]] = {
     "jitrctl enrollment list": [],
     "jitrctl enrollment show": ["sensor-0001"],
     "jitrctl fleet devices": [],
+    "jitrctl fleet expiring": [],
     "jitrctl fleet quotas": [],
     "jitrctl fleet status": [],
     "jitrctl fleet try-rules": ["--sample", "2"],
@@ -46,8 +47,10 @@ KEEPING_CAS: dict[str, list[str]] = {
 }
 KEEPING_CAS_BY_OTHER_TESTS = {
     "jitrctl ca retire",
+    "jitrctl ca revoke",
     "jitrctl ca rotate",
     "jitrctl ca switch-mode",
+    "jitrctl crl approve",
     "jitrctl crl put",
 }
 # Acting commands likewise; what they call is among what others call.

@@ -18,9 +18,9 @@ from jitr.record import Record
 from jitr.verdicts import OperatorVerdict
 from jitr_fleet.parse import load
 from jitrctl.__main__ import main
-from jitrctl.ca import registry
 from jitrctl.commands.device import order
 from jitrctl.device.operations import Operator
+from jitrctl.device.sessions import DeviceSessions
 from jitrctl.session import pace
 from jitrctl.session import stage as stages
 from jitrctl.session.stage import Stage, choose
@@ -75,6 +75,7 @@ class Simulated:
     def deploy(self) -> None:
         """What the fleet file says is deployed everywhere; the registry and the list stay as they are."""
         for stage in choose(load(self.file), (), ()):
+            self.place(stage.account.name).functions.create(stage.names.sweep_function, lambda _: {})
             deployed = self.deployments.get(stage.account.name)
             if deployed is None:
                 self.deployments[stage.account.name] = Deployment(self.place(stage.account.name), stage.rules)
@@ -155,11 +156,11 @@ def simulated(directory: Path, monkeypatch: pytest.MonkeyPatch, rules: str = RUL
     fleet = Simulated(directory)
     fleet.write(rules)
     monkeypatch.setattr(stages, "open_access", _opened(fleet))
-    monkeypatch.setattr(registry, "_rules", _rules)  # which the simulation has no call for
     for module in (
         "session.stage",
         "device.reconcile",
         "device.held",
+        "device.connect_log",
         "commands.device.order",
         "commands.enrollment",
     ):
@@ -171,6 +172,7 @@ def simulated(directory: Path, monkeypatch: pytest.MonkeyPatch, rules: str = RUL
             clock.advance(seconds)
 
     monkeypatch.setattr(order, "Operator", partial(Operator, monotonic=clock.monotonic, sleep=sleep))
+    monkeypatch.setattr(order, "DeviceSessions", partial(DeviceSessions, monotonic=clock.monotonic, sleep=sleep))
     monkeypatch.setattr(pace, "ServiceTime", lambda _client: lambda: clock.now().timestamp())
     monkeypatch.setattr(pace, "TurnByTurn", partial(TurnByTurn, sleep=sleep))
     fleet.deploy()
@@ -183,14 +185,3 @@ def simulated(directory: Path, monkeypatch: pytest.MonkeyPatch, rules: str = RUL
 
 def _opened(fleet: Simulated) -> Callable[..., Access]:
     return lambda account, *_: Access(fleet.place(account.name), f"arn:aws:sts::{account.id}:assumed-role/operator/ann")
-
-
-def _rules(stage: Stage) -> dict[str, dict[str, Any]]:
-    """A topic rule for each CA that the account is given."""
-    return {
-        stage.names.rule(one.ca.name): {
-            "topicPattern": f"$aws/events/certificates/registered/{one.ca.certificate_id}",
-            "ruleDisabled": False,
-        }
-        for one in stage.account.cas
-    }

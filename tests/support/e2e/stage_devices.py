@@ -1,7 +1,7 @@
 """Connects devices to a deployed stage, and starts its `register` anew."""
 
-import time
 from collections.abc import Callable
+from typing import Any
 
 from jitrctl.localaws.issuing import DeviceFiles
 from jitrctl.localaws.stage import LocalStage
@@ -14,9 +14,13 @@ NewDevice = Callable[..., DeviceFiles]
 
 def restart_register(stage: LocalStage) -> None:
     """Have `register` start anew at its next event, with nothing kept of CAs and CRLs for the rest of a minute."""
-    stage.account.client("lambda").update_function_configuration(
-        FunctionName=stage.names.register_function, Description=f"started anew at {time.time()}"
-    )
+    restart(stage.account.client("lambda"), stage.names.register_function)
+
+
+def restart(client: Any, function: str) -> None:
+    """Have a function's environments end; ministack ends them where its time-out is set, to whatever it is."""
+    timeout = client.get_function_configuration(FunctionName=function)["Timeout"]
+    client.update_function_configuration(FunctionName=function, Timeout=timeout)
 
 
 def connect(stage: LocalStage, files: DeviceFiles, name: str, *, patience: float = PATIENCE) -> Connection:

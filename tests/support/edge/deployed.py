@@ -12,6 +12,7 @@ from moto.sqs.models import sqs_backends
 
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT, OUTCOME_INDEX
 from jitr.store.registry import DUE_INDEX
+from jitr.store.serial_index import ISSUED_AS, SERIAL_INDEX
 from tests.support.cases.issuing import ACCOUNT, REGION
 
 TABLE = "jitr-acme-registry"
@@ -19,6 +20,7 @@ CRLS = f"jitr-acme-crl-{ACCOUNT}-{REGION}"
 ENROLLMENT = "jitr-acme-enrollment"
 QUEUE = "jitr-acme-registrations"
 DEAD_LETTERS = "jitr-acme-dead-letters"
+CRL_QUEUE = "jitr-acme-crls"
 
 # The tables that the stack makes, as CreateTable takes them.
 REGISTRY: dict[str, Any] = {
@@ -29,6 +31,7 @@ REGISTRY: dict[str, Any] = {
         {"AttributeName": "due_at", "AttributeType": "N"},
         {"AttributeName": LISTED_AS, "AttributeType": "S"},
         {"AttributeName": LISTED_AT, "AttributeType": "N"},
+        {"AttributeName": ISSUED_AS, "AttributeType": "S"},
     ],
     "GlobalSecondaryIndexes": [
         {
@@ -45,6 +48,11 @@ REGISTRY: dict[str, Any] = {
                 {"AttributeName": LISTED_AS, "KeyType": "HASH"},
                 {"AttributeName": LISTED_AT, "KeyType": "RANGE"},
             ],
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+        },
+        {
+            "IndexName": SERIAL_INDEX,
+            "KeySchema": [{"AttributeName": ISSUED_AS, "KeyType": "HASH"}],
             "Projection": {"ProjectionType": "KEYS_ONLY"},
         },
     ],
@@ -76,7 +84,7 @@ def _create_table(name: str, settings: Mapping[str, Any]) -> None:
 
 def deploy(ca_pem: str) -> None:
     """Make what the stack makes, and register a CA."""
-    for name in (QUEUE, DEAD_LETTERS):
+    for name in (QUEUE, DEAD_LETTERS, CRL_QUEUE):
         sqs_backends[DEFAULT_ACCOUNT_ID][REGION].create_queue(name)
     _create_table(TABLE, REGISTRY)
     _create_table(ENROLLMENT, ENTRIES)

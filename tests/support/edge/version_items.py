@@ -9,6 +9,16 @@ from jitr.errors import Reason
 from jitr.iot_models import Status
 from jitr.owners import Owner
 from jitr.record import Record
+from jitr.store.crl_state import (
+    AppliedCrl,
+    ApprovedCrl,
+    CrlState,
+    CrlWork,
+    GrowingRegistry,
+    RefusedCrl,
+    SeenCrl,
+    WaitingCrl,
+)
 from jitr.store.registry_writes import Due
 from jitr.store.sweep_state import Pass
 from jitr.verdicts import OperatorAction, OperatorVerdict
@@ -118,6 +128,54 @@ RECORDS[3] = RECORDS[2] | {
     "decision-released": Record(decision=RELEASED),
     "release-order": Record(decision=REJECTED, verdict=ORDER),
 }
+# A hold in a CRL suspends an ACTIVE certificate, and a later CRL lifts the hold.
+SUSPENDED = replace(
+    ACTIVATED,
+    outcome=Outcome.FOUND,
+    status=Status.INACTIVE,
+    decided_at=THEN + DAY,
+    would_reject=(),
+    replaces=None,
+    reason=Reason.SUSPENDED_BY_CA,
+    detail="the CRL of CA factory, number 7, issued 2026-11-02T12:00:00Z, lists the certificate: certificateHold",
+    crl='"0123"',
+    verdict_seen=0,
+    after=THEN,
+)
+LIFT = OperatorVerdict(
+    action=OperatorAction.RELEASED,
+    by="the CRL of CA factory",
+    at=THEN + 2 * DAY,
+    note="number 8, issued 2026-11-03T12:00:00Z",
+    version=1,
+    of_registration=SUSPENDED.registered_at,
+    of_status=Status.INACTIVE,
+    of_rejection=SUSPENDED.decided_at,
+)
+RECORDS[4] = RECORDS[3] | {
+    "decision-suspended": Record(decision=SUSPENDED),
+    "hold-lifted": Record(decision=SUSPENDED, verdict=LIFT),
+}
+CRL = CrlState(
+    seen=SeenCrl(version='"0124"', this_update=THEN + DAY, next_update=THEN + 8 * DAY, at=THEN + DAY),
+    applied=AppliedCrl(
+        version='"0123"',
+        version_id="v1",
+        number=2**159,
+        this_update=THEN,
+        mode="enforce",
+        at=THEN,
+        found_at=THEN - SECOND,
+        is_complete=True,
+        ended=3,
+        lifted=1,
+    ),
+    work=CrlWork(version='"0124"', mode="enforce", began_at=THEN + DAY, at=THEN + DAY, has_passed=True, ended=2),
+    refused=RefusedCrl(version='"0122"', why="it is older", at=THEN),
+    waits=WaitingCrl(version='"0124"', ended=21, devices=30, at=THEN + DAY),
+    grows=GrowingRegistry(until=THEN + DAY),
+    approved=ApprovedCrl(version='"0124"', by=ANN, at=THEN + DAY, note="a stolen batch"),
+)
 BRAKE = Brake(
     counters={
         "0123456789abcdef": Counters(
@@ -149,3 +207,4 @@ DUE = {
         "verdict": Due.DENIED,
     },
 }
+DUE[4] = DUE[3] | {"hold-lifted": Due.RELEASE}

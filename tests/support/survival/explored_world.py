@@ -22,7 +22,8 @@ from jitr.store.brakes import Brakes
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.verdicts import OperatorAction, OperatorVerdict
-from jitrctl.device.operations import OperatingError, Operator, OrderContext
+from jitrctl.device.operations import Operator, OrderContext
+from jitrctl.errors import OperatingError
 from simulation import Authority, Call, Deployment, Died, Leaf, Moment
 from simulation.clock import START
 from simulation.deployment import ca_rules, rules
@@ -319,7 +320,7 @@ class ExploredWorld:
         return not waits and not due and not self.deployment.registrations.size
 
     def state(self) -> object:
-        """All that the future depends on, to tell whether this end was judged before; run ids are nobody's any more."""
+        """All that the future depends on, to know whether this end was checked before; without the ids of runs."""
         iot, watch = self.account.iot, self.watch
         registry = {
             key: repr({name: value for name, value in item.items() if name != "intent"})

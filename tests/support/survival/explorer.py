@@ -9,7 +9,7 @@ with so many of them is played, save those that are the same as another one:
   different things can be exchanged (`_meets`; Mazurkiewicz's traces). Not so for threads of one process.
 - A death after a call that only reads is the death before it.
 
-After each schedule the world settles and is judged. What was settled from the very same state before is not settled
+After each schedule the world settles and is checked. What was settled from the very same state before is not settled
 again (`ExploredWorld.state`).
 
     .venv/bin/python -m tests.support.survival.explorer PAIR "SCHEDULE"    replays one, and tells of it
@@ -259,7 +259,7 @@ class Explored:
 
     def told(self) -> str:
         lines = [
-            f"{self.pair.name}: {self.played} schedules played, {self.settled} ends judged, {self.seconds:.1f} s",
+            f"{self.pair.name}: {self.played} schedules played, {self.settled} ends checked, {self.seconds:.1f} s",
             *(
                 f"broke {name!r} in {number} schedules, for example\n{run.told(self.pair)}"
                 for name, (number, run) in self.broken.items()

@@ -3,7 +3,7 @@
 One list for the schedules that are explored, the failure matrix and the state machine. Two kinds: what holds at every
 moment (after every single call), and what holds at the end, when nothing goes wrong any more and days have passed.
 
-A `Watch` looks at one account. It judges by what the test itself did (the console's calls, the operators' orders, the
+A `Watch` looks at one account. It decides by what the test itself did (the console's calls, the operators' orders, the
 rules that were deployed), by the state of the model, and by what the certificates say; a registry item is read only
 where the promise is about the registry: who has claimed a name, and which verdict stands.
 """
@@ -20,6 +20,7 @@ from simulation.iot.certificates import DeviceCertificate
 from simulation.iot.things import EXCLUSIVE, SimulatedThing
 from tests.support.survival.brake_promises import announced_once, ended_by_an_operator, few_rejected, held_come_up
 from tests.support.survival.seen import CONSOLE, CONSOLE_WINDOW, OPERATOR, SWEEP, Seen, common_name, decision_text
+from tests.support.survival.session_promises import own_session
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +224,7 @@ AT_EVERY_MOMENT = (
     Promise("whole", "A certificate is never ACTIVE before its thing and policy are attached.", _whole),
     Promise(
         "pending alone",
-        "`register` acts on PENDING_ACTIVATION, and on its own rejections under a release order.",
+        "`register` acts on PENDING_ACTIVATION, and on rejections and holds of jitr's own that are taken back.",
         _pending_alone,
         "console: five seconds and one call, between a run's last look and UpdateCertificate",
     ),
@@ -247,6 +248,7 @@ AT_EVERY_MOMENT = (
         _retired_in_time,
         "as `pending alone`, between the sweep's look and UpdateCertificate",
     ),
+    Promise("own session", "An order ends no other device's session.", own_session, "between two of its calls"),
     Promise("few rejected", "A mistake in the rules rejects few devices.", few_rejected),
     Promise("ended brake", "An operator who accepts the rejections ends the brake for a day.", ended_by_an_operator),
 )
@@ -349,7 +351,7 @@ def _no_orphans(watch: Watch, _call: Call | None) -> Iterator[str]:
             if owner is None or owner.number in watch.by_hand or owner.certificate_id in watch.detached:
                 continue
             if name in watch.worked and owner.certificate_id in watch.released:
-                continue  # it was a device's, which an operator had judged again: its name may be another one
+                continue  # it was a device's, which an operator had evaluated again: its name may be another one
             died_there = name in watch.died_there or name in watch.made_last.values()
             if died_there and not any(one.hook for one in watch.rules_of(owner)):
                 continue  # and the name is another one by now
@@ -390,6 +392,6 @@ AT_THE_END = (
     ),
     Promise("nothing dead", "No message is dead-lettered without a reason.", _nothing_dead),
     Promise("one after the overlap", "The old certificate is retired after the overlap.", _one_after_the_overlap),
-    Promise("held come up", "What a brake held is judged again once it has ended.", held_come_up),
+    Promise("held come up", "What a brake held is evaluated again once it has ended.", held_come_up),
     Promise("announced once", "A brake that engages is announced, with one event.", announced_once),
 )

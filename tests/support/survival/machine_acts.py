@@ -73,6 +73,15 @@ class TakeBack:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderAway:
+    """`jitrctl device deactivate | revoke --from`: an order that the functions carry out."""
+
+    site: int
+    target: Target
+    word: OperatorAction
+
+
+@dataclass(frozen=True, slots=True)
 class Console:
     """Somebody sets a status by hand, or deletes the certificate (if it is not ACTIVE)."""
 
@@ -99,7 +108,9 @@ class Enroll:
     kind: SubjectKind
 
 
-Actor = Deliver | DeliverAgain | Sweeping | Connect | TakeAway | Release | TakeBack | Approve | Enroll | Console
+Actor = (
+    Deliver | DeliverAgain | Sweeping | Connect | TakeAway | Release | TakeBack | OrderAway | Approve | Enroll | Console
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from typing import Any
 from jitr.admission.enrollment import Subject, SubjectKind
 from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
+from jitr.event_details import _event_id
 from jitr.record import Record
 from jitr.rules import OnReplacement
-from jitr.telemetry import _event_id
 from simulation import Call
 from simulation.iot.certificates import DeviceCertificate
 from tests.support.survival.machine_devices import BY_ID, SLOTS, Slot
@@ -50,7 +50,9 @@ class MachineChecks(MachineState):
             looks = next(one for one in site.environments if one.caller == call.caller).looks
         look = looks.get(certificate_id)
         is_released = look is not None and look.status == "INACTIVE" and look.number in site.watch.release_orders
-        if look is None or (look.status != wanted and not is_released):
+        item = site.deployment.registry.items.get((f"certificate#{certificate_id}",), {})
+        is_ordered = "ordered" in item and status != "ACTIVE"
+        if look is None or (look.status != wanted and not is_released and not is_ordered):
             self.broken.append(f"{call.caller} sets {slot} {status}, having been told that it is {look}")
         elif self.clock.now() - look.at > _LOOK_IS_GOOD_FOR:
             self.broken.append(f"{call.caller} sets {slot} {status} on a look that is {self.clock.now() - look.at} old")
@@ -153,7 +155,8 @@ class MachineChecks(MachineState):
         put = site.account.events.put
         for event in put[site.events_seen :]:
             detail = event.detail
-            site.announced[detail["certificate_id"], detail["outcome"], detail.get("reason", "")].add(detail["id"])
+            said = detail.get("outcome") or detail["verdict"]  # an order that the functions carried out
+            site.announced[detail["certificate_id"], said, detail.get("reason", "")].add(detail["id"])
         site.events_seen = len(put)
 
     # What must hold at every moment

@@ -13,11 +13,23 @@ from jitr.store.enrollment_table import EnrollmentTable, EntryChange, EntryChang
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.verdicts import OperatorAction, OperatorVerdict
-from jitrctl.device.operations import OperatingError, OrderContext
-from tests.support.survival.machine_acts import CURRENT, RIVAL, Approve, Enroll, Release, TakeAway, TakeBack, Target
+from jitrctl.device.operations import OrderContext
+from jitrctl.errors import OperatingError
+from tests.support.survival.machine_acts import (
+    CURRENT,
+    RIVAL,
+    Approve,
+    Enroll,
+    OrderAway,
+    Release,
+    TakeAway,
+    TakeBack,
+    Target,
+)
 from tests.support.survival.machine_checks import MachineChecks
 from tests.support.survival.machine_devices import BY_ID, SLOTS, Slot
 from tests.support.survival.machine_site import Site, Standing
+from tests.support.survival.session_orders import end_sessions
 
 
 class MachineOrders(MachineChecks):
@@ -35,7 +47,7 @@ class MachineOrders(MachineChecks):
 
     @contextmanager
     def _order(
-        self, site: Site, actor: TakeAway | Release | TakeBack | Approve, slot: Slot
+        self, site: Site, actor: TakeAway | Release | TakeBack | OrderAway | Approve, slot: Slot
     ) -> Iterator[Callable[[], bool]]:
         """An order from its first call to its last; asks whether it was the only one on this certificate."""
         fixed = replace(actor, target=slot)
@@ -61,6 +73,7 @@ class MachineOrders(MachineChecks):
         slot = self._slot(actor.target)
         with self._order(site, actor, slot) as alone:
             status = site.operator.take_away(slot.id, actor.word, OrderContext(by="arn:operator"))
+            end_sessions(site.account, "operator", slot.id)
             if alone():
                 now = site.certificates.get(slot.id)
                 if now and now.status == "ACTIVE":
@@ -98,6 +111,23 @@ class MachineOrders(MachineChecks):
             if given is None and standing and site.running[slot.id] == 1:
                 site.standing[slot.id] = standing
 
+    def _order_away(self, site: Site, actor: OrderAway) -> None:
+        """Write an order, unless the verdict that is seen denies as much; the functions carry it out some time."""
+        slot = self._slot(actor.target)
+        standing = site.standing.get(slot.id)
+        client = site.account.client("dynamodb", caller="operator")
+        registry = Registry(client, site.deployment.settings.registry_table)
+        with self._order(site, actor, slot):
+            seen = registry.recall([slot.id])[slot.id]
+            given = None
+            if not seen.verdict or (
+                seen.verdict.action is not actor.word and not actor.word.is_weaker_than(seen.verdict.action)
+            ):
+                order = OperatorVerdict(action=actor.word, by="arn:operator", at=self.clock.now())
+                given = registry.order_take_away(slot.id, order, seen=seen)
+            if given is None and standing and site.running[slot.id] == 1:
+                site.standing[slot.id] = standing
+
     def _approve(self, site: Site, actor: Approve) -> None:
         slot = self._slot(actor.target)
         standing = site.standing.get(slot.id)
@@ -126,6 +156,11 @@ class MachineOrders(MachineChecks):
                 site.denied.add(subject)
         except (JitrError, ClientError):
             site.unfinished.append(replace(actor, target=slot))
+
+    def _check_orders(self, site: Site) -> None:
+        """At the end: every order was carried out, or is void."""
+        if left := [key for (key,) in site.deployment.registry.items if key.startswith("takeaway#")]:
+            self.broken.append(f"{len(left)} orders were not carried out")
 
     def _active_against_a_word(self, site: Site) -> set[str]:
         return {

@@ -14,7 +14,7 @@ from simulation import Deployment, SimulatedAccount
 from simulation.iot.certificates import DeviceCertificate
 from simulation.lambda_ import EventSourceMapping
 from tests.support.survival.invariants import Watch
-from tests.support.survival.machine_acts import Approve, Enroll, Release, TakeAway, TakeBack
+from tests.support.survival.machine_acts import Approve, Enroll, OrderAway, Release, TakeAway, TakeBack
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class Site:
     standing: dict[str, Standing] = field(default_factory=dict)
     orders: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # how many began, by certificate id
     running: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # orders under way
-    unfinished: list[TakeAway | Release | TakeBack | Approve | Enroll] = field(default_factory=list)
+    unfinished: list[TakeAway | Release | TakeBack | OrderAway | Approve | Enroll] = field(default_factory=list)
     denied: set[Subject] = field(default_factory=set)  # by an entry that was written to the end
     begun: dict[str, str] = field(default_factory=dict)  # certificate id → the attempt that last wrote an intent
     spoken_of: set[str] = field(default_factory=set)  # certificate ids that an operator gave a word on

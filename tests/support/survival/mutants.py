@@ -5,8 +5,9 @@ exactly once: when the code has moved, the script says so, and the mutant is to 
 test that is named with it fails. These are directed tests, each about one promise; neither the state machine nor the
 explorer is among them.
 
-MENDS takes out what closed a kind of failure (p01, p02, p05, p07), or what a promise of the brake rests on, and names
-the pair of acts in which the explorer must find it again.
+CRL_MUTANTS (crl_mutants.py) are about CRLs on ACTIVE devices. SECURITY_MUTANTS (security_mutants.py) leave out one
+mitigation of docs/security.md each. MENDS takes out what closed a kind of failure (p01, p02, p05, p07), or what a
+promise of the brake rests on, and names the pair of acts in which the explorer must find it again.
 
     .venv/bin/python -m tests.support.survival.mutants            all of them, or those named
 """
@@ -14,7 +15,9 @@ the pair of acts in which the explorer must find it again.
 import sys
 from collections.abc import Sequence
 
+from tests.support.survival.crl_mutants import CRL_MUTANTS
 from tests.support.survival.mutating import Change, Mend, Mutant, explored, survivors
+from tests.support.survival.security_mutants import SECURITY_MUTANTS
 
 REGISTRY = "tests/edge/test_registry.py::"
 REGISTRY_CLAIMS = "tests/edge/test_registry_claims.py::"
@@ -304,13 +307,25 @@ MENDS = (
         "brake-engages-and-acceptance",
         "ended brake",
     ),
+    Mend(
+        "a session is ended whoever else has the thing",
+        (
+            Change(
+                "sessions.py",
+                "_MAY_CONNECT = frozenset({Status.ACTIVE, Status.PENDING_ACTIVATION})",
+                "_MAY_CONNECT: frozenset[Status] = frozenset()",
+            ),
+        ),
+        "take-out-and-share",
+        "own session",
+    ),
 )
 
 
 def main(names: Sequence[str]) -> int:
     """Try each mutant, or those whose names contain one of these; how many are not killed."""
     alive = 0
-    for mutant in MUTANTS:
+    for mutant in (*MUTANTS, *CRL_MUTANTS, *SECURITY_MUTANTS):
         if not names or any(name in mutant.name for name in names):
             passing = survivors(mutant)
             alive += bool(passing)

@@ -14,6 +14,8 @@ from tests.support.survival.brake_pairs import BRAKES
 from tests.support.survival.explored_world import DAY, HOSTILE, ExploredWorld, Prepared
 from tests.support.survival.explorer import Pair
 from tests.support.survival.one_thread import Act
+from tests.support.survival.session_pairs import SESSIONS
+from tests.support.survival.take_away_pairs import TAKE_AWAYS
 
 Other = Callable[[ExploredWorld, Any], Act]
 HOOK_ARN = "arn:aws:lambda:eu-central-1:111111111111:function:name-giver"
@@ -379,4 +381,4 @@ THREADED = (
     ),
     Pair("threads-one-device", "two events of one device in one batch", _threads_on_one, process=_PROCESS),
 )
-ALL_PAIRS = (*KNOWN, *BRAKES, *OTHERS, *THREADED)
+ALL_PAIRS = (*KNOWN, *BRAKES, *OTHERS, *THREADED, *SESSIONS, *TAKE_AWAYS)

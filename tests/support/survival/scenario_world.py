@@ -44,6 +44,8 @@ class World:
         self.deployment = Deployment(self.account, self.rules())
         self.mapping = self.deployment.mapping()
         self.leaf = self.issue("sensor-0001")
+        self.old = self.leaf  # of a rotation, the certificate before
+        self.is_over = False  # an order on sessions was carried out to its end
         self.event: Any = None  # what a duplicate is, where the device's own CONNECT publishes nothing
         self.promises = Watch(self.account, self.deployment, lambda certificate_id: certificate_id[:8])
 

@@ -16,7 +16,8 @@ from jitr.decisions import Outcome
 from jitr.rules import CheckMode, EnrollmentRule, OnReject
 from jitr.store.enrollment_table import EntryChange
 from jitr.store.outcomes import Outcomes
-from jitr.store.registry_writes import STALE_INTENT
+from jitr.store.registry import Registry
+from jitr.store.registry_writes import STALE_INTENT, Due
 from jitr.verdicts import OperatorAction, OperatorVerdict
 from jitrctl.device.operations import OrderContext
 from simulation import Leaf
@@ -123,13 +124,13 @@ def _old_one_works_new_one_knocks(world: World) -> None:
     assert world.connect(old) == "refused"
     world.mapping.drain()
     assert world.connect(old) == "accepted"
-    world.old = old  # type: ignore[attr-defined]  # this scenario's own
+    world.old = old
     _first_connect(world)
 
 
 def _replaced(world: World) -> None:
     _activated(world)
-    old: Leaf = world.old  # type: ignore[attr-defined]
+    old = world.old
     decision = world.decision(old)
     assert decision
     assert (decision.outcome, decision.replaced_by) == (Outcome.REPLACED, world.leaf.certificate_id)
@@ -185,6 +186,37 @@ def _taken_back(world: World) -> None:
     world.deployment.sweep()
     (message,) = world.deployment.registrations.messages
     world.event = message.body
+
+
+def _ordered_away(world: World) -> None:
+    """The device is ACTIVE and connected; an operator orders it away with many others, and the sweep has sent it."""
+    world.connect()
+    world.mapping.drain()
+    assert world.connect() == "accepted"
+    world.aws.fault = world.watch
+    world.aws.clock.advance(1)
+    order_away(world, world.leaf)
+
+
+def order_away(world: World, leaf: Leaf) -> None:
+    """What `jitrctl device revoke --from` writes for one certificate, as it sees it now."""
+    registry = Registry(world.account.client("dynamodb", caller="operator"), world.deployment.settings.registry_table)
+    seen = world.registry().recall([leaf.certificate_id])[leaf.certificate_id]
+    order = OperatorVerdict(action=OperatorAction.REVOKED, by=OPERATOR, at=world.aws.clock.now(), note="stolen")
+    assert registry.order_take_away(leaf.certificate_id, order, seen=seen)
+
+
+def _sweep_and_deliver(world: World) -> None:
+    world.deployment.sweep()
+    world.mapping.drain()
+
+
+def _is_away(world: World) -> None:
+    """REVOKED, without a session, and nothing is due any more."""
+    record = world.registry().recall([world.leaf.certificate_id])[world.leaf.certificate_id]
+    assert (world.status(), record.ordered, record.intent) == ("REVOKED", None, None)
+    assert world.connect() == "refused"
+    assert world.registry().list_due(Due.TAKE_AWAY, world.aws.clock.now(), most=1) == []
 
 
 def _mend_the_rules(world: World) -> None:
@@ -290,7 +322,7 @@ SCENARIOS = (
         callers=("operator",),
         cure=_release_again,
         ends=_activated,
-        ends_as="judged again, and ACTIVE",
+        ends_as="evaluated again, and ACTIVE",
     ),
     Scenario(
         name="take a rejection back",
@@ -300,5 +332,14 @@ SCENARIOS = (
         ends=_activated,
         ends_as="under a release order: ACTIVE without being deleted",
         changed_rules={"common_name": "other-[0-9]+"},
+    ),
+    Scenario(
+        name="take away",
+        prepare=_ordered_away,
+        act=_sweep_and_deliver,
+        callers=("sweep", "register"),
+        cure=lambda world: world.aws.clock.advance(3601),
+        ends=_is_away,
+        ends_as="by an order on many: REVOKED, its session ended",
     ),
 )

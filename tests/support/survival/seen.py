@@ -1,4 +1,4 @@
-"""What a test did in one account, and what it saw there: what the promises are judged by (invariants.py)."""
+"""What a test did in one account, and what it saw there: what the promises are checked against (invariants.py)."""
 
 import re
 from collections import defaultdict
@@ -22,7 +22,8 @@ from simulation.iot.things import SimulatedThing
 CONSOLE_WINDOW = timedelta(seconds=5.6)
 # A status that is set within these seconds after a rejection is taken for the rejection's own (record.py).
 REJECTION_WINDOW = timedelta(seconds=6)
-CONSOLE, OPERATOR, SWEEP = "console", "operator", "sweep"  # how the names of callers begin; all others are `register`
+# How the names of callers begin; all others are `register`.
+CONSOLE, OPERATOR, SWEEP, REVOKE = "console", "operator", "sweep", "revoke"
 
 
 @dataclass(slots=True)
@@ -106,7 +107,9 @@ class Seen:
     rejected_at: dict[int, datetime] = field(default_factory=dict)  # by registration, by `register`
     rejections: list[Rejection] = field(default_factory=list)  # for the rules, in their order
     engagements: set[str] = field(default_factory=set)  # of brakes on CAs' rules, as they are stored
-    release_orders: set[int] = field(default_factory=set)  # registrations, rejected before, on which one was given
+    suspended: set[int] = field(default_factory=set)  # registrations that `revoke` deactivated for a hold
+    # Registrations, rejected or suspended before, on which an order was given that takes that back.
+    release_orders: set[int] = field(default_factory=set)
     hook_names: tuple[str, ...] = ()  # all that the hook ever gives; none: it gives new ones, or there is no hook
     hook_refuses: bool = False  # whether the hook that the test made ever refuses a device
     running: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # orders under way, by certificate id
@@ -122,6 +125,9 @@ class Seen:
     made_last: dict[str, str] = field(default_factory=dict)  # caller → the thing, if its last call was CreateThing
     worked: set[str] = field(default_factory=set)  # things that an ACTIVE certificate was on
     died_there: set[str] = field(default_factory=set)  # things whose makers made no other call
+    # The ids of a thing's certificates, by caller and thing, as the caller last read them.
+    listed: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    sessions_seen: int = 0  # of the sessions that DeleteConnection ended, how many were judged
     step: int = 0
 
     def __post_init__(self) -> None:
@@ -219,6 +225,10 @@ class Seen:
             self.died_there.add(made)
         if call.operation == "CreateThing":
             self.made_last[call.caller] = call.parameters["thingName"]
+        if call.operation == "ListThingPrincipals" and call.answer is None:
+            name = call.parameters["thingName"]
+            arns = self.things[name].principals if name in self.things else ()
+            self.listed[call.caller, name] = frozenset(arn.rpartition("/")[2] for arn in arns)
         certificate_id = call.parameters.get("certificateId", "")
         certificate = self.certificates.get(certificate_id)
         if certificate is None:
@@ -240,11 +250,8 @@ class Seen:
                 self.changes.append(Change(certificate, before, call))
                 if certificate.status == "ACTIVE":
                     self.was_active.add(certificate.number)
-                elif before == "ACTIVE" and call and call.caller.startswith(SWEEP):
-                    self.retired.add(certificate.number)
-                elif certificate.status == "INACTIVE" and call and not call.caller.startswith((CONSOLE, OPERATOR)):
-                    self.rejected_at[certificate.number] = self.account.aws.clock.now()
-                    self._note_rejection(certificate)
+                elif call:
+                    self._note_end(certificate, before, call)
             if certificate.status == "ACTIVE":
                 self.worked |= self.account.iot.things.of_principal(certificate.arn).keys()
         if call and call.caller.startswith((CONSOLE, OPERATOR)) and call.operation.startswith("Detach"):
@@ -254,6 +261,17 @@ class Seen:
                 if call.caller.startswith(CONSOLE):
                     self.by_hand.add(found.number)
         self._note_items(call)
+
+    def _note_end(self, certificate: DeviceCertificate, before: str | None, call: Call) -> None:
+        """Note who made a certificate something else than ACTIVE."""
+        if before == "ACTIVE" and call.caller.startswith(SWEEP):
+            self.retired.add(certificate.number)
+        elif certificate.status == "INACTIVE" and not call.caller.startswith((CONSOLE, OPERATOR)):
+            self.rejected_at[certificate.number] = self.account.aws.clock.now()
+            if call.caller.startswith(REVOKE):
+                self.suspended.add(certificate.number)
+            else:
+                self._note_rejection(certificate)
 
     def _note_rejection(self, certificate: DeviceCertificate) -> None:
         """Note whether it was for the rules, as the intent says until the decision is recorded."""
@@ -284,13 +302,15 @@ class Seen:
             self._note_verdict(rest, item.get("verdict", {}).get("M"), call)
 
     def _note_verdict(self, certificate_id: str, verdict: dict[str, Any] | None, call: Call | None) -> None:
-        if verdict is None or call is None or not call.caller.startswith(OPERATOR):
+        if verdict is None or call is None or not call.caller.startswith((OPERATOR, REVOKE)):
             return
         parameters = repr(call.parameters)
         if call.operation not in ("UpdateItem", "TransactWriteItems") or certificate_id not in parameters:
             return
         certificate = self.certificates.get(certificate_id)
         is_rejected = certificate and certificate.status == "INACTIVE" and certificate.number not in self.was_active
+        if certificate and call.caller.startswith(REVOKE):
+            is_rejected = certificate.status == "INACTIVE" and certificate.number in self.suspended
         if certificate and is_rejected and "of_rejection" in verdict and certificate_id not in self.taken_away:
             self.release_orders.add(certificate.number)
         before, allows = self.verdicts.get(certificate_id), bool(verdict["allows"]["BOOL"])

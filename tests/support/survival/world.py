@@ -26,6 +26,7 @@ from tests.support.survival.machine_acts import (
     DeliverAgain,
     Enroll,
     Interruption,
+    OrderAway,
     Release,
     Sweeping,
     TakeAway,
@@ -84,7 +85,7 @@ class World(MachineOrders):
 
         self.clock.spawn(run)
 
-    def _act(self, actor: Actor) -> None:  # noqa: C901 -- each way to act is a case
+    def _act(self, actor: Actor) -> None:  # noqa: C901, PLR0912 -- each way to act is a case
         site = self.sites[actor.site]
         if self.trace is not None:
             self._note(str(actor))
@@ -106,6 +107,8 @@ class World(MachineOrders):
                 self._release(site, actor)
             case TakeBack():
                 self._take_back(site, actor)
+            case OrderAway():
+                self._order_away(site, actor)
             case Approve():
                 self._approve(site, actor)
             case Enroll():
@@ -267,6 +270,7 @@ class World(MachineOrders):
         self.check_rest()
         for site in self.sites:
             self._check_settled(site)
+            self._check_orders(site)
 
     def _knock(self, busy: list[int]) -> None:
         """Every device that waits knocks, one after the other, so that each look at a held one finds its turn."""

@@ -17,6 +17,7 @@ from jitr.pacing.turns import Turns
 from jitr.provisioning import CreateThing, IotStep, SetStatus
 from jitr.record import Record, Standing
 from jitr.registration.procedure import Registration
+from jitr.session_end import SessionEnd
 from jitr.store.brakes import Brakes
 from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.registry import Registry
@@ -61,6 +62,7 @@ class World:
         self.registry.recall.return_value = defaultdict(Record)  # nothing is known of any other certificate
         self.registry.record_found.return_value = True
         self.turns = create_autospec(Turns, instance=True)
+        self.sessions = create_autospec(SessionEnd, instance=True)
 
     @property
     def event(self) -> RegistrationEvent:
@@ -82,6 +84,7 @@ class World:
             brakes=self.brakes,
             announcer=self.announcer,
             turns=self.turns,
+            sessions=lambda: self.sessions,
             clock=lambda: self.now,
         )
 

@@ -1,0 +1,112 @@
+"""Finds the registered certificates on which a CRL may have something to say; reads the smaller side.
+
+    by serial number   what the CRL says differently than the one applied last: a query for each number (index
+                       `serials`)
+    by record          all records of the CA (index `outcomes`), looked up in the CRL in memory
+
+Either way the records are read consistently, a hundred at a time, and what is done already shows there. So a run that
+was broken off begins anew, and finds what is left.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import islice
+
+from jitr.aws.calls import batches
+from jitr.decisions import Outcome
+from jitr.frozen import value
+from jitr.record import Record
+from jitr.revocation.difference import changed_serials
+from jitr.revocation.judgement import Action, judge
+from jitr.store.outcomes import Outcomes
+from jitr.store.registry import Registry
+from jitr.x509.crl import RevocationList
+
+# Of a certificate that is registered: HELD ones are `register`'s.
+_LISTED = (Outcome.ACTIVATED, Outcome.FOUND, Outcome.REJECTED, Outcome.REPLACED)
+# What a query for one serial number costs in time, beside a record that is read with 99 others.
+_QUERY_IN_RECORDS = 50
+# So many queries are made whatever the number of records.
+_FEW = 100
+_AT_ONCE = 100
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@value
+class Candidate:
+    """One certificate, and what its record says is to be done."""
+
+    certificate_id: str
+    serial: int
+    record: Record
+    action: Action
+
+
+class Candidates:
+    """Finds candidates in the registry of one account and Region."""
+
+    def __init__(self, *, registry: Registry, outcomes: Outcomes) -> None:
+        self._registry = registry
+        self._outcomes = outcomes
+
+    def find(
+        self, ca_certificate_id: str, crl: RevocationList, base: RevocationList | None, *, by_serial: bool
+    ) -> Iterator[list[Candidate]]:
+        """The candidates, page by page; `base` is the CRL that was applied last, None for all that the CRL says.
+
+        A page may be empty.
+
+        Raises Unavailable.
+        """
+        found = self._by_serial(ca_certificate_id, crl, base) if by_serial else self._by_record(ca_certificate_id)
+        for records in found:
+            yield [
+                Candidate(certificate_id=certificate_id, serial=serial, record=record, action=action)
+                for certificate_id, serial, record in records
+                if (action := judge(record, crl.reason_of(serial)))
+            ]
+
+    def devices_of(self, ca_certificate_id: str) -> int:
+        """The number of the CA's certificates that are or were ACTIVE here, as far as jitr knows.
+
+        Raises Unavailable.
+        """
+        return sum(
+            self._outcomes.count_decided(outcome, ca_certificate_id) for outcome in (Outcome.ACTIVATED, Outcome.FOUND)
+        )
+
+    def _by_serial(
+        self, ca_certificate_id: str, crl: RevocationList, base: RevocationList | None
+    ) -> Iterator[list[tuple[str, int, Record]]]:
+        changed = changed_serials(crl.rows, base.rows if base else {})
+        while some := list(islice(changed, _AT_ONCE)):
+            serials = {
+                certificate_id: serial
+                for serial in some
+                for certificate_id in self._outcomes.find_issued(ca_certificate_id, serial)
+            }
+            records = self._recall(serials)
+            yield [(one, serial, records[one]) for one, serial in serials.items()]
+
+    def _by_record(self, ca_certificate_id: str) -> Iterator[list[tuple[str, int, Record]]]:
+        for outcome in _LISTED:
+            listed = self._outcomes.list_decided(outcome, ca_certificate_id, since=_EVER)
+            while ids := list(islice(listed, _AT_ONCE)):
+                yield [
+                    (one, int(record.decision.serial, 16), record)
+                    for one, record in self._recall(ids).items()
+                    if record.decision and record.decision.serial
+                ]
+
+    def _recall(self, ids: Iterable[str]) -> dict[str, Record]:
+        return {one: record for some in batches(list(ids)) for one, record in self._registry.recall(some).items()}
+
+
+def is_smaller_by_serial(changed: int, records: int | None) -> bool:
+    """Whether so many queries read less than all of the CA's records; None: their number is not known."""
+    return changed <= max(_FEW, (records or 0) // _QUERY_IN_RECORDS)
+
+
+def count_changed(crl: RevocationList, base: RevocationList | None) -> int:
+    """The number of serial numbers on which the two lists differ."""
+    return sum(1 for _ in changed_serials(crl.rows, base.rows)) if base else crl.size

@@ -1,0 +1,286 @@
+"""Keeps how far the CRL of each CA was applied to ACTIVE devices, in the registry table.
+
+    crl#<caCertificateId>   seen       the CRL that the function `revoke` last read: its dates, for the alarm
+                            applied    the CRL that was applied last, as a whole
+                            work       the CRL that is being applied, since when, and whether the brake has let it pass
+                            refused    a CRL that may not follow the applied one, and why
+                            waits      a CRL that waits for an operator's yes, and on which numbers
+                            grows      until when the sweep records certificates of the CA that were not known before
+                            approved   the CRL that an operator has approved; jitrctl writes it
+    lease#crl#<caCertificateId>        which run applies the CA's CRL
+
+A CRL is named by its version, the object's ETag. If an item is lost, the CRL is applied anew from its beginning: what
+was done is found in the certificates' records.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from jitr.aws.calls import batch_get, calling
+from jitr.frozen import value
+from jitr.store.dynamodb import deserialize, key, set_attributes, values
+from jitr.store.registry_items import SCHEMA, milliseconds, moment
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_PREFIX = "crl#"
+_TIMES = ("at", "this_update", "next_update", "began_at", "found_at", "until")
+
+
+@value
+class SeenCrl:
+    """The CRL that was read last, applied or not."""
+
+    version: str
+    this_update: datetime
+    next_update: datetime
+    at: datetime
+
+
+@value
+class AppliedCrl:
+    """A CRL that was applied, or in the mode `observe` compared."""
+
+    version: str
+    version_id: str | None = None  # of the object in the bucket
+    number: int | None = None
+    this_update: datetime
+    mode: str  # rules.CheckMode
+    at: datetime
+    found_at: datetime  # when the last search for its certificates began
+    is_complete: bool  # all records of the CA were in the indexes
+    ended: int = 0  # certificates that it revoked or suspended; in the mode `observe`, that are ACTIVE against it
+    lifted: int = 0
+
+
+@value
+class CrlWork:
+    """A CRL that is being applied."""
+
+    version: str
+    mode: str
+    began_at: datetime
+    at: datetime  # of the last run
+    has_passed: bool = False  # the brake let it pass
+    ended: int = 0
+    lifted: int = 0
+
+
+@value
+class RefusedCrl:
+    """A CRL that was not applied."""
+
+    version: str
+    why: str
+    at: datetime
+
+
+@value
+class WaitingCrl:
+    """A CRL that takes out too many devices at once."""
+
+    version: str
+    ended: int  # ACTIVE certificates that it lists
+    devices: int  # of the CA
+    at: datetime
+
+
+@value
+class ApprovedCrl:
+    """An operator's yes to one CRL."""
+
+    version: str
+    by: str  # the caller's ARN
+    at: datetime  # by the operator's clock
+    note: str = ""
+
+
+@value
+class GrowingRegistry:
+    """The sweep records certificates that no record was of (identification.py)."""
+
+    until: datetime
+
+
+@value
+class CrlState:
+    """The state of one CA's CRL in one account and Region."""
+
+    seen: SeenCrl | None = None
+    applied: AppliedCrl | None = None
+    work: CrlWork | None = None
+    refused: RefusedCrl | None = None
+    waits: WaitingCrl | None = None
+    grows: GrowingRegistry | None = None
+    approved: ApprovedCrl | None = None
+
+    def is_approved(self, version: str) -> bool:
+        """Whether an operator has approved exactly this CRL."""
+        return self.approved is not None and self.approved.version == version
+
+    def asks_for(self, version: str, mode: str, *, is_complete: bool) -> bool:
+        """Whether the published CRL is still to be applied, and nothing that only an operator can change forbids it.
+
+        `is_complete`: whether all records are in the indexes now.
+        """
+        if not self.is_approved(version):
+            if self.refused is not None and self.refused.version == version:
+                return False
+            if self.waits is not None and self.waits.version == version:
+                return False
+        done = self.applied
+        if done is None or (done.version, done.mode) != (version, mode):
+            return True
+        return is_complete and not self.is_whole
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all certificates that are known now were searched for by the CRL that was applied last."""
+        applied, grows = self.applied, self.grows
+        if applied is None or not applied.is_complete:
+            return False
+        return grows is None or applied.found_at >= grows.until
+
+
+_PARTS: Mapping[str, Any] = {
+    "seen": SeenCrl,
+    "applied": AppliedCrl,
+    "work": CrlWork,
+    "refused": RefusedCrl,
+    "waits": WaitingCrl,
+    "grows": GrowingRegistry,
+    "approved": ApprovedCrl,
+}
+
+
+class CrlStates:
+    """The states of one fleet's CRLs in one account and Region."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def read(self, ca_certificate_ids: Iterable[str]) -> dict[str, CrlState]:
+        """The state of each of these CAs' CRLs, by CA certificate id, read consistently.
+
+        Raises Unavailable.
+        """
+        ids = sorted(set(ca_certificate_ids))
+        states = {one: CrlState() for one in ids}
+        for item in batch_get(self._client, self._table, [key(f"{_PREFIX}{one}") for one in ids]):
+            fields = deserialize(item)
+            states[fields["id"].removeprefix(_PREFIX)] = _to_state(fields)
+        return states
+
+    def keep(self, ca_certificate_id: str, **parts: Any) -> None:
+        """Write some parts of a state; None removes what a part said.
+
+        Raises Unavailable.
+        """
+        written = {name: _from_part(part) if part is not None else None for name, part in parts.items()}
+        with calling("UpdateItem"):
+            self._client.update_item(
+                **set_attributes(self._table, f"{_PREFIX}{ca_certificate_id}", **written, schema=SCHEMA)
+            )
+
+    def note_growth(self, ca_certificate_ids: Iterable[str], *, until: datetime) -> None:
+        """Note that certificates of these CAs are recorded until then that were not known before.
+
+        Raises Unavailable.
+        """
+        for ca_certificate_id in ca_certificate_ids:
+            self.keep(ca_certificate_id, grows=GrowingRegistry(until=until))
+
+    def approve(self, ca_certificate_id: str, approved: ApprovedCrl) -> bool:
+        """Write an operator's yes to the CRL that waits, or is refused; False when it does not wait any more.
+
+        Raises Unavailable.
+        """
+        try:
+            with calling("UpdateItem"):
+                self._client.update_item(
+                    TableName=self._table,
+                    Key=key(f"{_PREFIX}{ca_certificate_id}"),
+                    UpdateExpression="SET approved = :approved, #schema = :schema",
+                    ConditionExpression="waits.#version = :version OR refused.#version = :version",
+                    ExpressionAttributeNames={"#schema": "schema", "#version": "version"},
+                    ExpressionAttributeValues=values(
+                        approved=_from_part(approved), version=approved.version, schema=SCHEMA
+                    ),
+                )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def take_lease(self, ca_certificate_id: str, who: str, now: datetime, *, seconds: float) -> bool:
+        """Take the lease on a CA's CRL for so many seconds; False while another run has it.
+
+        Raises Unavailable.
+        """
+        try:
+            with calling("UpdateItem"):
+                self._client.update_item(
+                    TableName=self._table,
+                    Key=key(f"lease#{_PREFIX}{ca_certificate_id}"),
+                    UpdateExpression="SET holder = :who, #until = :until, #schema = :schema",
+                    ConditionExpression="attribute_not_exists(#until) OR #until < :now OR holder = :who",
+                    ExpressionAttributeNames={"#until": "until", "#schema": "schema"},
+                    ExpressionAttributeValues=values(
+                        who=who,
+                        now=milliseconds(now),
+                        until=milliseconds(now + timedelta(seconds=seconds)),
+                        schema=SCHEMA,
+                    ),
+                )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def give_back_lease(self, ca_certificate_id: str, who: str) -> None:
+        """Give the lease back, so that the next run can begin at once.
+
+        Raises Unavailable.
+        """
+        try:
+            with calling("DeleteItem"):
+                self._client.delete_item(
+                    TableName=self._table,
+                    Key=key(f"lease#{_PREFIX}{ca_certificate_id}"),
+                    ConditionExpression="holder = :who",
+                    ExpressionAttributeValues=values(who=who),
+                )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return
+
+
+def _from_part(part: Any) -> dict[str, Any]:
+    fields = {name: milliseconds(one) if name in _TIMES else one for name, one in asdict(part).items()}
+    if fields.get("number") is not None:
+        fields["number"] = str(fields["number"])  # up to 20 octets, which DynamoDB's numbers do not hold
+    return {name: one for name, one in fields.items() if one is not None}
+
+
+def _to_state(fields: Mapping[str, Any]) -> CrlState:
+    return CrlState(**{name: _to_part(made, fields[name]) for name, made in _PARTS.items() if fields.get(name)})
+
+
+def _to_part(made: Any, fields: Mapping[str, Any]) -> Any:
+    """One part, without what a later version added; None for one that this version cannot read."""
+    names = made.__dataclass_fields__
+    known: dict[str, Any] = {}
+    for name, one in fields.items():
+        if name not in names:
+            continue
+        if name in _TIMES:
+            known[name] = moment(one)
+        elif name in ("ended", "lifted", "devices", "number"):
+            known[name] = int(one)
+        else:
+            known[name] = one
+    try:
+        return made(**known)
+    except TypeError:
+        return None

@@ -1,0 +1,80 @@
+"""`jitrctl crl approve`: lets a CRL be applied that takes out many devices at once, or is refused as older."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jitr.store.crl_state import ApprovedCrl
+from jitrctl.audit.record import audited
+from jitrctl.ca.crl_publish import read_published
+from jitrctl.ca.crl_state import CrlApplied, describe_applied, read_applied
+from jitrctl.clock import now
+from jitrctl.errors import Refused
+from jitrctl.run import completion
+from jitrctl.run.scope import Scope, Yes, over_stages
+from jitrctl.session.stage import known_ca
+
+if TYPE_CHECKING:
+    from jitrctl.session.stage import Stage
+
+APPROVE = "crl approve"
+
+
+@over_stages
+def approve(
+    scope: Scope,
+    name: Annotated[
+        str, typer.Argument(metavar="CA", help="The CA, as the fleet file calls it.", autocompletion=completion.cas)
+    ],
+    note: Annotated[str, typer.Option("--note", help="Why; kept with the order.", metavar="TEXT")],
+    *,
+    yes: Yes = False,
+) -> None:
+    """Let the published CRL of a CA be applied to ACTIVE devices, where it waits for a yes, or is refused.
+
+    A CRL waits when it takes out more than 20 devices at once that are more than 5 percent of the CA's. It is refused
+    when it is older than the one that was applied last. REVOKED is final in AWS IoT. The yes is for exactly the CRL
+    that is published now.
+
+    Example: jitrctl crl approve factory --note "the batch of May was stolen"
+    """
+    ca = known_ca(scope.fleet, name)
+    stages, failed = scope.open_stages()
+    with_ca = [stage for stage in stages if stage.rules.ca(ca.certificate_id)]
+    found = scope.across(
+        lambda stage: read_applied(stage, ca, read_published(stage, ca)), doing="reading", stages=with_ca
+    )
+    asked: dict[Stage, CrlApplied] = {done.stage: done.value for done in found.done if done.value.asks_for_approval}
+    if asked:
+        scope.confirm(
+            [
+                f"The CRL of CA {name} is applied to ACTIVE devices, in",
+                *(f"  {stage}  {describe_applied(one)}" for stage, one in asked.items()),
+                "REVOKED is final in AWS IoT.",
+            ],
+            yes=yes,
+        )
+
+    def approve_in(stage: Stage) -> bool:
+        one = asked.get(stage)
+        if one is None:
+            return False
+        with audited(stage, APPROVE, ca.certificate_id, [f"apply the CRL: {describe_applied(one)}"], note):
+            approved = ApprovedCrl(version=one.version, by=stage.caller, at=now(), note=note)
+            if not stage.crl_states.approve(ca.certificate_id, approved):
+                raise Refused("the CRL does not wait any more: look again with `jitrctl crl show`")
+            stage.crl_queue.ask(ca.certificate_id)
+        return True
+
+    results = scope.across(approve_in, doing="approving", stages=[done.stage for done in found.done])
+    before = {done.stage: done.value for done in found.done}
+    scope.report(
+        results,
+        rows=lambda stage, changed: [
+            {"CA": name, "CRL": "approved; it is applied now" if changed else describe_applied(before[stage])}
+        ],
+        fields=lambda changed: {"ca": name, "changed": changed},
+        failed=(*failed, *found.failed),
+    )
