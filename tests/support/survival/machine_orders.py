@@ -159,8 +159,13 @@ class MachineOrders(MachineChecks):
 
     def _check_orders(self, site: Site) -> None:
         """At the end: every order was carried out, or is void."""
-        if left := [key for (key,) in site.deployment.registry.items if key.startswith("takeaway#")]:
+        if left := self._list_orders(site):
             self.broken.append(f"{len(left)} orders were not carried out")
+
+    @staticmethod
+    def _list_orders(site: Site) -> list[str]:
+        """The keys of the orders that are due."""
+        return [key for (key,) in site.deployment.registry.items if key.startswith("takeaway#")]
 
     def _active_against_a_word(self, site: Site) -> set[str]:
         return {

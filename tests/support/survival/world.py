@@ -248,7 +248,11 @@ class World(MachineOrders):
             site.account.iot.cas.by_id[AUTHORITY.certificate_id].status = "ACTIVE"
             for rule in site.account.iot.broker.rules[AUTHORITY.certificate_id]:
                 rule.enabled = True
-        busy = [number for number, site in enumerate(self.sites) if site.known or site.deployment.registrations.size]
+        busy = [
+            number
+            for number, site in enumerate(self.sites)
+            if site.known or site.deployment.registrations.size or self._list_orders(site)
+        ]
         for site in self.sites:
             orders, site.unfinished = site.unfinished, []
             for order in orders:
