@@ -93,7 +93,7 @@ class Situations(Runbook):
     def leaked_ca(self) -> Iterator[str]:
         yield self.run_command('jitrctl ca revoke partner --note "its key leaked, incident 4711" --yes')
         yield self.run_command("jitrctl ca status --ca partner", code=1)
-        yield self.run_command("jitrctl ca plan --account dev")
+        yield self.run_command("jitrctl ca plan --account dev", code=1)
         yield self.run_command('jitrctl ca revoke partner --lift --note "false alarm" --yes')
 
     def connect_until_accepted(self, name: str, account: str, *, file: str | None = None) -> None:
