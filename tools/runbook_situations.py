@@ -1,4 +1,4 @@
-"""Scenes of docs/runbook.md that need two accounts: a stolen device, a CA that leaked, an account that is added.
+"""Scenes of docs/runbook.md that need two accounts: a stolen device, an account that is added.
 
 Both accounts are deployed. The CAs are registered in dev at first, since a scene registers them in prod.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jitrctl.mqtt.client import Connection
     from tests.support.local.deployed import Deployed
 
-SITUATIONS = frozenset({"new-account", "stolen", "moved", "rotated-early", "another-maker", "leaked-ca"})
+SITUATIONS = frozenset({"new-account", "stolen", "moved", "rotated-early", "another-maker"})
 _PARTNERS = 'common_name  = "gateway-[0-9]{4,}"'
 
 
@@ -35,7 +35,6 @@ class Situations(Runbook):
             "moved": self.moved,
             "rotated-early": self.rotated_early,
             "another-maker": self.another_maker,
-            "leaked-ca": self.leaked_ca,
         }
 
     def new_account(self) -> Iterator[str]:
@@ -89,17 +88,6 @@ class Situations(Runbook):
         yield self.run_command("jitrctl device release sensor-0104-partner.pem --account dev --yes")
         self.connect_until_accepted("sensor-0104", "dev", file="sensor-0104-partner")
         yield self.run_command("jitrctl device where sensor-0104 --account dev")
-
-    def leaked_ca(self) -> Iterator[str]:
-        yield self.run_command('jitrctl ca pause --note "the key of CA partner leaked" --yes')
-        for one in self.accounts.values():
-            one.local.iot.update_ca_certificate(
-                certificateId=one.cas["partner"].certificate_id,
-                newStatus="INACTIVE",
-                newAutoRegistrationStatus="DISABLE",
-            )
-        yield self.run_command("jitrctl ca status --ca partner", code=1)
-        yield self.run_command("jitrctl ca resume")
 
     def connect_until_accepted(self, name: str, account: str, *, file: str | None = None) -> None:
         self.stay_connected(name, account, file=file).close()
