@@ -1,4 +1,4 @@
-"""Scenes of docs/runbook.md that need two accounts: a stolen device, an account that is added.
+"""Scenes of docs/runbook.md that need two accounts: a stolen device, a CA that leaked, an account that is added.
 
 Both accounts are deployed. The CAs are registered in dev at first, since a scene registers them in prod.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jitrctl.mqtt.client import Connection
     from tests.support.local.deployed import Deployed
 
-SITUATIONS = frozenset({"new-account", "stolen", "moved", "rotated-early", "another-maker"})
+SITUATIONS = frozenset({"new-account", "stolen", "moved", "rotated-early", "another-maker", "leaked-ca"})
 _PARTNERS = 'common_name  = "gateway-[0-9]{4,}"'
 
 
@@ -35,6 +35,7 @@ class Situations(Runbook):
             "moved": self.moved,
             "rotated-early": self.rotated_early,
             "another-maker": self.another_maker,
+            "leaked-ca": self.leaked_ca,
         }
 
     def new_account(self) -> Iterator[str]:
@@ -88,6 +89,12 @@ class Situations(Runbook):
         yield self.run_command("jitrctl device release sensor-0104-partner.pem --account dev --yes")
         self.connect_until_accepted("sensor-0104", "dev", file="sensor-0104-partner")
         yield self.run_command("jitrctl device where sensor-0104 --account dev")
+
+    def leaked_ca(self) -> Iterator[str]:
+        yield self.run_command('jitrctl ca revoke partner --note "its key leaked, incident 4711" --yes')
+        yield self.run_command("jitrctl ca status --ca partner", code=1)
+        yield self.run_command("jitrctl ca plan --account dev", code=1)
+        yield self.run_command('jitrctl ca revoke partner --lift --note "false alarm" --yes')
 
     def connect_until_accepted(self, name: str, account: str, *, file: str | None = None) -> None:
         self.stay_connected(name, account, file=file).close()

@@ -36,7 +36,9 @@ def stage(sni_only_stage: LocalStage, workspace: Workspace, monkeypatch: pytest.
     if f"[ca.{CA}.checks]" not in text:
         text = text.replace("[sweep]", f'[ca.{CA}.checks]\nrevocation = "enforce"\n\n[sweep]', 1)
     text = text.replace('enrollment   = "listed"', 'enrollment   = "open"')
-    text = text.replace(f"[ca.{CA}]\n", f'[ca.{CA}]\nrevocation_of_active = "enforce"\n', 1)
+    pem = f'certificate  = "certs/{CA}.pem"\n'
+    assert pem in text
+    text = text.replace(pem, f'{pem}revocation_of_active = "enforce"\n', 1)
     workspace.fleet_file.write_text(text, encoding="utf-8")
     deploying.synthesize(workspace, sni_only_stage.name)
     deploying.deploy(workspace, sni_only_stage.account, sni_only_stage.place)

@@ -38,7 +38,7 @@ def test_tags_and_termination_protection_are_the_stacks(draft: Draft) -> None:
 def test_every_role_has_the_boundary_and_none_without_one(everything: Stacks, production: Synthesized) -> None:
     roles = everything["prod/us-east-1"].of_type("AWS::IAM::Role")
 
-    assert len(roles) == 5
+    assert len(roles) == 6
     for role in roles:
         assert ":iam::222222222222:policy/boundary" in json.dumps(role["Properties"]["PermissionsBoundary"])
     assert not [one for one in production.of_type("AWS::IAM::Role") if "PermissionsBoundary" in one["Properties"]]
@@ -78,14 +78,22 @@ def test_where_it_is_chosen_register_starts_from_a_snapshot_and_events_go_to_wha
 ) -> None:
     stack = everything["prod/us-east-1"]
     alias, version = stack.one("AWS::Lambda::Alias"), stack.one("AWS::Lambda::Version")
-    (mapping,) = stack.of_type("AWS::Lambda::EventSourceMapping")
+    (mapping,) = [
+        one
+        for one in stack.of_type("AWS::Lambda::EventSourceMapping")
+        if "Registrations" in json.dumps(one["Properties"]["EventSourceArn"])
+    ]
     (alias_id,) = stack.template.find_resources("AWS::Lambda::Alias")
 
     snapshots = {
         one["Properties"]["FunctionName"]: one["Properties"].get("SnapStart")
         for one in stack.of_type("AWS::Lambda::Function")
     }
-    assert snapshots == {"jitr-acme-register": {"ApplyOn": "PublishedVersions"}, "jitr-acme-sweep": None}
+    assert snapshots == {
+        "jitr-acme-register": {"ApplyOn": "PublishedVersions"},
+        "jitr-acme-revoke": None,
+        "jitr-acme-sweep": None,
+    }
     assert (alias["Name"], alias["FunctionVersion"]["Fn::GetAtt"][1]) == (LIVE, "Version")
     assert "Register" in json.dumps(version["FunctionName"])
     assert alias_id in json.dumps(mapping["Properties"]["FunctionName"])

@@ -47,6 +47,14 @@ NOT_USED = {
     "s3tables:*": "metadata tables",
     "s3:UpdateBucketMetadata*": "metadata tables",
 }
+# Of these, AWS IoT asks for TagResource on what they create: every resource of a stack has tags.
+CREATED_WITH_TAGS = (
+    "iot:CreatePolicy",
+    "iot:CreateThingGroup",
+    "iot:CreateThingType",
+    "iot:CreateTopicRule",
+    "iot:RegisterCACertificate",
+)
 
 
 def statements() -> list[dict[str, Any]]:
@@ -102,6 +110,18 @@ def test_the_bootstrap_version_is_read_and_roles_are_passed_to_four_services_alo
     assert {resource for one in roles for resource in one["Resource"]} == {
         "arn:<partition>:iam::<account>:role/jitr-<fleet>-*"
     }
+
+
+def test_what_of_aws_iot_a_statement_creates_it_may_also_tag() -> None:
+    """Several statements name these actions, each for other resources: if one loses them, another still has them."""
+    creating = [
+        one
+        for one in statements()
+        if any(fnmatchcase(action, pattern) for action in CREATED_WITH_TAGS for pattern in one["Action"])
+    ]
+    assert {one["Sid"] for one in creating} == {"MakeRules", "MakeDevicePolicies", "MakeTypesAndGroups", "RegisterCas"}
+    for one in creating:
+        assert {"iot:TagResource", "iot:UntagResource"} <= set(one["Action"]), one["Sid"]
 
 
 def test_the_policy_fits_into_a_managed_policy() -> None:

@@ -39,6 +39,7 @@ def _list_no_more(world: World) -> None:
     _list(HOLD)(world)
     _apply(world)
     assert world.status() == "INACTIVE"
+    world.account.events.put.clear()  # it is ACTIVE twice, and both times that is announced
     _publish(world, 3)
 
 

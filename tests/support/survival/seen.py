@@ -264,14 +264,17 @@ class Seen:
 
     def _note_end(self, certificate: DeviceCertificate, before: str | None, call: Call) -> None:
         """Note who made a certificate something else than ACTIVE."""
+        now = self.account.aws.clock.now()
         if before == "ACTIVE" and call.caller.startswith(SWEEP):
             self.retired.add(certificate.number)
-        elif certificate.status == "INACTIVE" and not call.caller.startswith((CONSOLE, OPERATOR)):
-            self.rejected_at[certificate.number] = self.account.aws.clock.now()
-            if call.caller.startswith(REVOKE):
+        elif call.caller.startswith(REVOKE):
+            self.taken_away[certificate.certificate_id] = TakenAway(REVOKE, certificate.number, now)
+            if certificate.status == "INACTIVE":
                 self.suspended.add(certificate.number)
-            else:
-                self._note_rejection(certificate)
+                self.rejected_at[certificate.number] = now
+        elif certificate.status == "INACTIVE" and not call.caller.startswith((CONSOLE, OPERATOR)):
+            self.rejected_at[certificate.number] = now
+            self._note_rejection(certificate)
 
     def _note_rejection(self, certificate: DeviceCertificate) -> None:
         """Note whether it was for the rules, as the intent says until the decision is recorded."""
@@ -311,6 +314,9 @@ class Seen:
         is_rejected = certificate and certificate.status == "INACTIVE" and certificate.number not in self.was_active
         if certificate and call.caller.startswith(REVOKE):
             is_rejected = certificate.status == "INACTIVE" and certificate.number in self.suspended
+            away = self.taken_away.get(certificate_id)
+            if is_rejected and away and away.by == REVOKE:
+                del self.taken_away[certificate_id]  # its hold is lifted
         if certificate and is_rejected and "of_rejection" in verdict and certificate_id not in self.taken_away:
             self.release_orders.add(certificate.number)
         before, allows = self.verdicts.get(certificate_id), bool(verdict["allows"]["BOOL"])

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tests.support.e2e.hour import report
+from tests.support.e2e.hour.outcome import Outcome
 from tests.support.e2e.hour.run import STEPS, has_failed, run_hour
 
 if TYPE_CHECKING:
@@ -25,11 +26,13 @@ def main(names: Sequence[str]) -> int:
     if unknown := [name for name in names if name not in known]:
         report.show_unknown(unknown, known)
         return 2
-    began = time.monotonic()
+    began, outcomes = time.monotonic(), list[Outcome]()
     try:
-        outcomes = run_hour(names, columns=int(os.environ.get("JITR_HOUR_COLUMNS", "80")))
+        run_hour(names, columns=int(os.environ.get("JITR_HOUR_COLUMNS", "80")), outcomes=outcomes)
     except KeyboardInterrupt:
         report.show_interrupted()
+        if outcomes:
+            report.show_table(outcomes, time.monotonic() - began)
         return _INTERRUPTED
     report.show_table(outcomes, time.monotonic() - began)
     return 1 if has_failed(outcomes) else 0

@@ -39,10 +39,13 @@ STEPS = (
 )
 
 
-def run_hour(names: Collection[str] = (), *, columns: int = 80) -> list[Outcome]:
-    """Play all steps, or the set-up and those named; however it ends, nothing that it started is left."""
+def run_hour(names: Collection[str] = (), *, columns: int = 80, outcomes: list[Outcome] | None = None) -> list[Outcome]:
+    """Play all steps, or the set-up and those named; however it ends, nothing that it started is left.
+
+    What comes of each is added to `outcomes` as it ends, which are there after Ctrl-C, too.
+    """
     steps = [step for step in STEPS if not names or step is SET_UP or step.name in names]
-    outcomes: list[Outcome] = []
+    outcomes = [] if outcomes is None else outcomes
     with _operator(columns) as operator:
         for number, step in enumerate(steps, 1):
             report.show_begin(number, len(steps), step.name)
