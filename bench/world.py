@@ -77,6 +77,7 @@ class Storm:
     longest_wait: float = 0.0  # seconds from a device's registration until it was ACTIVE
     all_accepted: float | None = None
     drained: float | None = None  # until the last event was off the queue
+    lasted: float = 0.0  # until the simulation ended
     active: int = 0
     lost: int = 0  # new devices that were not ACTIVE at the end
     dead: int = 0
@@ -114,11 +115,10 @@ class Storm:
     @property
     def held_share(self) -> float | None:
         """The share of the turns that new devices left over that went to evaluations of held devices."""
-        if not self.conditions.held or not self.samples:
+        idle = self.conditions.per_second * self.lasted - self.active
+        if not self.conditions.held or idle <= 0:
             return None
-        last = self.samples[-1]
-        idle = self.conditions.per_second * last.second - self.active
-        return (last.described - self.active) / idle if idle > 0 else None
+        return (self.calls["iot:DescribeCertificate"] - self.active) / idle
 
     @property
     def throttled_share(self) -> float:
@@ -182,6 +182,7 @@ class _World:
 
     def _finish(self) -> None:
         storm, iot = self.storm, self.account.iot
+        storm.lasted = self.clock.monotonic()
         storm.active = sum(
             certificate is not None and certificate.status == "ACTIVE"
             for certificate in (

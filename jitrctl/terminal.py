@@ -81,10 +81,12 @@ def table(rows: Sequence[Mapping[str, str]], *, whole: Collection[str] = ()) -> 
     """
     if out.is_piped:
         return _aligned(rows)
-    rows = _break_stages(rows)
-    widths = _column_widths(rows, whole)
+    breakable = _break_stages(rows)
+    widths = _column_widths(breakable, whole)
     if sum(widths.values()) > _room(widths):
         return _blocks(rows)
+    if any(len(row.get("stage", "")) > widths.get("stage", 0) for row in rows):
+        rows = breakable
     shown = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
     for heading, width in widths.items():
         # Fixed: where least widths leave no column to spare, Rich makes the table too wide, and cuts the last column.

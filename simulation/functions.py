@@ -36,11 +36,13 @@ class Functions:
     def invoke(self, params: Params) -> Answer:
         if unknown := params.keys() - {"FunctionName", "InvocationType", "Payload"}:
             raise NotModelled(f"Invoke with {', '.join(unknown)}")
+        if (kind := params.get("InvocationType", "RequestResponse")) not in ("RequestResponse", "Event"):
+            raise NotModelled(f"Invoke with InvocationType {kind}")
         name = params["FunctionName"]
         function = self._by_arn.get(name) or self._by_arn.get(self._place.arn("lambda", f"function:{name}"))
         if function is None:
             raise ServiceError("ResourceNotFoundException", f"Function not found: {name}")
-        if params.get("InvocationType") == "Event":
+        if kind == "Event":
             self.asked.append(name)
             return {"StatusCode": 202, "Payload": b""}
         try:

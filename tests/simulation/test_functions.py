@@ -48,4 +48,4 @@ def test_a_throttled_invocation_says_so(aws: Aws, account: SimulatedAccount) -> 
 def test_what_is_not_modelled_is_not_silently_done(account: SimulatedAccount) -> None:
     arn = account.functions.create("echo", lambda event: event)
     with pytest.raises(NotModelled):
-        account.client("lambda").invoke(FunctionName=arn, Payload=b"{}", InvocationType="Event")
+        account.client("lambda").invoke(FunctionName=arn, Payload=b"{}", InvocationType="DryRun")

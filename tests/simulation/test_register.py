@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jitr.pacing.schedule import PACE
+from jitr.store.revoked_cas import REVOKED_CAS
 from simulation import Authority, Aws, Call, Deployment, Died, Fault, Moment, SimulatedAccount
 from simulation.deployment import ca_rules, rules
 from simulation.faults import ServiceError
@@ -54,6 +55,7 @@ def test_a_batch_of_duplicates_of_a_decided_device_makes_one_call(
     assert aws.calls[0].parameters["RequestItems"][deployment.settings.registry_table]["Keys"] == [
         {"id": {"S": f"certificate#{leaf.certificate_id}"}},
         {"id": {"S": PACE}},
+        {"id": {"S": REVOKED_CAS}},
     ]
 
 

@@ -22,6 +22,8 @@ from tests.support.e2e.hour.terminal import Terminal
 from tests.support.e2e.waiting import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.support.e2e.hour.operator import Operator
 
 PATIENCE = 10  # seconds
@@ -172,6 +174,15 @@ def test_what_a_command_started_ends_with_the_hour(terminal: Terminal, monkeypat
     wait_until(lambda: b"sleep\x00987654\x00" not in running_commands(), "the end of what it started")
 
 
+@pytest.fixture
+def _interrupts() -> Iterator[None]:
+    """Let SIGINT raise KeyboardInterrupt; a shell starts a background job with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interrupts")
 @pytest.mark.parametrize("number", [None, signal.SIGINT, signal.SIGTERM])
 def test_the_local_aws_is_stopped_however_the_hour_ends(
     monkeypatch: pytest.MonkeyPatch, number: signal.Signals | None

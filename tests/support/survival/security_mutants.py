@@ -101,6 +101,16 @@ SECURITY_MUTANTS = (
     ),
     # What a device policy may permit
     Mutant(
+        "a revoked CA admits devices",
+        (Change("registration/procedure.py", "            self._refuse_revoked_ca(attempt)\n", ""),),
+        (
+            (
+                "tests/cli/test_ca_revoke.py::"
+                "test_a_ca_that_a_deployment_activates_admits_no_device_and_the_sweep_undoes_it"
+            ),
+        ),
+    ),
+    Mutant(
         "a device policy may permit publishing to topic rules",
         (
             Change(
