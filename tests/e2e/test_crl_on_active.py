@@ -1,5 +1,6 @@
 """A CRL takes out devices that are connected, and lets one back whose hold is lifted; by the real stack."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -28,11 +29,11 @@ PATIENCE = 60.0
 
 
 @pytest.fixture
-def stage(sni_only_stage: LocalStage, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> LocalStage:
+def stage(sni_only_stage: LocalStage, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalStage]:
     """The account, deployed anew with one CA's CRLs enforced, for ACTIVE devices too; and a shell for it."""
     monkeypatch.setenv("AWS_CONFIG_FILE", str(workspace.directory / "aws-config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(workspace.directory / "aws-credentials"))
-    text = workspace.fleet_file.read_text(encoding="utf-8")
+    before = text = workspace.fleet_file.read_text(encoding="utf-8")
     if f"[ca.{CA}.checks]" not in text:
         text = text.replace("[sweep]", f'[ca.{CA}.checks]\nrevocation = "enforce"\n\n[sweep]', 1)
     text = text.replace('enrollment   = "listed"', 'enrollment   = "open"')
@@ -42,7 +43,8 @@ def stage(sni_only_stage: LocalStage, workspace: Workspace, monkeypatch: pytest.
     workspace.fleet_file.write_text(text, encoding="utf-8")
     deploying.synthesize(workspace, sni_only_stage.name)
     deploying.deploy(workspace, sni_only_stage.account, sni_only_stage.place)
-    return sni_only_stage
+    yield sni_only_stage
+    workspace.fleet_file.write_text(before, encoding="utf-8")
 
 
 def crl(ca: IssuingCa, number: int, listed: dict[DeviceFiles, ReasonFlags]) -> bytes:

@@ -34,7 +34,11 @@ def stage(sni_only_stage: LocalStage, workspace: Workspace, monkeypatch: pytest.
     monkeypatch.setenv("AWS_CONFIG_FILE", str(workspace.directory / "aws-config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(workspace.directory / "aws-credentials"))
     text = workspace.fleet_file.read_text(encoding="utf-8")
-    asked = text.replace("[sweep]", f'[ca.{CA}.checks]\nrevocation = "enforce"\n\n[sweep]', 1)
+    asked = (
+        text
+        if f"[ca.{CA}.checks]" in text
+        else text.replace("[sweep]", f'[ca.{CA}.checks]\nrevocation = "enforce"\n\n[sweep]', 1)
+    )
     asked = asked.replace('enrollment   = "listed"', 'enrollment   = "open"')
     workspace.fleet_file.write_text(asked, encoding="utf-8")
     deploying.synthesize(workspace, sni_only_stage.name)

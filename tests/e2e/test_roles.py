@@ -53,6 +53,8 @@ UNCHECKED = {
 # key is of an elliptic curve, and openssl's CAs here have RSA keys.
 BY_OTHER_TESTS = {
     ("register", "KeepRegistry", "dynamodb:ConditionCheckItem"),
+    ("register", "EndSessions", "iot:DeleteConnection"),  # of an order on many devices: infra/test_least_privilege.py
+    ("register", "EndSessions", "iot:GetConnection"),  # without it the session is ended unseen
     ("sweep", "KeepRegistry", "dynamodb:ConditionCheckItem"),  # only before a name that was claimed in vain goes back
     ("sweep", "AskForCrls", "sqs:SendMessage"),  # for a CRL whose event was lost; `revoke` itself too
 }

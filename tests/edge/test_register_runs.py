@@ -10,6 +10,7 @@ from jitr.admission.enrollment import EntryRule
 from jitr.errors import Unavailable
 from jitr.pacing.schedule import PACE
 from jitr.provisioning import IotStep, SetStatus
+from jitr.store.revoked_cas import REVOKED_CAS
 from tests.support.cases.enrollment import of_device
 from tests.support.cases.issuing import DAY, NOW, SECOND, factory, named, rules_for
 from tests.support.cloud import TABLE, Cloud, Wire
@@ -112,7 +113,7 @@ def test_what_another_environment_decided_while_a_batch_waited_costs_no_iot_call
         call["RequestItems"][TABLE]["Keys"] for call in wire.of("BatchGetItem") if TABLE in call["RequestItems"]
     ]
     assert [keys for keys in recalled if {"id": {"S": f"certificate#{second}"}} in keys] == [
-        [{"id": {"S": f"certificate#{second}"}}, {"id": {"S": PACE}}]
+        [{"id": {"S": f"certificate#{second}"}}, {"id": {"S": PACE}}, {"id": {"S": REVOKED_CAS}}]
     ]
     assert warm.status(first) == warm.status(second) == "ACTIVE"
 

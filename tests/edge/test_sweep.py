@@ -189,8 +189,8 @@ def test_what_the_queue_did_not_take_is_not_noted_as_sent(cloud: Cloud, wire: Wi
     ("operation", "failed"),
     [
         ("GetMetricStatistics", "age of the queue"),
-        ("GetItem", "look again, other rules"),
-        ("Query", "release"),
+        ("GetItem", "revoked CAs"),
+        ("Query", "take away"),
         ("ListCertificates", "look back"),
         ("ListCertificatesByCA", "count, factory"),
         ("BatchGetItem", "look again, other rules"),

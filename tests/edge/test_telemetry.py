@@ -72,7 +72,8 @@ def test_every_status_that_we_leave_a_certificate_in_is_in_the_schema(status: St
 
 def test_every_outcome_is_announced_or_nothing_that_we_decided() -> None:
     assert set(Outcome) - set(telemetry.DETAIL_TYPES) == {Outcome.FOUND, Outcome.DUPLICATE, Outcome.GONE}
-    names = {outcome.value for outcome in telemetry.DETAIL_TYPES}
+    # `found` in the event of a certificate that a CRL took out
+    names = {outcome.value for outcome in telemetry.DETAIL_TYPES} | {Outcome.FOUND.value}
     assert set(SCHEMA.schema["properties"]["outcome"]["enum"]) == names  # type: ignore[index]
 
 
@@ -84,7 +85,11 @@ def test_the_schema_knows_every_field_that_a_decision_can_have() -> None:
 def test_the_docs_name_every_detail_type() -> None:
     readme = (Path(__file__).parents[2] / "docs/events/README.md").read_text()
     said = set(re.findall(r"^\| `(Device [A-Za-z]+)`", readme, re.MULTILINE))
-    assert said == {*telemetry.DETAIL_TYPES.values(), telemetry.DUPLICATE_DETAIL_TYPE}
+    assert said == {
+        *telemetry.DETAIL_TYPES.values(),
+        telemetry.DUPLICATE_DETAIL_TYPE,
+        telemetry.REVOKED_DETAIL_TYPE,
+    }
 
 
 def test_the_events_detail_says_who_what_where_and_why(cloud: Cloud) -> None:

@@ -56,6 +56,8 @@ MOST = Decision(
     verdict_seen=4,
     brake=2,
     release=3,
+    not_before=NOW - DAY,
+    not_after=NOW + 300 * DAY,
 )
 ACTIVATION = replace(
     MOST,

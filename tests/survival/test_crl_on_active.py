@@ -68,6 +68,22 @@ def test_a_hold_suspends_and_its_end_lets_register_activate_again(world: Revokin
     world.check_promises()
 
 
+def test_a_hold_that_ends_while_its_crl_is_still_being_applied_is_lifted(world: Revoking) -> None:
+    """The list before is applied for ten minutes, and what it did is neither in the one before nor in the next."""
+    world.deployment.sweep()  # all records are in the indexes, so that only changed serial numbers are read
+    held, other = world.come("sensor", 2)
+    world.publish({held: HOLD})
+    world.revoke.drain(within=30)
+    assert world.statuses([held, other]) == ["INACTIVE", "ACTIVE"]
+    assert world.state.work, "it is still being applied"
+
+    world.publish()
+    world.revoke.drain(within=DAY)
+    world.sweep_and_decide(2)
+
+    assert world.statuses([held, other]) == ["ACTIVE", "ACTIVE"]
+
+
 def test_a_hold_that_becomes_a_revocation_is_final(world: Revoking) -> None:
     (device,) = world.come("sensor", 1)
     world.apply({device: HOLD})

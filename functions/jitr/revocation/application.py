@@ -132,9 +132,15 @@ class CrlApplication:
         mode, began_at = ca.crl_mode, self._clock()
         work = state.work
         if work is None or (work.version, work.mode) != (published.version, mode.value):
-            work = CrlWork(version=published.version, mode=mode.value, began_at=began_at, at=began_at)
+            work = CrlWork(
+                version=published.version,
+                mode=mode.value,
+                began_at=began_at,
+                at=began_at,
+                follows_unfinished=state.work is not None,
+            )
         base = self._base(ca, state, mode)
-        by_serial = self._reads_by_serial(ca, crl, base, state, is_complete=is_complete)
+        by_serial = not work.follows_unfinished and self._reads_by_serial(ca, crl, base, state, is_complete=is_complete)
 
         def pages() -> Iterator[list[Candidate]]:
             return self._candidates.find(ca.certificate_id, crl, base, by_serial=by_serial)

@@ -65,6 +65,7 @@ class CrlWork:
     began_at: datetime
     at: datetime  # of the last run
     has_passed: bool = False  # the brake let it pass
+    follows_unfinished: bool = False  # the CRL before was begun and never finished: what that one did is in no list
     ended: int = 0
     lifted: int = 0
 
