@@ -56,6 +56,9 @@ BY_OTHER_TESTS = {
     ("register", "EndSessions", "iot:DeleteConnection"),  # of an order on many devices: infra/test_least_privilege.py
     ("register", "EndSessions", "iot:GetConnection"),  # without it the session is ended unseen
     ("sweep", "KeepRegistry", "dynamodb:ConditionCheckItem"),  # only before a name that was claimed in vain goes back
+    # Where a revoked CA is ACTIVE again: infra/test_least_privilege.py.
+    ("sweep", "KeepRevokedCasInactive", "iot:DescribeCACertificate"),
+    ("sweep", "KeepRevokedCasInactive", "iot:UpdateCACertificate"),
     ("sweep", "AskForCrls", "sqs:SendMessage"),  # for a CRL whose event was lost; `revoke` itself too
 }
 
