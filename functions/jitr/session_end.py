@@ -77,7 +77,12 @@ class SessionEnd:
                 with suppress(CertificateUnknown):  # deleted meanwhile
                     statuses[other_id] = self._iot.describe(other_id).status
         has_others = any(_CERTIFICATE not in arn for arn in arns)
-        return ThingPrincipals(thing_name=thing_name, statuses=statuses, has_other_principals=has_others)
+        return ThingPrincipals(
+            thing_name=thing_name,
+            statuses=statuses,
+            has_other_principals=has_others,
+            is_attached=any(arn.rpartition("/")[2] == certificate_id for arn in arns),
+        )
 
 
 def _failed(client_id: str | None, error: Exception) -> SessionResult:

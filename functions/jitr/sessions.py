@@ -45,6 +45,7 @@ class ThingPrincipals:
     # Of the attached certificates that are registered, by certificate id.
     statuses: Mapping[str, Status]
     has_other_principals: bool = False  # that are not certificates, such as Cognito identities
+    is_attached: bool = True  # the certificate itself is on the thing
 
 
 @value
@@ -74,6 +75,8 @@ def _find_other(certificate_id: str, thing: ThingPrincipals) -> str | None:
     for other_id, status in sorted(thing.statuses.items()):
         if other_id != certificate_id and status in _MAY_CONNECT:
             return f"certificate {other_id[:16]} of thing {thing.thing_name} is {status}: {WITHIN_MINUTES}"
+    if not thing.is_attached:
+        return f"the certificate is not on thing {thing.thing_name}, so the session may be another's: {WITHIN_MINUTES}"
     if thing.has_other_principals:
         return f"thing {thing.thing_name} has a principal that is not a certificate: {WITHIN_MINUTES}"
     return None

@@ -11,7 +11,7 @@ from jitrctl.audit.record import audited
 from jitrctl.ca.crl_publish import read_published
 from jitrctl.ca.crl_state import CrlApplied, describe_applied, read_applied
 from jitrctl.clock import now
-from jitrctl.errors import Refused
+from jitrctl.errors import Refused, Unusable
 from jitrctl.run import completion
 from jitrctl.run.scope import Scope, Yes, over_stages
 from jitrctl.session.stage import known_ca
@@ -43,6 +43,8 @@ def approve(
     ca = known_ca(scope.fleet, name)
     stages, failed = scope.open_stages()
     with_ca = [stage for stage in stages if stage.rules.ca(ca.certificate_id)]
+    if stages and not with_ca:
+        raise Unusable(f"none of the chosen accounts has the CA {name}")
     found = scope.across(
         lambda stage: read_applied(stage, ca, read_published(stage, ca)), doing="reading", stages=with_ca
     )

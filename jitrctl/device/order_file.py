@@ -8,17 +8,18 @@ its first characters.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jitr.errors import Rejected
 from jitr.x509.certificate import Certificate
+from jitrctl.certificate_files import names_file, read_file
 from jitrctl.device.registry_scan import is_marked_serial, parse_serial
 from jitrctl.device.search import parse_device
 from jitrctl.errors import Unusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MOST = 100_000  # devices of one order
 _MOST_BYTES = 256 * 1024 * 1024
@@ -110,6 +111,9 @@ def _read_one(found: FileDevices, number: int, content: str) -> None:
             found.serials.setdefault(serial, number)
             return
     try:
+        if names_file(content) and read_file(Path(content)).note:
+            found.refuse(number, content, "holds several certificates: give that file itself with --from")
+            return
         keys = parse_device(content, _shorten(content))
     except Unusable as error:
         found.refuse(number, content, str(error).removeprefix(f"{_shorten(content)} "))

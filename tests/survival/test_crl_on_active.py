@@ -84,6 +84,48 @@ def test_a_hold_that_ends_while_its_crl_is_still_being_applied_is_lifted(world: 
     assert world.statuses([held, other]) == ["ACTIVE", "ACTIVE"]
 
 
+def test_what_the_console_deactivates_after_a_failed_suspension_is_not_lifted(world: Revoking) -> None:
+    (device,) = world.come("sensor", 1)
+    failures = [1]
+
+    def fail(call: Call, _moment: Moment) -> None:
+        if call.caller == "revoke" and call.operation == "UpdateCertificate" and failures:
+            failures.pop()
+            raise Died
+
+    world.aws.fault = fail
+    world.publish({device: HOLD})
+    world.revoke.drain(within=20)
+    world.aws.fault = None
+    assert (failures, world.status(device)) == ([], "ACTIVE")
+
+    world.aws.clock.advance(60)
+    world.admin.update_certificate(certificateId=device.certificate_id, newStatus="INACTIVE")
+    world.revoke.drain(within=DAY)
+    world.apply()
+    world.sweep_and_decide(3)
+
+    assert world.status(device) == "INACTIVE"
+
+
+def test_a_hold_that_was_lifted_under_an_unfinished_crl_is_set_after_an_approval(world: Revoking) -> None:
+    """The CRL that waits for a yes follows one that was begun and never finished."""
+    devices = world.come("sensor", 30)
+    world.apply({devices[0]: HOLD})
+    world.publish()
+    world.revoke.drain(within=30)
+    world.sweep_and_decide()
+    assert world.status(devices[0]) == "ACTIVE"
+    world.publish(dict.fromkeys(devices[1:23], FOR_GOOD) | {devices[0]: HOLD})
+    world.revoke.drain(within=30)
+    assert world.state.waits
+
+    assert world.approve()
+
+    assert world.status(devices[0]) == "INACTIVE"
+    assert world.statuses(devices[1:]) == ["REVOKED"] * 22 + ["ACTIVE"] * 7
+
+
 def test_a_hold_that_becomes_a_revocation_is_final(world: Revoking) -> None:
     (device,) = world.come("sensor", 1)
     world.apply({device: HOLD})

@@ -200,7 +200,7 @@ class CrlApplication:
         )
 
     def _refuse(self, ca: CaRules, published: PublishedCrl, why: str, now: datetime) -> None:
-        self._states.keep(ca.certificate_id, refused=RefusedCrl(version=published.version, why=why, at=now), work=None)
+        self._states.keep(ca.certificate_id, refused=RefusedCrl(version=published.version, why=why, at=now))
         self._announcer.warn("a CRL is refused", CRL_REFUSED, ca=ca.name, why=why)
 
     def _base(self, ca: CaRules, state: CrlState, mode: CheckMode) -> RevocationList | None:
@@ -246,7 +246,7 @@ class CrlApplication:
         if not is_too_many(ended, devices):
             return False
         waits = WaitingCrl(version=published.version, ended=ended, devices=devices, at=self._clock())
-        self._states.keep(ca.certificate_id, waits=waits, work=None)
+        self._states.keep(ca.certificate_id, waits=waits)  # `work` stays: the CRL before may be half applied
         self._announcer.warn("a CRL waits for an operator's yes", CRL_WAITS, ca=ca.name, ended=ended, devices=devices)
         return True
 

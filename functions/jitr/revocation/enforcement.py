@@ -29,7 +29,7 @@ from jitr.errors import CertificateUnknown, NotPermitted, Overtaken, Reason, Rej
 from jitr.frozen import value
 from jitr.iot_models import DeviceRegistration, Status
 from jitr.provisioning import SetStatus
-from jitr.record import Record
+from jitr.record import Record, is_as_rejected
 from jitr.revocation.judgement import Action, is_of_revocation, judge
 from jitr.rules import CaRules, Rules
 from jitr.session_end import SessionEnd
@@ -135,15 +135,20 @@ class Enforcement:
         run = f"revoke {uuid.uuid4()}"
         decision = self._decision(device, certificate, record, action, reason, order)
         step = SetStatus(certificate_id=device.certificate_id, status=decision.status)
-        if device.status is not step.status:
+        is_set = device.status is step.status
+        if not is_set:
             self._iot.take_turn(step)
+            # Before the intent: a status that another party has set is not to be taken for this run's own.
+            self._refuse_changed(device, observed_at)
         self._registry.intend(decision, record, run=run)
         try:
-            if device.status is not step.status:
-                self._refuse_changed(device, observed_at)
+            if not is_set:
                 self._iot.apply(step)
                 # Dated after the call: a status that another party sets later is then newer (record.releases).
                 decision = replace(decision, decided_at=self._clock())
+            elif record.intent is not None and is_of_revocation(record.intent):
+                # Set by the run before: what another party sets later is newer than that.
+                decision = replace(decision, decided_at=record.intent.decided_at)
             self._announcer.announce(decision)
             self._registry.record(decision, record, run=run)
         except (CertificateUnknown, Overtaken, Unavailable, Rejected):
@@ -261,7 +266,10 @@ def _is_to_be_set(device: DeviceRegistration, record: Record, action: Action) ->
         return record.intent is None or is_of_revocation(record.intent)
     begun = record.intent
     is_own = is_of_revocation(begun) and begun is not None and begun.is_for(device.created_at)
-    return is_own and begun is not None and begun.status is device.status is _STATUS_OF[action]
+    if not is_own or begun is None or not begun.status is device.status is _STATUS_OF[action]:
+        return False
+    # INACTIVE that another party has set since is theirs, and no later CRL lifts it. REVOKED is final, whoever set it.
+    return device.status is Status.REVOKED or is_as_rejected(device, begun.registered_at, begun.decided_at)
 
 
 def _describe(crl: RevocationList) -> str:

@@ -132,6 +132,8 @@ class CrlState:
                 return False
             if self.waits is not None and self.waits.version == version:
                 return False
+        if self.work is not None and self.work.version != version:
+            return True  # another one was begun since
         done = self.applied
         if done is None or (done.version, done.mode) != (version, mode):
             return True

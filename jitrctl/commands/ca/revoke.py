@@ -26,7 +26,7 @@ from jitrctl.session.stage import choose, known_ca
 from jitrctl.terminal import out
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from jitr_fleet.model import Ca
     from jitrctl.run.parallel import Failed
@@ -97,6 +97,8 @@ def revoke_ca(
     stages, failed = scope.open_stages()
     seen = scope.across(lambda stage: inspect_revocation(stage, lost), doing="asking AWS IoT", stages=stages)
     found = {done.stage: done.value for done in seen.done}
+    if not lift:
+        _warn_of_undeployed(found, ca)
     plans = {stage: one.steps_to_lift if lift else one.steps_to_revoke for stage, one in found.items()}
     to_do = [f"{stage}  {ca}: {'; '.join(steps)}" for stage, steps in plans.items() if steps]
     if to_do and not dry_run:
@@ -145,7 +147,8 @@ def _take_devices(
     An account gets orders on the certificates that it has: the CA is revoked in all, so others are refused.
     """
     found = scope.across(lambda stage: find_by_ca(stage, ca), doing="reading certificates", stages=stages)
-    scope.warn([(str(done.stage), text) for done in found.done for text in describe_left_out(done.value)])
+    for done in found.done:  # a warning of a stage counts: the order is not complete there
+        done.stage.warnings.extend(describe_left_out(done.value))
     here = {done.stage: done.value.certificates for done in found.done}
     planned = scope.across(
         lambda stage: plan_take_away(stage, here[stage], action), doing="reading records", stages=list(here)
@@ -154,12 +157,23 @@ def _take_devices(
     if any(plan.orders for plan in plans.values()) and not dry_run:
         lines = [f"The devices of {ca.name} are {action}, in"]
         lines += [f"  {stage}  {plan_in_words(plan)}" for stage, plan in plans.items()]
+        if action is OperatorAction.REVOKED:
+            lines.append("REVOKED is final in AWS IoT; for a hold, say --devices deactivate.")
         try:
             scope.confirm(lines, yes=yes)
         except Declined as no:
             raise Declined(f"{ca.name} is revoked, and no device was ordered away: the same command asks again") from no
     results = write_orders(scope, plans, note, dry_run=dry_run)
     return {done.stage: done.value for done in results.done}, (*found.failed, *planned.failed, *results.failed)
+
+
+def _warn_of_undeployed(found: Mapping[Stage, RevokedCa], ca: str) -> None:
+    for stage, one in found.items():
+        if one.is_given and not one.has_table:
+            stage.warnings.append(
+                f"not deployed yet, so nothing here keeps that {ca} is revoked: deploy, then run the same command "
+                "again before `ca apply`"
+            )
 
 
 def _nothing_to_do(one: RevokedCa) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -20,7 +20,6 @@ from jitrctl.terminal import Exit, err, out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import timedelta
 
     from jitr.verdicts import OperatorAction
     from jitrctl.run.parallel import Failed
@@ -81,16 +80,20 @@ def select(
 
     Raises Unusable when they do not fit together.
     """
+    if "" in (from_file, ca, group):
+        raise Unusable("--from, --ca or --thing-group is empty: is a variable of your shell not set?")
     given = [part for part in (from_file, ca, group) if part is not None]
     if not given and issued_between is None:
         return None
     if len(given) != 1:
         raise Unusable("say one of --from FILE, --ca CA and --thing-group GROUP")
     if issued_between is None:
-        return Selection(Path(from_file) if from_file else None, ca, None, group)
+        return Selection(Path(from_file) if from_file is not None else None, ca, None, group)
     if ca is None:
         raise Unusable("--issued-between can only be said with --ca")
-    first, last = (_read_time(text) for text in issued_between)
+    first, last = _read_time(issued_between[0]), _read_time(issued_between[1])
+    if "T" not in issued_between[1] and " " not in issued_between[1]:
+        last += timedelta(days=1) - timedelta(microseconds=1)  # that day included
     if last < first:
         raise Unusable("--issued-between takes the earlier time first")
     return Selection(None, ca, (first, last), None)
@@ -210,7 +213,8 @@ def _find(scope: Scope, selection: Selection, stages: Sequence[Stage]) -> _Targe
         found = scope.across(lambda stage: find_by_group(stage, group), doing="reading the thing group", stages=stages)
         if found.done and not found.failed and all(done.value.is_missing for done in found.done):
             raise Refused(f"no account has a thing group {group}: correct its name")
-    scope.warn([(str(done.stage), text) for done in found.done for text in describe_left_out(done.value)])
+    for done in found.done:  # a warning of a stage counts: the order is not complete there
+        done.stage.warnings.extend(describe_left_out(done.value))
     return _Targets(
         certificates=frozenset().union(*(done.value.certificates for done in found.done)), failed=found.failed
     )
