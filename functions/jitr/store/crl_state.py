@@ -24,6 +24,7 @@ from jitr.aws.calls import batch_get, calling
 from jitr.frozen import value
 from jitr.store import lease
 from jitr.store.dynamodb import deserialize, key, set_attributes, values
+from jitr.store.outcome_index import LISTED_AS, LISTED_AT
 from jitr.store.registry_items import SCHEMA, milliseconds, moment
 
 if TYPE_CHECKING:
@@ -300,6 +301,14 @@ def _to_state(fields: Mapping[str, Any]) -> CrlState:
     return CrlState(**{name: _to_part(made, fields[name]) for name, made in _PARTS.items() if fields.get(name)})
 
 
+def _to_place(fields: Mapping[str, Any]) -> Place:
+    """A place, whose position in the index DynamoDB takes only with exactly its keys."""
+    place = {name: fields[name] for name in ("outcome", "skipped") if name in fields}
+    if after := fields.get("after"):
+        place["after"] = {name: after[name] for name in ("id", LISTED_AS, LISTED_AT) if name in after}
+    return place
+
+
 def _to_part(made: Any, fields: Mapping[str, Any]) -> Any:
     """One part, without what a later version added; None for one that this version cannot read."""
     names = made.__dataclass_fields__
@@ -309,6 +318,8 @@ def _to_part(made: Any, fields: Mapping[str, Any]) -> Any:
             continue
         if name in _TIMES:
             known[name] = moment(one)
+        elif name == "place":
+            known[name] = _to_place(one)
         elif name in _NUMBERS:
             known[name] = int(one)
         else:
