@@ -118,6 +118,8 @@ class Walks:
                     self._start(waiting, order, tally, under_way, time_is_left)
                 if tally.left or not time_is_left():
                     break
+            else:
+                place = None  # there is no other page
         finally:
             for beside in under_way:
                 beside.join()
