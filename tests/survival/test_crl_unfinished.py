@@ -221,3 +221,15 @@ def test_runs_that_have_no_time_go_on_where_the_one_before_was(
     assert world.state.applied
     assert world.state.applied.ended == 9
     assert max(read.count(one) for one in read) <= 6
+
+
+def test_a_crl_that_says_nothing_new_is_applied_in_one_run_and_a_second_look() -> None:
+    """By serial numbers there is no page to read at all."""
+    world = Revoking()
+    world.sweep_and_decide()
+    world.apply()
+    world.publish()
+    runs = [world.revoke.poll() for _ in range(3)]
+    assert runs[1:] == [None, None], "it comes again in ten minutes"
+    assert len(world.revoke.drain(within=DAY)) == 1
+    assert world.state.work is None
