@@ -292,12 +292,13 @@ def _somebody_has_it(watch: Watch, _call: Call | None) -> Iterator[str]:
 
 
 def _is_kept_out(watch: Watch, certificate: DeviceCertificate) -> bool:
-    """Whether the test itself kept a certificate out: by its rules, a verdict, the console; or it had its time."""
+    """Whether the test kept a certificate out: by its rules, a verdict, the console, a CRL; or it had its time."""
     verdict = watch.verdicts.get(certificate.certificate_id)
     denied = verdict is not None and not verdict.allows
     by_console = certificate.certificate_id in watch.taken_away or certificate.number in watch.by_hand
     had_its_time = certificate.number in watch.retired
-    return denied or by_console or had_its_time or watch.may_be_refused(certificate)
+    is_listed = certificate.certificate_id in watch.listed_by_crl
+    return denied or by_console or had_its_time or is_listed or watch.may_be_refused(certificate)
 
 
 def _is_in_the_way(watch: Watch, name: str, certificate: DeviceCertificate) -> bool:

@@ -11,6 +11,7 @@ from jitr.rules import EnrollmentRule, OnReplacement
 from jitr.verdicts import OperatorAction
 from simulation import Call, Fault, Moment
 from tests.support.survival.brake_pairs import BRAKES
+from tests.support.survival.crl_pairs import CRLS
 from tests.support.survival.explored_world import DAY, HOSTILE, ExploredWorld, Prepared
 from tests.support.survival.explorer import Pair
 from tests.support.survival.one_thread import Act
@@ -381,4 +382,4 @@ THREADED = (
     ),
     Pair("threads-one-device", "two events of one device in one batch", _threads_on_one, process=_PROCESS),
 )
-ALL_PAIRS = (*KNOWN, *BRAKES, *OTHERS, *THREADED, *SESSIONS, *TAKE_AWAYS)
+ALL_PAIRS = (*KNOWN, *BRAKES, *OTHERS, *THREADED, *SESSIONS, *TAKE_AWAYS, *CRLS)
