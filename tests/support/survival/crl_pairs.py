@@ -21,6 +21,7 @@ from tests.support.survival.explorer import Pair
 from tests.support.survival.one_thread import Act, _Bound
 from tests.support.survival.revoking import ENFORCED, FOR_GOOD, HOLD
 from tests.support.survival.seen import REVOKE
+from tests.support.survival.take_away_pairs import order_away
 
 BOB = "operator-bob"
 Listed = Mapping[str, ReasonFlags]  # by the device's label
@@ -198,6 +199,23 @@ def _lifted_again() -> Prepared:
     }
 
 
+def _lifted_and_ordered() -> Prepared:
+    """`register` evaluates a device whose hold was lifted, and the functions carry out an order to deactivate it."""
+    world = _world("device")
+    device = world.devices["device"]
+    world.apply({"device": HOLD})
+    world.publish({})
+    world.revoke.drain(within=DAY)
+    world.clock.advance(60)
+    looks = world.look_at_sent("register-1")
+    orders = order_away(world, BOB, device, OperatorAction.DEACTIVATED)
+    return world, {"a look at `device`, whose hold was lifted": looks, "bob orders it away": orders}
+
+
+def _order_away(action: OperatorAction) -> Other:
+    return lambda world, device: order_away(world, BOB, device, action)
+
+
 def _twice(world: CrlWorld, _device: Leaf) -> Act:
     """The same event comes twice, to another environment."""
     world.deployment.publish_crl(
@@ -261,5 +279,7 @@ CRLS = (
         "a hold is lifted, and the console sets INACTIVE",
         _on_hold(lambda world, device: world.console(device, "INACTIVE")),
     ),
+    Pair("hold-and-order", "a hold, and an order on many", _on_active(HOLD, _order_away(OperatorAction.REVOKED))),
+    Pair("lifted-and-ordered", "a look after a lift, and an order on many", _lifted_and_ordered),
     Pair("lifted-and-held-again", "a look after a lift, and the next CRL has it on hold", _lifted_again),
 )
