@@ -301,7 +301,10 @@ class Registration:
                 self._rollbacks.give_back(intent)
             done = intent.without_claim
             self._announcer.announce(done)
-            self._registry.record(done, record)
+            if done.outcome is Outcome.FOUND:  # a CRL's or an order's, which replaces what was decided before
+                self._registry.record_found(done, record)
+            else:
+                self._registry.record(done, record)
             return done.outcome, done
         if intent:
             # Another party set another status, perhaps between the claim and ACTIVE.
