@@ -112,6 +112,45 @@ def test_five_hundred_mixed_lines_with_errors(fleet: Simulated) -> None:
     assert "450 to do: 10 ACTIVE, 440 not known here, denied" in said
 
 
+def test_the_plan_says_what_was_chosen_and_in_which_forms(fleet: Simulated) -> None:
+    leaves = join(fleet, DEV, *(f"sensor-{number:04}" for number in range(1, 5)))
+    here = fleet.directory / "device.pem"
+    here.write_text(leaves[0].pem)
+    serial = f"0x{serial_of(fleet, leaves[1])}"
+    file = write(
+        fleet, str(here), serial, leaves[2].certificate_id, leaves[3].pem.strip(), "sensor-0001", "sensor-8001"
+    )
+    told = fleet.say("device", "revoke", "--from", file, "--despite-problems", code=2)
+    assert f"{file}, 6 lines: 1 id, 1 serial number, 2 names, 1 file, 1 PEM block, 1 that names no device" in told
+    assert "4 certificates are revoked, each in every account: dev/" in told
+    told = fleet.say("device", "revoke", "--ca", "factory", "--dry-run")
+    assert "CA factory, all devices 4 certificates are revoked" in told
+    told = fleet.say("device", "revoke", "--ca", "factory", "--issued-between", "2026-11-01", "2026-11-08", "--dry-run")
+    assert "CA factory, devices whose certificates begin between 2026-11-01 00:00:00Z and 2026-11-08 23:59:59Z" in told
+
+
+@pytest.mark.parametrize("form", ["PEM", "file", "id"])
+def test_a_ca_in_a_file_is_refused_and_the_order_on_a_ca_is_named(fleet: Simulated, form: str) -> None:
+    (leaf,) = join(fleet, DEV, "sensor-0001")
+    line = {"PEM": fleet.old.pem.strip(), "file": str(fleet.directory / "factory.pem"), "id": fleet.old.certificate_id}
+    said = fleet.say("device", "revoke", "--from", write(fleet, leaf.certificate_id, line[form]), "--yes", code=1)
+    assert "line 2 (" in said
+    assert "`jitrctl ca revoke" in said
+    assert fleet.verdict(DEV, leaf) is None
+
+
+def test_devices_that_were_deactivated_are_found_to_be_revoked(fleet: Simulated) -> None:
+    leaves = join(fleet, DEV, "sensor-0001", "sensor-0002")
+    fleet.ask("device", "deactivate", "--ca", "factory", "--yes")
+    sweep_all(fleet)
+    assert statuses(fleet, DEV, leaves) == ["INACTIVE"] * 2
+    assert fleet.ask("device", "deactivate", "--ca", "factory", "--yes")[DEV]["planned"] == 0
+    told = fleet.ask("device", "revoke", "--ca", "factory", "--yes")
+    assert (told[DEV]["planned"], told[DEV]["other"]) == (2, 2)
+    sweep_all(fleet)
+    assert statuses(fleet, DEV, leaves) == ["REVOKED"] * 2
+
+
 def test_a_name_that_means_two_certificates_is_not_guessed(fleet: Simulated) -> None:
     (old,) = join(fleet, DEV, "sensor-0001", begins=-330)
     fleet.aws.clock.advance(3600)
@@ -190,6 +229,8 @@ def test_a_thing_group_is_taken_away_with_the_groups_below_it(
         lambda _, params: {"things": ["sensor-0001"]} if params["recursive"] else {"things": []},
         raising=False,
     )
+    said = fleet.say("device", "deactivate", "--thing-group", "batch-7", "--dry-run")
+    assert "Thing group batch-7 and those below it, as all accounts have them; devices of any CA" in said
     told = fleet.ask("device", "deactivate", "--thing-group", "batch-7", "--yes")
     assert told[DEV]["ordered"] == 1
     sweep_all(fleet)

@@ -21,6 +21,7 @@ from jitrctl.audit.events import publish_own_verdict
 from jitrctl.clock import now
 from jitrctl.commands.device.look_again import look_again
 from jitrctl.commands.device.many import ENDS_THE_STAGE, Devices, OptionalDevices, report_each, run_each
+from jitrctl.commands.device.selection import select
 from jitrctl.commands.device.take_away_many import (
     Despite,
     DryRun,
@@ -28,7 +29,6 @@ from jitrctl.commands.device.take_away_many import (
     IssuedBetween,
     OfCa,
     OfGroup,
-    select,
     take_away_many,
 )
 from jitrctl.device.operations import Operator, OrderContext
