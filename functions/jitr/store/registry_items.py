@@ -164,7 +164,7 @@ def to_record(fields: Mapping[str, Any]) -> Record:
         intent=begun,
         unread_intent_at=moment(intent["decided_at"]) if intent and begun is None and "decided_at" in intent else None,
         begun_by=(intent.get("run") or None) if intent else None,
-        verdict=_to_verdict(verdict) if verdict is not None else None,
+        verdict=to_verdict(verdict) if verdict is not None else None,
         replaced_by=fields.get("replaced_by"),
         former_thing_name=fields.get("former_thing_name"),
         tried_name=fields.get("tried_name"),
@@ -179,7 +179,7 @@ def to_record(fields: Mapping[str, Any]) -> Record:
     )
 
 
-def _to_verdict(fields: Mapping[str, Any]) -> OperatorVerdict:
+def to_verdict(fields: Mapping[str, Any]) -> OperatorVerdict:
     """A verdict with an action that this version does not know denies activation: no operator is overruled."""
     words = {word.value: word for word in OperatorAction}
     return OperatorVerdict(
