@@ -14,6 +14,7 @@ from jitr.errors import Reason
 from jitr.iot_models import Status
 from jitr.owners import Owner
 from jitr.record import Record
+from jitr.sessions import SecondLook
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT
 from jitr.store.serial_index import ISSUED_AS
 from jitr.verdicts import OperatorAction, OperatorVerdict
@@ -171,12 +172,21 @@ def to_record(fields: Mapping[str, Any]) -> Record:
         tried_is_open=bool(fields.get("tried_is_open")),
         swept_at=moment(fields["swept_at"]) if "swept_at" in fields else None,
         ordered=int(fields["ordered"]) if "ordered" in fields else None,
+        second_look=_to_second_look(fields["second_look"]) if "second_look" in fields else None,
         due=fields.get("due"),
         due_at=moment(fields["due_at"]) if "due_at" in fields else None,
         listed=(fields[LISTED_AS], int(fields[LISTED_AT])) if LISTED_AS in fields and LISTED_AT in fields else None,
         issued_as=fields.get(ISSUED_AS),
         foreign_to=fields.get("foreign_to"),
     )
+
+
+def from_second_look(look: SecondLook) -> dict[str, Any]:
+    return {"client_ids": list(look.client_ids), "due_at": milliseconds(look.due_at)}
+
+
+def _to_second_look(fields: Mapping[str, Any]) -> SecondLook:
+    return SecondLook(client_ids=tuple(fields.get("client_ids", ())), due_at=moment(fields.get("due_at", 0)))
 
 
 def to_verdict(fields: Mapping[str, Any]) -> OperatorVerdict:
