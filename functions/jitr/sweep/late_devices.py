@@ -5,7 +5,7 @@ device gets the verdict that the operator gave for the CA's devices, and is then
 (take_away_orders.py). The index of decisions has it; it may lag, and the next sweep finds what this one does not.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ from jitr.iot_models import Status
 from jitr.record import Record
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
-from jitr.store.revoked_cas import RevokedCas
+from jitr.store.revoked_cas import CaRevocation
 from jitr.telemetry import Announcer
 from jitr.verdicts import OperatorVerdict
 
@@ -27,18 +27,17 @@ _SKEW = timedelta(minutes=15)
 class LateDevices:
     """The late devices of one account and Region."""
 
-    def __init__(self, *, registry: Registry, outcomes: Outcomes, revoked: RevokedCas, announcer: Announcer) -> None:
+    def __init__(self, *, registry: Registry, outcomes: Outcomes, announcer: Announcer) -> None:
         self._registry = registry
         self._outcomes = outcomes
-        self._revoked = revoked
         self._announcer = announcer
 
-    def order_away(self, *, time_is_left: Callable[[], bool]) -> bool:
-        """Write the order on each device that lacks it; False when there was no time for all.
+    def order_away(self, revoked: Mapping[str, CaRevocation], *, time_is_left: Callable[[], bool]) -> bool:
+        """Write the order on each device of these CAs, by certificate id, that lacks it; False if not all were seen.
 
         Raises Unavailable, NotPermitted.
         """
-        for ca_certificate_id, revocation in self._revoked.read().items():
+        for ca_certificate_id, revocation in revoked.items():
             wanted = revocation.devices
             if wanted and not self._order(ca_certificate_id, wanted, time_is_left):
                 return False

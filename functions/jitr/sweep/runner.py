@@ -49,7 +49,7 @@ from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.store.registry_writes import Due
-from jitr.store.revoked_cas import RevokedCas
+from jitr.store.revoked_cas import CaRevocation, RevokedCas
 from jitr.store.sweep_state import LastRun, SweepState, count_key
 from jitr.store.withdrawal_marks import Withdrawals
 from jitr.sweep.brake_end import maintain_brake, read_brakes
@@ -166,8 +166,9 @@ class Sweep:
             brakes=brakes,
             journal=journal,
         )
-        self._guard = CaGuard(rules=rules, cas=cas, revoked=revoked_cas, announcer=announcer)
-        self._late = LateDevices(registry=registry, outcomes=outcomes, revoked=revoked_cas, announcer=announcer)
+        self._revoked_cas = revoked_cas
+        self._guard = CaGuard(rules=rules, cas=cas, announcer=announcer)
+        self._late = LateDevices(registry=registry, outcomes=outcomes, announcer=announcer)
         self._crl_watch = CrlWatch(crls=crls, states=crl_states, journal=journal, queue=crl_queue, announcer=announcer)
         self._retirement = CertificateRetirement(
             rules=rules, iot=iot, registry=registry, announcer=announcer, clock=clock
@@ -183,10 +184,12 @@ class Sweep:
         with self._run_part("age of the queue", run):
             swept.queue_is_behind = True  # also if its age cannot be read
             swept.queue_is_behind = self._queue.age_of_oldest(now) > timedelta(seconds=self._rules.pending_after)
+        revoked: dict[str, CaRevocation] = {}
         with self._run_part("revoked CAs", run):
-            self._guard.keep_inactive()
+            revoked = self._revoked_cas.read()
+            self._guard.keep_inactive(revoked)
         with self._run_part("devices of revoked CAs", run):
-            swept.more_is_due |= not self._late.order_away(time_is_left=time_is_left)
+            swept.more_is_due |= not self._late.order_away(revoked, time_is_left=time_is_left)
         allowance = self._allowance(_PART_OF_FORGOTTEN)
         looks = self._allowance(PART_OF_LOOKS)
         # Also while the queue is behind: each is sent once an hour at most, and must not wait for a storm's end.
