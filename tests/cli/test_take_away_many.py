@@ -1,5 +1,6 @@
 """`jitrctl device revoke | deactivate` on many devices: counted, written, and carried out by the functions."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,8 @@ def test_each_wrong_line_is_named_and_nothing_is_done_until_that_is_wanted(fleet
     assert "c2VjcmV0" not in said
     assert "nothing was done: 5 lines name no device" in said
     assert fleet.verdict(DEV, leaf) is None
+    document = json.loads("".join(fleet.lines("device", "revoke", "--from", file, "--yes", "--json", code=1)))
+    assert [line.partition(" (")[0] for line in document["warnings"]] == [f"line {line}" for line in (2, 3, 4, 5, 8)]
     told = fleet.ask("device", "revoke", "--from", file, "--despite-problems", "--yes", code=1)
     assert told[DEV]["ordered"] == 1
 

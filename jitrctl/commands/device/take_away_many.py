@@ -11,7 +11,7 @@ from jitrctl.commands.device.selection import Selection, Targets, chosen_documen
 from jitrctl.device.bulk_take_away import TakeAwayPlan, TakenAway, document, give_orders, plan_take_away
 from jitrctl.errors import Interrupted, Refused
 from jitrctl.run import completion
-from jitrctl.terminal import Exit, err, out
+from jitrctl.terminal import Exit, err, keep_warning, out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,6 +79,8 @@ def take_away_many(
     problems = list(map(str, targets.problems))
     _show_problems(scope, problems)
     if problems and not (despite or dry_run):
+        for line in problems if scope.as_json else ():
+            keep_warning(line)  # the document of a failure has them
         raise Refused(
             f"nothing was done: {_count(len(problems), 'line names', 'lines name')} no device; correct them, or say "
             "--despite-problems for the others"
