@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from jitr.store.registry_writes import Due
 from jitr.verdicts import OperatorAction
 from jitrctl.device import bulk_take_away
 from simulation import Fault, Leaf
@@ -65,7 +66,7 @@ def test_a_file_of_mixed_lines_is_carried_out_in_every_account(fleet: Simulated)
     told = fleet.ask("device", "revoke", "--from", file, "--note", "stolen", "--yes")
     assert (told[DEV]["planned"], told[DEV]["active"], told[DEV]["ordered"]) == (5, 5, 5)
     assert (told[PROD]["planned"], told[PROD]["unrecorded"], told[PROD]["ordered"]) == (5, 5, 5)
-    assert fleet.place(DEV).functions.asked == [fleet.stage(DEV).names.sweep_function]
+    assert fleet.place(DEV).functions.asked == [fleet.stage(DEV).names.sweep_function]  # once: all are ACTIVE
     sweep_all(fleet)
     assert statuses(fleet, DEV, leaves) == ["REVOKED"] * 5
     assert fleet.status(DEV, good) == "ACTIVE"
@@ -152,6 +153,23 @@ def test_devices_that_were_deactivated_are_found_to_be_revoked(fleet: Simulated)
     assert (told[DEV]["planned"], told[DEV]["other"]) == (2, 2)
     sweep_all(fleet)
     assert statuses(fleet, DEV, leaves) == ["REVOKED"] * 2
+
+
+def test_active_devices_are_written_first_and_taken_away_first(fleet: Simulated) -> None:
+    (leaf,) = join(fleet, DEV, "sensor-0001")
+    pending = fleet.issue("sensor-0002")
+    fleet.place(DEV).connect(pending, client_id="sensor-0002")
+    unknown = [f"{number:064x}" for number in range(60)]
+    file = write(fleet, *unknown, pending.certificate_id, leaf.certificate_id)
+    fleet.aws.calls.clear()
+    fleet.ask("device", "revoke", "--from", file, "--account", DEV, "--yes")
+    made = [one.operation for one in fleet.aws.calls if one.operation in ("TransactWriteItems", "Invoke")]
+    assert made == ["TransactWriteItems", "Invoke", *["TransactWriteItems"] * 61, "Invoke"]
+    due = fleet.stage(DEV).registry.list_due(Due.TAKE_AWAY, fleet.aws.clock.now(), most=100)
+    assert due[0] == leaf.certificate_id
+    fleet.deployments[DEV].sweep()
+    fleet.deployments[DEV].mapping().poll()
+    assert fleet.status(DEV, leaf) == "REVOKED"
 
 
 def test_a_name_that_means_two_certificates_is_not_guessed(fleet: Simulated) -> None:

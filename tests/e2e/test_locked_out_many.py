@@ -38,8 +38,7 @@ class Fleet:
         self.cas = cas
 
     def issue(self, names: Sequence[str], *, ca: str = "factory") -> list[DeviceFiles]:
-        with ThreadPoolExecutor(4) as makers:
-            return list(makers.map(lambda name: self.cas[ca].issue(self.workspace.devices, name), names))
+        return [self.cas[ca].issue(self.workspace.devices, name) for name in names]
 
     def activate(self, stage: LocalStage, devices: Sequence[DeviceFiles]) -> None:
         """Connect each once, and wait until all are ACTIVE."""

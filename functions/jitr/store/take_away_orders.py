@@ -15,6 +15,7 @@ verdict has another number, so an order whose verdict was replaced is void.
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from jitr.iot_models import Status
 from jitr.record import Record
 from jitr.sessions import SecondLook
 from jitr.store import registry_writes
@@ -33,6 +34,17 @@ from jitr.verdicts import OperatorVerdict
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+
+def urgency(seen: Record) -> int:
+    """The order's place among those that are due: ACTIVE devices first, then others that are known here, then the rest.
+
+    As `due_at`, in milliseconds, so that all are due at once, whatever the operator's clock says. Only ACTIVE devices
+    have anything to lose: all others are refused by their verdicts already.
+    """
+    if seen.decision is None:
+        return 2
+    return 0 if seen.decision.status is Status.ACTIVE else 1
 
 
 class TakeAwayOrders(RegistryTable):
@@ -56,7 +68,7 @@ class TakeAwayOrders(RegistryTable):
             ),
         }
         registry_writes.require_verdict(update, seen.verdict)
-        due = {"due": Due.TAKE_AWAY.value, "due_at": 0, "schema": SCHEMA}
+        due = {"due": Due.TAKE_AWAY.value, "due_at": urgency(seen), "schema": SCHEMA}
         writes: list[TransactWriteItemTypeDef] = [
             {"Update": update},  # type: ignore[typeddict-item]  # built step by step
             {"Update": set_attributes(self._table, take_away_key(certificate_id), **due)},
