@@ -168,7 +168,7 @@ def test_active_devices_are_written_first_and_taken_away_first(fleet: Simulated)
     due = fleet.stage(DEV).registry.list_due(Due.TAKE_AWAY, fleet.aws.clock.now(), most=100)
     assert due[0] == leaf.certificate_id
     fleet.deployments[DEV].sweep()
-    fleet.deployments[DEV].mapping().poll()
+    fleet.deployments[DEV].mapping().drain(within=3)
     assert fleet.status(DEV, leaf) == "REVOKED"
 
 
