@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jitr.admission.enrollment import EntryRule
 from jitr.errors import Rejected
 from jitr.x509.pem import decode
 from jitrctl.certificate_files import read_file
@@ -91,13 +92,21 @@ def import_(
     write_entries(
         scope,
         found.entries,
-        f"write {len(found.entries)} entries of {name}",
+        _describe(found, name),
         yes=yes,
         lift_denials=lift_denials,
         ok=not found.refused,
         refused=found.refused,
         refused_file=str(refused) if found.refused else None,
     )
+
+
+def _describe(found: EntryList, name: str) -> str:
+    """What is written: 120 entries of list.csv, 20 of which deny."""
+    denying = sum(one.rule is EntryRule.DENY for one in found.entries)
+    number = f"{len(found.entries):,} {'entry' if len(found.entries) == 1 else 'entries'}"
+    denials = f", {denying:,} of which {'denies' if denying == 1 else 'deny'}" if denying else ""
+    return f"write {number} of {name}{denials}"
 
 
 def _read(

@@ -18,7 +18,7 @@ from jitr.record import Record
 from jitr.verdicts import OperatorVerdict
 from jitr_fleet.parse import load
 from jitrctl.__main__ import main
-from jitrctl.commands.device import order
+from jitrctl.commands.device import order, remove
 from jitrctl.device.operations import Operator
 from jitrctl.device.sessions import DeviceSessions
 from jitrctl.session import pace
@@ -172,7 +172,8 @@ def simulated(directory: Path, monkeypatch: pytest.MonkeyPatch, rules: str = RUL
             clock.advance(seconds)
 
     monkeypatch.setattr(order, "Operator", partial(Operator, monotonic=clock.monotonic, sleep=sleep))
-    monkeypatch.setattr(order, "DeviceSessions", partial(DeviceSessions, monotonic=clock.monotonic, sleep=sleep))
+    for command in (order, remove):
+        monkeypatch.setattr(command, "DeviceSessions", partial(DeviceSessions, monotonic=clock.monotonic, sleep=sleep))
     monkeypatch.setattr(pace, "ServiceTime", lambda _client: lambda: clock.now().timestamp())
     monkeypatch.setattr(pace, "TurnByTurn", partial(TurnByTurn, sleep=sleep))
     fleet.deploy()
