@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jitrctl.terminal import Output
-from tests.support.e2e.hour import report
+from tests.support.e2e.hour import kept, report
 from tests.support.e2e.hour.outcome import Outcome, Step
 from tests.support.e2e.hour.printed import as_shown, find_commands, find_cures, find_sentence
 from tests.support.e2e.hour.run import STEPS, run_hour
@@ -99,9 +99,9 @@ def test_what_was_written_over_on_the_screen_is_not_read() -> None:
 
 
 def outcome(**given: str) -> Outcome:
-    step = Step(name="paused", broken="a colleague paused the account", play=lambda _: "")
     cures = (f"jitrctl ca resume {HERE}", f"jitrctl sweep {HERE}")
-    return Outcome(step=step, said="mapping is broken", cures=cures, result="sensor-0001 comes in", seconds=7, **given)
+    fixed = {"name": "paused", "broken": "a colleague paused the account", "said": "mapping is broken"}
+    return Outcome(**fixed, cures=cures, result="sensor-0001 comes in", seconds=7, **given)
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int | None) -> list[str]:
@@ -134,6 +134,12 @@ def test_on_a_terminal_no_line_is_cut_or_too_long(
     assert all(len(line.rstrip()) <= columns for line in lines)
     assert " ".join(" ".join(lines).split()).count(f"jitrctl ca resume {HERE} jitrctl sweep {HERE}") == 2
     assert "paused, 7 s" in lines[0]
+
+
+def test_a_run_is_kept_for_another_table(tmp_path: Path) -> None:
+    kept.write([outcome(), outcome(error="it is refused")], 14, tmp_path / "build" / "hour.json")
+
+    assert kept.read(tmp_path / "build" / "hour.json") == ([outcome(), outcome(error="it is refused")], 14)
 
 
 def test_every_step_has_a_name_of_its_own() -> None:

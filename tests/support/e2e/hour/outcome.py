@@ -28,7 +28,8 @@ class Step:
 class Outcome:
     """What came of a step."""
 
-    step: Step
+    name: str  # the step's
+    broken: str  # the step's
     said: str  # what a command said of it
     cures: tuple[str, ...]  # as they were printed, in the order in which they were run
     result: str
@@ -39,8 +40,8 @@ class Outcome:
     def row(self) -> dict[str, str]:
         """The step's row in the table; the cures are as they were printed."""
         return {
-            "step": self.step.name,
-            "broken": self.step.broken,
+            "step": self.name,
+            "broken": self.broken,
             "said": self.said or "-",
             "cure": "\n".join(self.cures) or "-",
             "then": f"FAILED: {self.result}" if self.error else self.result,

@@ -65,7 +65,8 @@ def _play(step: Step, operator: Operator) -> Outcome:
         error = str(failed)
         result = error.splitlines()[0]
     return Outcome(
-        step=step,
+        name=step.name,
+        broken=step.broken,
         said=operator.said,
         cures=tuple(operator.cures),
         result=result,
