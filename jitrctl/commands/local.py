@@ -169,13 +169,15 @@ def issue(
 
 def connect(
     name: _Device,
-    account: Annotated[str, typer.Option(help="The account to connect to.")],
-    region: Annotated[str | None, typer.Option(help="The Region, when the account runs in several.")] = None,
+    account: Annotated[str, typer.Option(metavar="NAME", help="The account to connect to.")],
+    region: Annotated[
+        str | None, typer.Option(metavar="REGION", help="The Region, when the account runs in several.")
+    ] = None,
     ca: _Ca = None,
     client_id: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Its MQTT client id; else the thing name that the rules make.")
     ] = None,
-    patience: Annotated[float, typer.Option(help="Seconds to try for.")] = 15.0,
+    patience: Annotated[float, typer.Option(metavar="SECONDS", help="How long it is tried.")] = 15.0,
 ) -> None:
     """Connect a device, with a certificate made for it on first use, until it is accepted.
 
