@@ -94,11 +94,12 @@ def test_a_second_copy_changes_nothing_and_asks_nothing(fleet: Simulated, stolen
 
 @pytest.mark.usefixtures("stolen")
 def test_each_account_is_opened_once(fleet: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened, before = list[str](), stages.open_access
+    opened, before = list[str](), vars(stages)["open_access"]
 
     def count(account: Account, *more: Any) -> Access:
         opened.append(account.name)
-        return before(account, *more)
+        access: Access = before(account, *more)
+        return access
 
     monkeypatch.setattr(stages, "open_access", count)
     fleet.say("fleet", "copy-denials", "--account", PROD, "--yes")

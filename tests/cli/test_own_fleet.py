@@ -361,3 +361,33 @@ def test_a_try_out_device_has_its_name_where_the_rules_look_for_it(draft: Draft)
     assert device_like(factory, "sensor-0001").days == 365
     named = device_like(partner, "N1")
     assert (named.subject, named.san, named.days) == ("/O=Acme/OU=S1/serialNumber=N1/CN=N1", None, 90)
+
+
+def test_a_device_connects_with_the_certificate_it_has_or_one_of_the_accounts_first_ca(
+    draft: Draft, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(draft, workspace, "dev", "staging")
+    started = running(OwnFleet.read(draft.path, ["dev", "staging"]), workspace.directory)
+    monkeypatch.setattr(accounts, "find_running", lambda _: tuple(started))
+
+    def stop(*_: object) -> None:
+        raise LocalAwsError("it would connect")
+
+    monkeypatch.setattr(Workspace, "places_of", stop)
+    factory, partner = (workspace.issuing_ca(ca) for ca in workspace.load_fleet().cas)
+
+    def connect(name: str, *options: str) -> None:
+        assert main(["local", "connect", name, "--account", "staging", *options]) == 1
+
+    connect("N1")
+    assert partner.find_issued(workspace.devices, "N1")
+    assert main(["local", "issue", "sensor-0001"]) == 0
+    before = factory.find_issued(workspace.devices, "sensor-0001")
+    assert before
+    first = before.certificate_id
+    connect("sensor-0001")
+    kept = factory.find_issued(workspace.devices, "sensor-0001")
+    assert kept
+    assert kept.certificate_id == first
+    connect("sensor-0001", "--ca", "partner")
+    assert partner.find_issued(workspace.devices, "sensor-0001")
