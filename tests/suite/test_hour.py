@@ -101,7 +101,8 @@ def test_what_was_written_over_on_the_screen_is_not_read() -> None:
 def outcome(**given: str) -> Outcome:
     cures = (f"jitrctl ca resume {HERE}", f"jitrctl sweep {HERE}")
     fixed = {"name": "paused", "broken": "a colleague paused the account", "said": "mapping is broken"}
-    return Outcome(**fixed, cures=cures, result="sensor-0001 comes in", seconds=7, **given)
+    commands = (("jitrctl fleet status", 1.5),)
+    return Outcome(**fixed, cures=cures, result="sensor-0001 comes in", seconds=7, commands=commands, **given)
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int | None) -> list[str]:

@@ -1,16 +1,18 @@
-"""Keeps what came of the last run in a file, so that its table can be printed again, at another width or in a pipe."""
+"""Keeps what came of the last run in a file: its table can be printed again, at another width or in a pipe, and it says
+which commands took how long.
+"""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jitrctl.localaws.workspace import CHECKOUT
 from tests.support.e2e.hour.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 FILE = CHECKOUT / "build" / "hour.json"  # which git ignores
@@ -29,4 +31,9 @@ def read(path: Path = FILE) -> tuple[list[Outcome], float]:
     Raises FileNotFoundError when none is kept.
     """
     document = json.loads(path.read_text(encoding="utf-8"))
-    return [Outcome(**{**one, "cures": tuple(one["cures"])}) for one in document["steps"]], document["seconds"]
+    return [_outcome(one) for one in document["steps"]], document["seconds"]
+
+
+def _outcome(step: Mapping[str, Any]) -> Outcome:
+    commands = tuple((command, seconds) for command, seconds in step["commands"])
+    return Outcome(**{**step, "cures": tuple(step["cures"]), "commands": commands})

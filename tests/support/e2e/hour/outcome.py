@@ -34,6 +34,7 @@ class Outcome:
     cures: tuple[str, ...]  # as they were printed, in the order in which they were run
     result: str
     seconds: float
+    commands: tuple[tuple[str, float], ...] = ()  # all of them, each with its seconds
     error: str = ""  # why it failed; empty when it did not
 
     @property

@@ -71,6 +71,7 @@ def _play(step: Step, operator: Operator) -> Outcome:
         cures=tuple(operator.cures),
         result=result,
         seconds=time.monotonic() - began,
+        commands=tuple((one.command, one.seconds) for one in operator.transcript),
         error=error,
     )
 
