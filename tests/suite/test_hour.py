@@ -15,7 +15,8 @@ import pytest
 
 from jitrctl.terminal import Output
 from tests.support.e2e.hour import kept, report
-from tests.support.e2e.hour.outcome import Outcome, Step
+from tests.support.e2e.hour.__main__ import main
+from tests.support.e2e.hour.outcome import HourError, Outcome, Step
 from tests.support.e2e.hour.printed import as_shown, find_commands, find_cures, find_sentence
 from tests.support.e2e.hour.run import STEPS, run_hour
 from tests.support.e2e.hour.terminal import Terminal
@@ -213,3 +214,29 @@ def test_the_local_aws_is_stopped_however_the_hour_ends(
 
     assert stopped == [folders[0] / ".local"]
     assert not folders[0].exists()
+
+
+def test_a_step_that_fails_makes_the_hour_fail(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: Operator) -> str:
+        raise HourError("it does not come in")
+
+    steps = (
+        Step(name="set up", broken="-", play=lambda _: "done"),
+        Step(name="paused", broken="-", play=fail),
+        Step(name="replay", broken="-", play=lambda _: "done"),
+    )
+    monkeypatch.setattr("tests.support.e2e.hour.run.accounts.down", lambda _: ())
+    monkeypatch.setattr("tests.support.e2e.hour.run.STEPS", steps)
+    monkeypatch.setattr("tests.support.e2e.hour.run.SET_UP", steps[0])
+    monkeypatch.setattr("tests.support.e2e.hour.__main__.STEPS", steps)
+    monkeypatch.setattr(kept, "FILE", tmp_path / "hour.json")
+
+    assert main([]) == 1
+    assert "2 of 3 steps came out well" in capsys.readouterr().out
+    assert main(["--table"]) == 1
+    assert "failed: paused." in capsys.readouterr().out
+    assert main(["replay"]) == 0
+    assert main(["--table"]) == 0
+    assert main(["nonsense"]) == 2

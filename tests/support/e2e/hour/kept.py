@@ -18,19 +18,20 @@ if TYPE_CHECKING:
 FILE = CHECKOUT / "build" / "hour.json"  # which git ignores
 
 
-def write(outcomes: Sequence[Outcome], seconds: float, path: Path = FILE) -> None:
+def write(outcomes: Sequence[Outcome], seconds: float, path: Path | None = None) -> None:
     """Replace what is kept by these outcomes of a run that took so long."""
+    path = path or FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     document = {"seconds": seconds, "steps": [asdict(one) for one in outcomes]}
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
-def read(path: Path = FILE) -> tuple[list[Outcome], float]:
+def read(path: Path | None = None) -> tuple[list[Outcome], float]:
     """Give the outcomes of the last run, and its seconds.
 
     Raises FileNotFoundError when none is kept.
     """
-    document = json.loads(path.read_text(encoding="utf-8"))
+    document = json.loads((path or FILE).read_text(encoding="utf-8"))
     return [_outcome(one) for one in document["steps"]], document["seconds"]
 
 
