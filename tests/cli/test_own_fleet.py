@@ -13,6 +13,7 @@ from jitr.x509.certificate import Certificate
 from jitr_fleet.parse import load
 from jitrctl.__main__ import main
 from jitrctl.errors import Unusable
+from jitrctl.commands import local_display
 from jitrctl.localaws import accounts, deployment
 from jitrctl.localaws.account import LocalAccount
 from jitrctl.localaws.device_shape import device_like
@@ -361,6 +362,12 @@ def test_a_try_out_device_has_its_name_where_the_rules_look_for_it(draft: Draft)
     assert device_like(factory, "sensor-0001").days == 365
     named = device_like(partner, "N1")
     assert (named.subject, named.san, named.days) == ("/O=Acme/OU=S1/serialNumber=N1/CN=N1", None, 90)
+
+
+def test_the_commands_to_paste_name_a_device_that_the_account_admits(draft: Draft, workspace: Workspace) -> None:
+    prepare(draft, workspace, "dev", "staging")
+    started = running(OwnFleet.read(draft.path, ["dev", "staging"]), workspace.directory)
+    assert [local_display._example_device(workspace, one) for one in started] == ["sensor-7777", "N7"]
 
 
 def test_a_device_connects_with_the_certificate_it_has_or_one_of_the_accounts_first_ca(
