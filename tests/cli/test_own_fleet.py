@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jitr.x509.certificate import Certificate
 from jitr_fleet.parse import load
 from jitrctl.__main__ import main
-from jitrctl.errors import Unusable
 from jitrctl.commands import local_display
+from jitrctl.errors import Unusable
 from jitrctl.localaws import accounts, deployment
 from jitrctl.localaws.account import LocalAccount
 from jitrctl.localaws.device_shape import device_like
