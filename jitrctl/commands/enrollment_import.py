@@ -13,7 +13,7 @@ from jitr.admission.enrollment import EntryRule
 from jitr.errors import Rejected
 from jitr.x509.pem import decode
 from jitrctl.certificate_files import read_file
-from jitrctl.commands.enrollment import write_entries
+from jitrctl.commands.enrollment_orders import write_entries
 from jitrctl.device.enrollment_rows import BadRows, EntryList, read_entries
 from jitrctl.errors import Unusable
 from jitrctl.manifests.jws import Signers

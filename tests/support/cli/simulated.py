@@ -162,7 +162,7 @@ def simulated(directory: Path, monkeypatch: pytest.MonkeyPatch, rules: str = RUL
         "device.held",
         "device.connect_log",
         "commands.device.order",
-        "commands.enrollment",
+        "commands.enrollment_orders",
     ):
         monkeypatch.setattr(f"jitrctl.{module}.now", fleet.aws.clock.now, raising=False)
     clock, at_once = fleet.aws.clock, threading.Lock()
