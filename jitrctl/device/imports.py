@@ -28,9 +28,10 @@ from jitr.aws.queues import MOST_IN_BATCH, EventToSend, send_events
 from jitr.decisions import Outcome
 from jitr.errors import CertificateUnknown
 from jitr.iot_models import DeviceRegistration, Status
+from jitrctl.clock import now
 from jitrctl.errors import Interrupted, Refused
 from jitrctl.run.parallel import NOT_BEGUN
-from jitrctl.session.pace import ServiceTime
+from jitrctl.session import pace
 from jitrctl.verify import without_checks
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def plan_import(stage: Stage, certificates: Mapping[str, bytes], source: str | N
     own = _choose_source(stage, source)
     rate = min(stage.account.activations_per_second, _MOST_REGISTERED)
     plan = ImportPlan(source=own, rate=rate)
-    at = datetime.now(UTC)
+    at = now()
     for some in batches(sorted(certificates)):
         for certificate_id, record in stage.registry.recall(some).items():
             why_not = _why_not(record, own)
@@ -103,10 +104,8 @@ def plan_import(stage: Stage, certificates: Mapping[str, bytes], source: str | N
                 plan.done += 1
                 continue
             if why_not is None:
-                applicant = Applicant.of(
-                    _as_registered(certificate_id, to_pem(certificates[certificate_id]), own, at), rules
-                )
-                refusal = examine(applicant, None, now=at).refusal
+                device = _as_registered(certificate_id, certificates[certificate_id], own, at)
+                refusal = examine(Applicant.of(device, rules), None, now=at).refusal
                 why_not = f"{refusal.reason.name}: {refusal.detail}" if refusal else None
             if why_not:
                 plan.refused[certificate_id] = why_not
@@ -219,8 +218,6 @@ class StageImport:
         *,
         interrupted: Event,
         tell: Callable[[int], None],
-        sleep: Callable[[float], None] = time.sleep,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`order` makes the order of its time; `tell` is called with the number of certificates that are done."""
         self._stage = stage
@@ -228,9 +225,7 @@ class StageImport:
         self._order = order
         self._interrupted = interrupted
         self._tell = tell
-        self._sleep = sleep
-        self._monotonic = monotonic
-        self._time = ServiceTime(stage.dynamodb)
+        self._time = pace.ServiceTime(stage.dynamodb)
         self._import = CertificateImport(stage.iot, stage.paced_iot, stage.registry)
         self._queue_url = stage.sqs.get_queue_url(QueueName=stage.names.registrations_queue)["QueueUrl"]
         self._waiting: dict[str, datetime | None] = {}  # by certificate id: when the decision before was made
@@ -242,7 +237,7 @@ class StageImport:
         Raises Interrupted after Ctrl-C, with what was not begun; Unavailable, botocore's errors.
         """
         plan, left = self._result.plan, list(self._result.plan.todo)
-        began = changed = self._monotonic()
+        began = changed = time.monotonic()
         begun = 0
         self._stage.registry.recall(left[:1])  # its answer has AWS's time
         with ThreadPoolExecutor(MOST_IN_BATCH) as pool:
@@ -257,10 +252,10 @@ class StageImport:
                     begun += len(some)
                     self._wait_until(began + begun / plan.rate)
                 else:
-                    self._sleep(_POLL_EVERY)
+                    time.sleep(_POLL_EVERY)
                 if self._note_decisions():
-                    changed = self._monotonic()
-                elif self._waiting and self._monotonic() - changed > _PATIENCE:
+                    changed = time.monotonic()
+                elif self._waiting and time.monotonic() - changed > _PATIENCE:
                     break
                 self._tell(begun - len(self._waiting))
         self._result.waiting = len(self._waiting)
@@ -310,5 +305,5 @@ class StageImport:
         return len(self._waiting) < before
 
     def _wait_until(self, moment: float) -> None:
-        if (pause := moment - self._monotonic()) > 0:
-            self._sleep(pause)
+        if (pause := moment - time.monotonic()) > 0:
+            time.sleep(pause)

@@ -1,0 +1,223 @@
+"""`jitrctl device import`: certificates registered without a CA, in several accounts, by the functions' own way."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
+from jitr.decisions import Outcome
+from jitr.import_order import ImportOrder
+from jitr.rules import source_id
+from jitr.store.enrollment_table import EntryChange
+from jitrctl.device import imports
+from jitrctl.terminal import Exit
+from simulation import Authority, Leaf
+from tests.support.cli.simulated import DEV, PROD, RULES, Simulated, simulated
+
+SOURCE = source_id("maker")
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Simulated:
+    """Both accounts have the source; while an import waits, the functions work."""
+    fleet = simulated(tmp_path, monkeypatch)
+    fleet.write(RULES, source=RULES)
+    fleet.deploy()
+
+    def sleep(seconds: float) -> None:
+        fleet.aws.clock.advance(seconds)
+        for deployment in fleet.deployments.values():
+            deployment.mapping().drain()
+
+    monkeypatch.setattr(imports, "time", SimpleNamespace(sleep=sleep, monotonic=fleet.aws.clock.monotonic))
+    monkeypatch.setattr(imports, "now", fleet.aws.clock.now)
+    return fleet
+
+
+@pytest.fixture
+def maker() -> Authority:
+    """A CA that is registered nowhere."""
+    return Authority.new("Maker CA")
+
+
+def bundle(fleet: Simulated, *leaves: Leaf) -> str:
+    path = fleet.directory / "bundle.pem"
+    path.write_text("".join(leaf.pem for leaf in leaves))
+    return str(path)
+
+
+def take(fleet: Simulated, *words: str, code: int = 0) -> dict[str, Any]:
+    return fleet.ask("device", "import", *words, "--yes", code=code)
+
+
+def calls(fleet: Simulated, operation: str) -> int:
+    return sum(call.operation == operation for call in fleet.aws.calls)
+
+
+def test_a_bundle_comes_into_one_account_then_the_other(fleet: Simulated, maker: Authority) -> None:
+    leaves = [fleet.issue(f"sensor-{number:04}", ca=maker) for number in range(1, 13)]
+    file = bundle(fleet, *leaves)
+    told = take(fleet, file, "--account", DEV, "--note", "reel 7")[DEV]
+    assert (told["planned"], told["activated"], told["done"], told["refused"]) == (12, 12, 0, [])
+    assert fleet.status(PROD, leaves[0]) is None
+    told = take(fleet, file)
+    assert [(told[one]["activated"], told[one]["done"]) for one in (DEV, PROD)] == [(0, 12), (12, 0)]
+    for place in (DEV, PROD):
+        assert fleet.place(place).connect(leaves[0], client_id="sensor-0001") == "accepted", "at its first CONNECT"
+        decision = fleet.record(place, leaves[0]).decision
+        assert decision
+        assert (decision.outcome, decision.ca, decision.ca_certificate_id) == (Outcome.ACTIVATED, "maker", SOURCE)
+    assert calls(fleet, "RegisterCertificateWithoutCA") == 24
+    assert calls(fleet, "DescribeCertificate") == 24 + 1, "one for each device, by the function; and the test's"
+
+
+def test_a_dry_run_checks_and_changes_nothing(fleet: Simulated, maker: Authority) -> None:
+    good, bad = fleet.issue("sensor-0001", ca=maker), fleet.issue("pump-0001", ca=maker)
+    told = take(fleet, bundle(fleet, good, bad), "--dry-run", code=Exit.FAILED)[DEV]
+    assert (told["planned"], told["activated"], told["dry_run"]) == (1, 0, True)
+    assert [one["certificate_id"] for one in told["refused"]] == [bad.certificate_id]
+    assert told["refused"][0]["why"].startswith("COMMON_NAME_REFUSED: ")
+    assert calls(fleet, "RegisterCertificateWithoutCA") == 0
+    assert fleet.record(DEV, good).import_order is None
+
+
+@pytest.mark.parametrize("status", ["ACTIVE", "INACTIVE", "REVOKED"])
+def test_what_is_registered_already_is_reported_and_never_changed(
+    fleet: Simulated, maker: Authority, status: str
+) -> None:
+    leaf = fleet.issue("sensor-0001", ca=maker)
+    fleet.iot(DEV).register_certificate_without_ca(certificatePem=leaf.pem, status=status)
+    fleet.aws.clock.advance(60)
+    told = take(fleet, bundle(fleet, leaf), "--account", DEV, code=Exit.FAILED)[DEV]
+    assert f"is registered here already, {status} since" in told["refused"][0]["why"]
+    assert fleet.status(DEV, leaf) == status
+    assert fleet.record(DEV, leaf).import_order is None
+    fleet.sweep(DEV, after=7200)
+    assert fleet.status(DEV, leaf) == status
+
+
+def test_a_device_that_connected_first_is_its_cas(fleet: Simulated) -> None:
+    leaf = fleet.issue("sensor-0001")
+    fleet.place(DEV).connect(leaf, client_id="sensor-0001")
+    told = take(fleet, bundle(fleet, leaf), "--account", DEV, code=Exit.FAILED)[DEV]
+    assert "has connected before" in told["refused"][0]["why"]
+    assert fleet.knock(DEV, leaf, "sensor-0001") == "accepted"
+    decision = fleet.record(DEV, leaf).decision
+    assert decision
+    assert decision.ca == "factory"
+
+
+def test_an_import_that_was_killed_is_resumed_from_its_order(fleet: Simulated, maker: Authority) -> None:
+    leaf = fleet.issue("sensor-0001", ca=maker)
+    stage = fleet.stage(DEV)
+    order = ImportOrder(source=SOURCE, by="ann", at=fleet.aws.clock.now())
+    one = imports.CertificateImport(stage.iot, stage.aws_iot, stage.registry)
+    assert one.register(leaf.certificate_id, leaf.pem, order, fleet.record(DEV, leaf)) is None
+    assert fleet.status(DEV, leaf) == "INACTIVE"
+    fleet.aws.clock.advance(600)
+    told = take(fleet, bundle(fleet, leaf), "--account", DEV)[DEV]
+    assert told["activated"] == 1
+    assert fleet.record(DEV, leaf).import_order is None
+
+
+def test_the_sweep_completes_what_a_killed_import_registered(fleet: Simulated, maker: Authority) -> None:
+    leaf = fleet.issue("sensor-0001", ca=maker)
+    stage = fleet.stage(DEV)
+    order = ImportOrder(source=SOURCE, by="ann", at=fleet.aws.clock.now())
+    one = imports.CertificateImport(stage.iot, stage.aws_iot, stage.registry)
+    one.register(leaf.certificate_id, leaf.pem, order, fleet.record(DEV, leaf))
+    fleet.sweep(DEV, after=400)
+    assert fleet.place(DEV).connect(leaf, client_id="sensor-0001") == "accepted"
+
+
+def test_an_order_lets_nobody_activate_what_another_set_inactive(fleet: Simulated, maker: Authority) -> None:
+    leaf = fleet.issue("sensor-0001", ca=maker)
+    stage, iot = fleet.stage(DEV), fleet.iot(DEV)
+    order = ImportOrder(source=SOURCE, by="ann", at=fleet.aws.clock.now())
+    one = imports.CertificateImport(stage.iot, stage.aws_iot, stage.registry)
+    one.register(leaf.certificate_id, leaf.pem, order, fleet.record(DEV, leaf))
+    fleet.aws.clock.advance(30)
+    iot.update_certificate(certificateId=leaf.certificate_id, newStatus="ACTIVE")
+    iot.update_certificate(certificateId=leaf.certificate_id, newStatus="INACTIVE")
+    fleet.sweep(DEV, after=400)
+    assert fleet.status(DEV, leaf) == "INACTIVE"
+    told = take(fleet, bundle(fleet, leaf), "--account", DEV, code=Exit.FAILED)[DEV]
+    assert told["refused"]
+    assert fleet.status(DEV, leaf) == "INACTIVE"
+
+
+def test_a_denied_certificate_is_not_registered(fleet: Simulated, maker: Authority) -> None:
+    leaf = fleet.issue("sensor-0001", ca=maker)
+    assert take(fleet, bundle(fleet, leaf), "--account", DEV)[DEV]["activated"] == 1
+    fleet.ask("device", "revoke", "sensor-0001", "--note", "stolen", "--yes")
+    told = take(fleet, bundle(fleet, leaf), code=Exit.FAILED)
+    assert [told[one]["planned"] for one in (DEV, PROD)] == [0, 0]
+    assert "stolen" in told[PROD]["refused"][0]["why"]
+    assert fleet.status(PROD, leaf) is None
+
+
+def test_an_entry_that_denies_refuses_an_import_and_one_that_allows_ends_a_hold(
+    fleet: Simulated, maker: Authority
+) -> None:
+    fleet.write(RULES, source=RULES + 'enrollment = "listed"\n')
+    fleet.deploy()
+    leaf, denied = fleet.issue("sensor-0001", ca=maker), fleet.issue("sensor-0002", ca=maker)
+    enter(fleet, Entry(subject=Subject(SubjectKind.CERTIFICATE, denied.certificate_id), rule=EntryRule.DENY))
+    told = take(fleet, bundle(fleet, leaf, denied), "--account", DEV, code=Exit.FAILED)[DEV]
+    assert [one["certificate_id"] for one in told["held"]] == [leaf.certificate_id]
+    assert told["refused"][0]["why"].startswith("ENTRY_DENIES: ")
+    assert fleet.status(DEV, leaf) == "INACTIVE"
+    enter(fleet, Entry(subject=Subject(SubjectKind.THING, "sensor-0001"), rule=EntryRule.ALLOW))
+    fleet.sweep(DEV, after=100)
+    assert fleet.place(DEV).connect(leaf, client_id="sensor-0001") == "accepted"
+
+
+def enter(fleet: Simulated, entry: Entry) -> None:
+    fleet.stage(DEV).enrollment.change([EntryChange(entry=entry, replaces=None)], by="ann", at=fleet.aws.clock.now())
+
+
+Follow = Callable[[Simulated, Leaf], str]
+
+
+def test_a_cas_certificate_follows_an_imported_one_only_by_an_entry(fleet: Simulated, maker: Authority) -> None:
+    old = fleet.issue("sensor-0001", ca=maker, begins=-10)
+    take(fleet, bundle(fleet, old), "--account", DEV)
+    new = fleet.issue("sensor-0001")
+    assert fleet.knock(DEV, new, "sensor-0001") == "refused"
+    decision = fleet.record(DEV, new).decision
+    assert decision
+    assert decision.detail
+    assert decision.detail.endswith("no enrollment entry says that this one may follow it")
+    fleet.ask("enrollment", "allow", "sensor-0001", "--may-follow", "--account", DEV, "--yes")
+    fleet.sweep(DEV, after=100)
+    assert fleet.place(DEV).connect(new, client_id="sensor-0001") == "accepted"
+    assert fleet.record(DEV, old).replaced_by == new.certificate_id
+
+
+def test_an_imported_certificate_follows_a_cas_one_only_by_the_import(fleet: Simulated, maker: Authority) -> None:
+    old = fleet.issue("sensor-0001", begins=-10)
+    assert fleet.knock(DEV, old, "sensor-0001") == "accepted"
+    fleet.ask("enrollment", "allow", "sensor-0001", "--may-follow", "--account", DEV, "--yes")
+    new = fleet.issue("sensor-0001", ca=maker)
+    told = take(fleet, bundle(fleet, new), "--account", DEV, code=Exit.FAILED)[DEV]
+    assert "only by `--may-follow`" in told["held"][0]["why"]
+    assert fleet.status(DEV, new) == "INACTIVE"
+    fleet.aws.clock.advance(100)
+    assert take(fleet, bundle(fleet, new), "--account", DEV, "--may-follow")[DEV]["activated"] == 1
+    assert fleet.record(DEV, old).replaced_by == new.certificate_id
+
+
+def test_rows_without_a_certificate_are_refused_with_a_sentence(fleet: Simulated) -> None:
+    path = fleet.directory / "ids.csv"
+    path.write_text("certificate_id\n" + "ab" * 32 + "\n")
+    said = fleet.say("device", "import", str(path), "--yes", code=Exit.UNUSABLE)
+    assert "gives no certificate, and to register one AWS IoT needs it whole" in said
+
+
+def test_an_account_without_the_source_says_what_to_add(fleet: Simulated, maker: Authority) -> None:
+    fleet.write(RULES)
+    told = take(fleet, bundle(fleet, fleet.issue("sensor-0001", ca=maker)), code=Exit.FAILED)[DEV]
+    assert "account dev has no source: add registered.NAME = {} to it, and deploy" in told["error"]
