@@ -1,18 +1,24 @@
 """`jitrctl device import`: certificates registered without a CA, in several accounts, by the functions' own way."""
 
-from collections.abc import Callable
+import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from jitr.admission.applicant import Applicant
 from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
+from jitr.admission.issuers import find_issuer
 from jitr.decisions import Outcome
+from jitr.errors import Rejected
 from jitr.import_order import ImportOrder
-from jitr.rules import source_id
+from jitr.rules import CertificateMode, source_id
 from jitr.store.enrollment_table import EntryChange
+from jitr.verdicts import OperatorAction, OperatorVerdict
 from jitrctl.device import imports
+from jitrctl.status.sources import read_sources
 from jitrctl.terminal import Exit
 from simulation import Authority, Leaf
 from tests.support.cli.simulated import DEV, PROD, RULES, Simulated, simulated
@@ -27,10 +33,13 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Simulated:
     fleet.write(RULES, source=RULES)
     fleet.deploy()
 
+    at_once = threading.Lock()
+
     def sleep(seconds: float) -> None:
-        fleet.aws.clock.advance(seconds)
-        for deployment in fleet.deployments.values():
-            deployment.mapping().drain()
+        with at_once:  # both accounts are worked on at once, and share the clock
+            fleet.aws.clock.advance(seconds)
+            for deployment in fleet.deployments.values():
+                deployment.mapping().drain()
 
     monkeypatch.setattr(imports, "time", SimpleNamespace(sleep=sleep, monotonic=fleet.aws.clock.monotonic))
     monkeypatch.setattr(imports, "now", fleet.aws.clock.now)
@@ -179,9 +188,6 @@ def enter(fleet: Simulated, entry: Entry) -> None:
     fleet.stage(DEV).enrollment.change([EntryChange(entry=entry, replaces=None)], by="ann", at=fleet.aws.clock.now())
 
 
-Follow = Callable[[Simulated, Leaf], str]
-
-
 def test_a_cas_certificate_follows_an_imported_one_only_by_an_entry(fleet: Simulated, maker: Authority) -> None:
     old = fleet.issue("sensor-0001", ca=maker, begins=-10)
     take(fleet, bundle(fleet, old), "--account", DEV)
@@ -221,3 +227,58 @@ def test_an_account_without_the_source_says_what_to_add(fleet: Simulated, maker:
     fleet.write(RULES)
     told = take(fleet, bundle(fleet, fleet.issue("sensor-0001", ca=maker)), code=Exit.FAILED)[DEV]
     assert "account dev has no source: add registered.NAME = {} to it, and deploy" in told["error"]
+
+
+def test_imported_devices_are_listed_shown_counted_and_expire_as_all_others(fleet: Simulated, maker: Authority) -> None:
+    soon, later = fleet.issue("sensor-0001", ca=maker, days=20), fleet.issue("sensor-0002", ca=maker)
+    take(fleet, bundle(fleet, soon, later))
+    for options in ((), ("--ca", "maker")):
+        listed = fleet.ask("device", "list", *options)[DEV]["devices"]
+        assert {(one["thing_name"], one["ca"], one["status"]) for one in listed} == {
+            ("sensor-0001", "maker", "ACTIVE"),
+            ("sensor-0002", "maker", "ACTIVE"),
+        }
+    assert fleet.ask("device", "list", "--ca", "factory")[DEV]["devices"] == []
+    (shown,) = fleet.ask("device", "show", "sensor-0001")[DEV]["certificates"]
+    assert (shown["status"], shown["ca"]) == ("ACTIVE", "maker")
+    ending = fleet.ask("fleet", "expiring", "--within", "30d")[DEV]
+    assert [one["thing_name"] for one in ending["devices"]] == ["sensor-0001"]
+    assert ending["sources"] == [{"source": "maker", "expiring": 1, "ended": 0}]
+    fleet.sweep(DEV)
+    assert read_sources(fleet.stage(DEV)) == {"maker": {"ACTIVE": 2}}
+
+
+def test_a_rejected_import_is_released_by_an_order_on_exactly_that(fleet: Simulated, maker: Authority) -> None:
+    leaf = fleet.issue("sensor-0001", ca=maker)
+    rules = fleet.deployments[DEV].rules
+    fleet.deployments[DEV].rules = replace(
+        rules, sources=tuple(replace(one, common_name="pump-[0-9]+") for one in rules.sources)
+    )  # other rules are deployed than the fleet file has
+    told = take(fleet, bundle(fleet, leaf), "--account", DEV, code=Exit.FAILED)[DEV]
+    assert told["refused"][0]["why"].startswith("COMMON_NAME_REFUSED: ")
+    assert "release" in take(fleet, bundle(fleet, leaf), "--account", DEV, code=Exit.FAILED)[DEV]["refused"][0]["why"]
+    fleet.deployments[DEV].rules = rules
+    record = fleet.record(DEV, leaf)
+    verdict = OperatorVerdict(action=OperatorAction.RELEASED, by="ann", at=fleet.aws.clock.now())
+    assert fleet.stage(DEV).outcomes.order_release(leaf.certificate_id, verdict, seen=record)
+    fleet.sweep(DEV, after=100)
+    assert fleet.place(DEV).connect(leaf, client_id="sensor-0001") == "accepted"
+    decision = fleet.record(DEV, leaf).decision
+    assert decision
+    assert decision.ca == "maker"
+
+
+def test_a_certificate_registered_without_a_ca_by_hand_is_unclaimed(fleet: Simulated) -> None:
+    fleet.write(RULES.replace("sensor", "pump"), source=RULES)
+    leaf = fleet.issue("sensor-0001")
+    fleet.iot(DEV).register_certificate_without_ca(certificatePem=leaf.pem, status="ACTIVE")
+    device = fleet.stage(DEV).aws_iot.describe(leaf.certificate_id)
+    assert device.ca_certificate_id == fleet.old.certificate_id, "in SNI_ONLY mode AWS may name no CA"
+    rules = fleet.stage(DEV).rules
+    in_default = replace(rules, cas=tuple(replace(ca, certificate_mode=CertificateMode.DEFAULT) for ca in rules.cas))
+    unnamed = replace(device, ca_certificate_id=None, is_ca_named=False)
+    found = find_issuer(unnamed, in_default)
+    assert found.ca_certificate_id is None
+    resolved = Applicant.of(found, in_default).resolved
+    assert isinstance(resolved, Rejected)
+    assert resolved.detail.startswith("it is unclaimed")
