@@ -3,7 +3,7 @@
     plan       records are read, 100 in a call, and every certificate is checked under the source's rules, offline
     order      for each one: the order into its record, then RegisterCertificateWithoutCA with INACTIVE
     send       its event, to the queue of `register`: admission, thing, groups, policy, claim, and ACTIVE as the last
-    wait       until the record has the decision; at most `_AHEAD` certificates are registered and not decided
+    wait       until the record has the decision; at most `AHEAD` certificates are registered and not decided
 
 The order is written first (jitr/import_order.py). So an import that is killed is completed by its next run, and what it
 had registered by then also by the sweep. A certificate that is registered already without an order is never changed.
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 # AWS's default quota (RegisterCertificateWithoutCA, L-4671C7C8); the functions have calls of others.
 _MOST_REGISTERED = 10.0  # a second
-_AHEAD = 200
+AHEAD = 200
 # So long the functions may need for the next decision; then the rest is left to them and the sweep.
 _PATIENCE = 120.0  # seconds
 _POLL_EVERY = 1.0  # seconds
@@ -246,7 +246,7 @@ class StageImport:
                     raise Interrupted(
                         f"{len(left):,} of {len(plan.todo):,} were {NOT_BEGUN}; the others are carried out"
                     )
-                if left and len(self._waiting) < _AHEAD:
+                if left and len(self._waiting) < AHEAD:
                     some, left = left[:MOST_IN_BATCH], left[MOST_IN_BATCH:]
                     self._register(some, pool)
                     begun += len(some)
