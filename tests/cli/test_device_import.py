@@ -240,7 +240,7 @@ def test_imported_devices_are_listed_shown_counted_and_expire_as_all_others(flee
         }
     assert fleet.ask("device", "list", "--ca", "factory")[DEV]["devices"] == []
     (shown,) = fleet.ask("device", "show", "sensor-0001")[DEV]["certificates"]
-    assert (shown["status"], shown["ca"]) == ("ACTIVE", "maker")
+    assert (shown["status"], shown["ca_certificate_id"], shown["decision"]["ca"]) == ("ACTIVE", SOURCE, "maker")
     ending = fleet.ask("fleet", "expiring", "--within", "30d")[DEV]
     assert [one["thing_name"] for one in ending["devices"]] == ["sensor-0001"]
     assert ending["sources"] == [{"source": "maker", "expiring": 1, "ended": 0}]
