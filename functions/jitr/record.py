@@ -311,12 +311,20 @@ class Record:
         return self.is_release_ordered and is_as_rejected(device, verdict.of_registration, verdict.of_rejection)
 
     def is_registered_by_import(self, device: DeviceRegistration) -> bool:
-        """Whether an import registered this certificate without a CA, and its order is not decided on yet."""
-        return self.import_order is not None and self.import_order.is_of(device)
+        """Whether an import registered this certificate without a CA, and its order is not decided on yet.
+
+        A decision or intent under a CA's rules on this registration says that a device made it.
+        """
+        order = self.import_order
+        if order is None or not order.is_of(device):
+            return False
+        known = (one for one in (self.decision, self.intent) if one and one.is_for(device.created_at))
+        return all(one.ca_certificate_id == order.source or one.outcome is Outcome.FOUND for one in known)
 
     def is_import_unfinished(self, device: DeviceRegistration) -> bool:
         """Whether an import lets `register` act on an INACTIVE certificate: it made that, and nobody set a status."""
-        return self.import_order is not None and self.import_order.is_unfinished_on(device)
+        order = self.import_order
+        return order is not None and self.is_registered_by_import(device) and order.is_unfinished_on(device)
 
     @property
     def has_unfinished_release(self) -> bool:

@@ -169,12 +169,12 @@ class CertificateImport:
     def register(self, certificate_id: str, pem: str, order: ImportOrder, seen: Record) -> str | None:
         """Write the order, then register the certificate INACTIVE; None, or why it is not the import's.
 
-        An order of an earlier run keeps its time: the certificate may be registered since.
+        The order of an earlier run keeps its time if that run has registered the certificate.
 
         Raises Unavailable, botocore's errors; the next run goes on from the order.
         """
         kept = seen.import_order
-        given = replace(order, at=kept.at) if kept else order
+        given = replace(order, at=kept.at) if kept and self._is_begun(certificate_id, seen) else order
         if given != kept and not self._registry.order_import(
             certificate_id, given, seen=seen, look_at=order.at + _SWEEP_AFTER
         ):
@@ -188,6 +188,13 @@ class CertificateImport:
             self._registry.end_import(certificate_id, given)
             return f"AWS IoT refuses it: {error.response['Error'].get('Message') or error.response['Error']['Code']}"
         return None
+
+    def _is_begun(self, certificate_id: str, seen: Record) -> bool:
+        """Whether an earlier run has registered a certificate under the order that was seen."""
+        try:
+            return seen.is_import_unfinished(self._iot.describe(certificate_id))
+        except CertificateUnknown:
+            return False
 
     def _why_not_ours(self, certificate_id: str, order: ImportOrder) -> str | None:
         """Why a certificate that is registered already is not the import's; None if it is: an earlier run made it."""

@@ -282,3 +282,42 @@ def test_a_certificate_registered_without_a_ca_by_hand_is_unclaimed(fleet: Simul
     resolved = Applicant.of(found, in_default).resolved
     assert isinstance(resolved, Rejected)
     assert resolved.detail.startswith("it is unclaimed")
+
+
+def test_a_released_certificate_can_be_imported_again(fleet: Simulated, maker: Authority) -> None:
+    leaf = fleet.issue("sensor-0001", ca=maker)
+    assert take(fleet, bundle(fleet, leaf), "--account", DEV)[DEV]["activated"] == 1
+    fleet.ask("device", "revoke", "sensor-0001", "--account", DEV, "--yes")
+    said = fleet.say("device", "release", leaf.certificate_id, "--revoked", "--account", DEV, "--yes")
+    assert "released, evaluated again once it is imported again" in said
+    assert fleet.status(DEV, leaf) is None
+    assert take(fleet, bundle(fleet, leaf), "--account", DEV)[DEV]["activated"] == 1
+    assert fleet.place(DEV).connect(leaf, client_id="sensor-0001") == "accepted"
+
+
+def test_an_import_that_was_killed_before_it_registered_lets_nothing_else_in(
+    fleet: Simulated, maker: Authority
+) -> None:
+    leaf, stage = fleet.issue("sensor-0001", ca=maker), fleet.stage(DEV)
+    now = fleet.aws.clock.now()
+    order = ImportOrder(source=SOURCE, by="ann", at=now)
+    assert stage.registry.order_import(leaf.certificate_id, order, seen=fleet.record(DEV, leaf), look_at=now)
+    fleet.aws.clock.advance(600)
+    fleet.iot(DEV).register_certificate_without_ca(certificatePem=leaf.pem, status="INACTIVE")
+    fleet.sweep(DEV, after=400)
+    assert fleet.status(DEV, leaf) == "INACTIVE", "somebody else's, long after the order"
+    told = take(fleet, bundle(fleet, leaf), "--account", DEV, code=Exit.FAILED)[DEV]
+    assert "is registered here already, INACTIVE" in told["refused"][0]["why"]
+
+
+def test_two_imports_at_once_register_each_certificate_once(fleet: Simulated, maker: Authority) -> None:
+    leaf, stage = fleet.issue("sensor-0001", ca=maker), fleet.stage(DEV)
+    one, other = (imports.CertificateImport(stage.iot, stage.aws_iot, stage.registry) for _ in range(2))
+    seen = fleet.record(DEV, leaf)
+    orders = [ImportOrder(source=SOURCE, by=by, at=fleet.aws.clock.now()) for by in ("ann", "bob")]
+    assert one.register(leaf.certificate_id, leaf.pem, orders[0], seen) is None
+    said = other.register(leaf.certificate_id, leaf.pem, orders[1], seen)
+    assert said == "was decided on meanwhile: run the import again"
+    order = fleet.record(DEV, leaf).import_order
+    assert order
+    assert order.by == "ann"

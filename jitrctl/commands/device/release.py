@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitr.errors import Reason
+from jitr.rules import is_source
 from jitr.verdicts import OperatorAction
 from jitrctl.commands.device.many import OptionalDevices
 from jitrctl.commands.device.order import Ordered, give_order, open_operator
@@ -95,7 +96,8 @@ def _release(revoked: bool, stage: Stage, certificate_id: str, order: OrderConte
     if not DeviceView.of(stage, SearchKeys(frozenset({certificate_id}))).certificates[certificate_id].is_known:
         return Ordered(text="not known here")
     open_operator(stage).release(certificate_id, order, revoked=revoked, seen=seen)
-    return Ordered(text="released, evaluated again at its next connect", action=OperatorAction.RELEASED)
+    again = "once it is imported again" if is_source(seen.ca_certificate_id) else "at its next connect"
+    return Ordered(text=f"released, evaluated again {again}", action=OperatorAction.RELEASED)
 
 
 def _release_many(scope: Scope, wanted: Wanted, note: str, *, dry_run: bool, yes: bool) -> None:
