@@ -53,7 +53,7 @@ def _measure(ca_path: Path, new_path: Path, old_path: Path) -> dict[str, Any]:
     from jitr.x509.crl import RevocationList  # noqa: PLC0415
 
     session = boto3.Session(region_name="eu-central-1", aws_access_key_id="none", aws_secret_access_key="none")  # noqa: S106
-    clients = [session.client(name) for name in ("iot", "dynamodb", "events", "sqs", "s3", "iot-data")]  # type: ignore[call-overload]
+    clients = [session.client(name) for name in ("iot", "dynamodb", "events", "sqs", "s3", "iot-data")]
     ca = Certificate.from_pem(ca_path.read_text(encoding="utf-8"))
     began = time.perf_counter()
     new = RevocationList.read(new_path.read_bytes(), ca)

@@ -9,6 +9,7 @@ import pytest
 from tests.support.survival.brake_pairs import BRAKES
 from tests.support.survival.crl_pairs import CRLS
 from tests.support.survival.explorer import Explorer, Pair, replay
+from tests.support.survival.lost_ca_pairs import LOST_CAS
 from tests.support.survival.pairs import KNOWN, OTHERS, THREADED
 from tests.support.survival.schedules import parse
 from tests.support.survival.session_pairs import SESSIONS
@@ -18,6 +19,7 @@ SWITCHES = int(os.environ.get("JITR_EXPLORED_SWITCHES", "1"))
 
 # 1,470 schedules of two switches. What they showed, a lock that was opened too early, "refusal-and-claim" shows too.
 _LONG = {"refusal-and-return"}
+_LOST_CAS_IN_THE_SUITE = {"lost-ca-and-activation", "lifting-and-activation"}
 _THREADS_IN_THE_SUITE = {("threads-two-devices", 2), ("threads-one-name", 1), ("threads-one-device", 1)}
 
 
@@ -47,7 +49,7 @@ def test_what_was_broken_once_holds_in_every_schedule_of_one_switch(
     _explore(pair, 1, record_property)
 
 
-@pytest.mark.parametrize("pair", KNOWN, ids=_id)
+@pytest.mark.parametrize("pair", [one for one in KNOWN if one.name not in _LONG], ids=_id)
 def test_what_was_broken_once_holds_where_aws_names_no_ca(
     pair: Pair, record_property: Callable[[str, object], None]
 ) -> None:
@@ -99,8 +101,19 @@ def test_an_order_that_the_functions_carry_out_holds_in_any_schedule(
     _explore(pair, switches, record_property)
 
 
-# Of the CRLs, what is long is deep: nineteen pairs with one switch are a minute, some with two are ten.
-_CRLS_IN_THE_SUITE = {"crl-twice", "crl-and-activation", "hold-and-lift", "hold-and-older", "lift-and-deactivate"}
+@pytest.mark.parametrize(
+    "pair",
+    [pytest.param(one, marks=() if one.name in _LOST_CAS_IN_THE_SUITE else pytest.mark.deep) for one in LOST_CAS],
+    ids=_id,
+)
+def test_a_lost_ca_and_its_lifting_hold_in_any_schedule(
+    pair: Pair, record_property: Callable[[str, object], None]
+) -> None:
+    _explore(pair, 1, record_property)
+
+
+# Of the CRLs, what is long is deep: all pairs with one switch take a minute and a half, some with two ten seconds.
+_CRLS_IN_THE_SUITE = {"crl-twice", "crl-and-activation", "hold-and-lift", "hold-and-older", "lifted-and-ordered"}
 _CRLS_WITH_TWO = [one for one in CRLS if one.name in {"hold-and-lift", "lift-and-console", "lifted-and-held-again"}]
 
 

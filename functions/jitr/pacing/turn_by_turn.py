@@ -68,7 +68,7 @@ class TurnByTurn(Turns):
         )
 
     @property
-    def _seen(self) -> Seen:  # type: ignore[override]  # the base class has it once for all threads
+    def _seen(self) -> Seen:  # the base class has it once for all threads
         return self._own.seen
 
     @_seen.setter

@@ -177,7 +177,7 @@ class FullPass:
         taken_away = {}
         for one in page.certificates:
             record = records[one.certificate_id]
-            if not record.is_known or _was_decided_just_now(record, self._clock()):
+            if not record.is_known or record.import_order or _was_decided_just_now(record, self._clock()):
                 continue
             found = observe(
                 one,
