@@ -154,3 +154,16 @@ def test_a_request_is_for_one_account_and_its_key_is_kept_only_if_wanted(
     assert key.stat().st_mode & 0o777 == 0o600
     kept = serialization.load_pem_private_key(key.read_bytes(), password=None)
     assert kept.public_key() == asked.public_key()
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_key_that_is_there_is_not_overwritten(
+    fleet_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = tmp_path / "factory.key"
+    key.write_text("the CA's")
+
+    assert main(["ca", "csr", "--fleet", str(fleet_file), "--account", "dev", "--key", str(key)]) == 2
+
+    assert "name another file" in capsys.readouterr().err
+    assert key.read_text() == "the CA's"

@@ -48,7 +48,7 @@ def test_what_was_broken_once_holds_in_every_schedule_of_one_switch(
     _explore(pair, 1, record_property)
 
 
-@pytest.mark.parametrize("pair", KNOWN, ids=_id)
+@pytest.mark.parametrize("pair", [one for one in KNOWN if one.name not in _LONG], ids=_id)
 def test_what_was_broken_once_holds_where_aws_names_no_ca(
     pair: Pair, record_property: Callable[[str, object], None]
 ) -> None:

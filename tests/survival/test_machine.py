@@ -198,7 +198,7 @@ class Survival(RuleBasedStateMachine):
 
 
 PARTS = 5
-OFTEN = 2  # of them are played in every run
+OFTEN = 1  # of them are played in every run
 SUITE = settings(
     max_examples=500 // PARTS,
     stateful_step_count=30,

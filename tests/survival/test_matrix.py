@@ -16,6 +16,16 @@ from tools.outcomes import DOCUMENT, read_table
 PLAYED = "cases of the failure matrix"
 _LONG = (*BATCH_SCENARIOS, *SESSION_SCENARIOS, *CRL_SCENARIOS)
 _DEATH = (Strike.DIES_AFTER, Company.NOBODY)
+# The scenarios of most calls. Of the strikes that leave a call undone, a time-out is in the suite.
+_MANY_CALLS = {"take back", "another name", "retire", "take away"}
+_UNDONE = {Strike.THROTTLED, Strike.SERVER_ERROR}
+
+
+def _is_deep(scenario: Scenario, strike: Strike, company: Company) -> bool:
+    """Whether a case is too long for every run: with threads, with sessions, or of many calls."""
+    if scenario in _LONG:
+        return (strike, company) != _DEATH
+    return scenario.name in _MANY_CALLS and strike in _UNDONE
 
 
 def _id(value: object) -> str:
@@ -24,12 +34,7 @@ def _id(value: object) -> str:
 
 @pytest.mark.parametrize(
     ("scenario", "strike", "company"),
-    [
-        # Threads take the simulation longer, and orders on sessions make many calls: of these a death and a redelivery
-        # in the suite, the others deep.
-        pytest.param(*one, marks=pytest.mark.deep if one[0] in _LONG and one[1:] != _DEATH else ())
-        for one in possible()
-    ],
+    [pytest.param(*one, marks=pytest.mark.deep if _is_deep(*one) else ()) for one in possible()],
     ids=_id,
 )
 def test_every_call_can_be_struck_and_all_ends_well(

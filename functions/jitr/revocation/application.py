@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from jitr.aws.crl_bucket import Crls, PublishedCrl
+from jitr.errors import Unavailable
 from jitr.pacing.turn_by_turn import TurnByTurn
 from jitr.registration.threads import Beside
 from jitr.revocation.candidates import Candidate, Candidates, count_changed, is_smaller_by_serial
@@ -81,7 +82,7 @@ class CrlApplication:
     def apply(self, ca_certificate_id: str, *, time_is_left: Callable[[], bool]) -> float | None:
         """Apply what is published for a CA; the seconds after which to call again, None when nothing is left.
 
-        Raises Unavailable, NotPermitted.
+        Raises Unavailable, also where certificates are left and none could be changed; NotPermitted.
         """
         ca, now = self._rules.ca(ca_certificate_id), self._clock()
         if ca is None:
@@ -168,7 +169,11 @@ class CrlApplication:
             self._states.keep(ca.certificate_id, work=work)
             if tally.is_cut_off:
                 return 0.0
-            return _SOON if tally.number(Result.LATER) else max(left.total_seconds(), 0.0) + 1
+            if later := tally.number(Result.LATER):
+                if later == len(tally.results):
+                    raise Unavailable(f"none of {later} certificates can be changed now")
+                return _SOON
+            return max(left.total_seconds(), 0.0) + 1
         self._finish(ca, published, crl, work, is_complete=is_complete, found_at=found_at)
         return None
 

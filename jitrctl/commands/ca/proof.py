@@ -52,6 +52,8 @@ def csr(
     (code,) = codes
     pem, private = request(code)
     if key:
+        if key.exists():
+            raise Unusable(f"{key} is there already, and a key that is overwritten is lost: name another file")
         _write(key, private, mode=0o600)
     if scope.as_json:
         asked = [{"account": stage.account.name, "region": stage.region, "ok": True} for stage in scope.stages]
