@@ -10,6 +10,7 @@ VERDICTS = "tests/unit/test_registration_verdicts.py::"
 ADMISSION = "tests/unit/test_admission.py::"
 CLAIMS = "tests/edge/test_registry_claims.py::"
 REGISTER = "tests/edge/test_register.py::"
+TAKE_AWAY = "tests/cli/test_take_away_orders.py::"
 CA_REVOKE = "tests/cli/test_ca_revoke.py::"
 
 SECURITY_MUTANTS = (
@@ -90,10 +91,7 @@ SECURITY_MUTANTS = (
                 "        if False and self._registry.note_second_look(",
             ),
         ),
-        (
-            "tests/cli/test_take_away_orders.py"
-            "::test_a_device_that_connects_again_is_ended_by_a_second_look_ten_seconds_later",
-        ),
+        (TAKE_AWAY + "test_a_device_that_connects_again_is_ended_by_a_second_look_ten_seconds_later",),
     ),
     # What an event can say
     Mutant(
