@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -93,26 +94,33 @@ def works(connection: Connection) -> bool:
     return connection.publish(f"devices/{connection.client_id}/state", "21.5")
 
 
+def is_open(connection: Connection) -> bool:
+    connection.serve(lambda: not connection.is_open, seconds=0.02)
+    return connection.is_open
+
+
 def wait_until_out(
     connected: Sequence[tuple[LocalStage, DeviceFiles, Connection]], ordered_at: float, record: Record
 ) -> None:
     """Wait until each is disconnected and its next CONNECT is refused; record the seconds since the order."""
-    left, seconds = list(connected), list[float]()
+    left, seconds, reasons = list(connected), list[float](), list[str]()
 
     def all_are_out() -> bool:
         for one in list(left):
             stage, files, connection = one
-            connection.serve(lambda connection=connection: not connection.is_open, seconds=0.02)
-            if connection.is_open:
+            if is_open(connection):
                 continue
             left.remove(one)
             assert isinstance(stage.device(files, connection.client_id).connect(stage.endpoint), ConnectRefusal)
             seconds.append(time.monotonic() - ordered_at)
             ended = stage.account.client("iot-data").get_connection(clientId=connection.client_id)
-            assert ended.get("disconnectReason") == "API_INITIATED_DISCONNECT", "not by the local AWS itself"
+            reasons.append(ended["disconnectReason"])
         return not left
 
     wait_until(all_are_out, "all connected devices out", seconds=PATIENCE)
+    # The local AWS itself ends a session 5 s after its certificate left ACTIVE: on a busy machine, sometimes first.
+    assert "API_INITIATED_DISCONNECT" in reasons
+    record("why the sessions ended", dict(Counter(reasons)))
     ends = [round(one, 1) for one in sorted(seconds)]
     least, median, most = ends[0], ends[len(ends) // 2], ends[-1]
     record("seconds from the order to a refused CONNECT: least, median, most", (least, median, most))
@@ -166,12 +174,12 @@ def test_a_file_of_five_hundred_mixed_lines_takes_out_what_it_names_and_nothing_
         assert all(stage["ordered"] == told["certificates"] for stage in told["stages"])  # type: ignore[attr-defined]
 
         wait_until_out(connected, ordered_at, record_property)
-        for stage in stages:
-            wait_until(
-                lambda stage=stage: {stage.status(one.certificate_id) for one in stolen} == {"REVOKED"},
-                f"all REVOKED in {stage.name}",
-                seconds=PATIENCE,
-            )
+
+        def all_are_revoked() -> bool:
+            found = {stage.status(one.certificate_id) for stage in stages for one in stolen}
+            return found == {"REVOKED"}
+
+        wait_until(all_are_revoked, "all REVOKED in both accounts", seconds=PATIENCE)
         assert all(works(one) for one in kept)
         assert [stage.status(good.certificate_id) for stage in stages] == ["ACTIVE", "ACTIVE"]
 
