@@ -5,13 +5,14 @@ subscription and what comes by it. A policy under which no device connects is re
 Region where the policy is not deployed. What a policy leaves out, or what cannot be decided here, is a note.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from jitr.frozen import value
 from jitr_fleet.authorization.trial import PolicyTrial, TrialDevice, try_device
 from jitr_fleet.authorization.wildcards import matches
-from jitr_fleet.model import Account, Ca, Fleet
+from jitr_fleet.model import Account, Fleet, Origin
 from jitr_fleet.names import partition_of
 from jitr_fleet.permissions import texts
 from jitr_fleet.policy import BUILT_IN_POLICY, PLACEHOLDERS, PolicyFile
@@ -60,11 +61,16 @@ def prove_fleet(fleet: Fleet) -> tuple[PolicyProof, ...]:
 
     An installation without this repository's files does not have the latter.
     """
-    named: dict[Path, list[Ca]] = {}
-    for ca in fleet.cas:
+    named: dict[Path, list[Origin]] = {}
+    for ca in fleet.origins:
         if ca.policy or BUILT_IN_POLICY.is_file():
             named.setdefault((ca.policy or BUILT_IN_POLICY).resolve(), []).append(ca)
-    files = [PolicyFile.read(cas[0].policy or BUILT_IN_POLICY, tuple(ca.name for ca in cas)) for cas in named.values()]
+    sources = {one.name for one in fleet.sources}
+    files = [
+        PolicyFile.read(cas[0].policy or BUILT_IN_POLICY, names, sources.intersection(names))
+        for cas in named.values()
+        for names in [tuple(ca.name for ca in cas)]
+    ]
     return prove_policies(fleet, files)
 
 
@@ -75,26 +81,29 @@ def prove_policies(fleet: Fleet, files: Iterable[PolicyFile]) -> tuple[PolicyPro
 
 def _prove(fleet: Fleet, file: PolicyFile) -> PolicyProof | None:
     cases = [
-        (one.ca.name, policy_place(account, region))
+        (one.name, policy_place(account, region))
         for account in fleet.accounts
-        for one in account.cas
-        if one.ca.name in file.cas
+        for one in account.origins
+        if one.name in file.cas
         for region in account.regions
     ]
     if not cases:
         return None
-    devices = {ca.name: make_up_device(ca) for ca in fleet.cas if ca.name in file.cas}
+    devices = {ca.name: make_up_device(ca) for ca in fleet.origins if ca.name in file.cas}
     places = list(dict.fromkeys(place for _, place in cases))
     # In stages whose own ARNs the policy has alike, devices of the same names get equally far.
     alike = {place: tuple(not _find_foreign_fields(arn, [place]) for arn in _list_arns(file)) for place in places}
-    tried: dict[Any, tuple[PolicyTrial, list[PolicyFinding]]] = {}
-    merged: dict[PolicyFinding, list[tuple[str, PolicyPlace]]] = {}
+    tried: dict[Any, tuple[PolicyTrial, list[tuple[PolicyFinding, PolicyFinding]]]] = {}
+    # What several devices show is one finding: it names the first of them.
+    merged: dict[PolicyFinding, tuple[PolicyFinding, list[tuple[str, PolicyPlace]]]] = {}
     for ca, place in cases:
         key = (devices[ca].thing_name, tuple(devices[ca].context.items()), alike[place])
         if key not in tried:
-            tried[key] = _try(file, devices[ca], place)
-        for finding in tried[key][1]:
-            merged.setdefault(finding, []).append((ca, place))
+            trial, findings = _try(file, devices[ca], place)
+            tried[key] = trial, [(_generalize(one, devices[ca], place), one) for one in findings]
+        for general, finding in tried[key][1]:
+            _, those = merged.setdefault(general, (finding, []))
+            those.append((ca, place))
     found = [
         *_find_misplaced(file, places),
         *(
@@ -102,7 +111,7 @@ def _prove(fleet: Fleet, file: PolicyFile) -> PolicyProof | None:
                 finding.refused,
                 file.problem(finding.line, f"{_describe_where(those, cases)}{finding.text}", finding.cure),
             )
-            for finding, those in merged.items()
+            for finding, those in merged.values()
         ),
     ]
     found.sort(key=lambda one: one[1].line)
@@ -113,6 +122,14 @@ def _prove(fleet: Fleet, file: PolicyFile) -> PolicyProof | None:
         device=devices[cases[0][0]].thing_name,
         trial=next(iter(tried.values()))[0],
     )
+
+
+def _generalize(finding: PolicyFinding, device: SampleDevice, place: PolicyPlace) -> PolicyFinding:
+    """The finding without the names of the made-up device and of its stage."""
+    text = finding.text
+    for number, name in enumerate((place.arn(""), device.thing_name)):
+        text = text.replace(name, f"<{number}>")
+    return dataclasses.replace(finding, text=text)
 
 
 def policy_place(account: Account, region: str) -> PolicyPlace:

@@ -207,8 +207,9 @@ class Operator:
             )
         stands, done = record.verdict, _NOTHING_DONE
         try:
-            if device and (device.status is Status.PENDING_ACTIVATION or record.has_unfinished_release):
-                # An activation may be under way; with an unfinished release order, also of an INACTIVE certificate.
+            is_ordered = record.has_unfinished_release or record.import_order is not None
+            if device and (device.status is Status.PENDING_ACTIVATION or is_ordered):
+                # An activation may be under way; with an unfinished release or import, also of an INACTIVE certificate.
                 denied = self._deny(certificate_id, OperatorAction.DENIED, order, stands)
                 stands, done = denied.verdict, "it was denied to be released, and its registration not deleted"
                 self._carry_out(certificate_id, denied, OperatorAction.DENIED, order)

@@ -46,7 +46,7 @@ class Form(StrEnum):
     FILE = "files"
     PEM = "pems"
 
-    def in_words(self, number: int) -> str:
+    def describe(self, number: int) -> str:
         """In words: 3 serial numbers."""
         one = {Form.SERIAL: "serial number", Form.PEM: "PEM block"}.get(self, self.value.removesuffix("s"))
         return f"{number:,} {one}{'' if number == 1 else 's'}"

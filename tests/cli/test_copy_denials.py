@@ -5,6 +5,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,10 +13,13 @@ from jitr.admission.enrollment import EntryRule, Subject, SubjectKind
 from jitr.errors import NotPermitted, Reason
 from jitr.store.revoked_cas import CaRevocation
 from jitr.verdicts import OperatorAction, OperatorVerdict
+from jitr_fleet.model import Account
 from jitrctl.__main__ import main
 from jitrctl.commands.ca import first_denials
 from jitrctl.commands.fleet import copy_denials
 from jitrctl.device import denials, denied_but_active
+from jitrctl.session import stage as stages
+from jitrctl.session.access import Access
 from jitrctl.session.stage import Stage
 from simulation import Leaf
 from tests.support.cli.simulated import DEV, PROD, REGION, Simulated, simulated
@@ -88,6 +92,20 @@ def test_a_second_copy_changes_nothing_and_asks_nothing(fleet: Simulated, stolen
 
     assert (done["entries"], done["verdicts"], done["unchanged"]) == (0, 0, 2)
     assert fleet.verdict(PROD, stolen) == before
+
+
+@pytest.mark.usefixtures("stolen")
+def test_each_account_is_opened_once(fleet: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, before = list[str](), vars(stages)["open_access"]
+
+    def count(account: Account, *more: Any) -> Access:
+        opened.append(account.name)
+        access: Access = before(account, *more)
+        return access
+
+    monkeypatch.setattr(stages, "open_access", count)
+    fleet.say("fleet", "copy-denials", "--account", PROD, "--yes")
+    assert sorted(opened) == [DEV, PROD]
 
 
 def test_all_accounts_get_what_any_denies_and_a_note_stays_the_first_ones(fleet: Simulated, stolen: Leaf) -> None:

@@ -134,6 +134,7 @@ class Registration:
         if (
             record.has_new_input
             or record.is_take_away_ordered
+            or record.import_order
             or (record.verdict and record.verdict.action.allows_activation)
         ):
             return Need.ORDERED
@@ -191,7 +192,8 @@ class Registration:
         if record.is_take_away_ordered:
             return self._carry_out_take_away(applicant, record, now, time_is_left)
         is_released = record.releases(device)
-        if device.status is not Status.PENDING_ACTIVATION and not is_released:
+        may_act = is_released or record.is_import_unfinished(device)
+        if device.status is not Status.PENDING_ACTIVATION and not may_act:
             return self._record_other_status(applicant, record, now)
         _refuse_to_overtake(record, now)  # otherwise the claim would refuse it, six calls later
         steps = StepRunner(device, iot=self._iot, observed_at=now, time_is_left=time_is_left, clock=self._clock)
@@ -305,7 +307,10 @@ class Registration:
                 self._rollbacks.give_back(intent)
             done = intent.without_claim
             self._announcer.announce(done)
-            self._registry.record(done, record)
+            if done.outcome is Outcome.FOUND:  # a CRL's or an order's, which replaces what was decided before
+                self._registry.record_found(done, record)
+            else:
+                self._registry.record(done, record)
             return done.outcome, done
         if intent:
             # Another party set another status, perhaps between the claim and ACTIVE.

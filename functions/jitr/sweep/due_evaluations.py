@@ -265,7 +265,7 @@ class DueEvaluations:
         return record.decision.rules_digest == self._rules_digest and not record.brake_changed
 
     def _describe_waiting(self, certificate_id: str, record: Record) -> EventToSend | None:
-        """Describe a certificate; returns its message if it is pending or has an unfinished attempt, else None.
+        """Describe a certificate; its message if it is pending or has an unfinished attempt or import, else None.
 
         Raises Unavailable.
         """
@@ -273,7 +273,8 @@ class DueEvaluations:
             device = self._iot.describe(certificate_id)
         except CertificateUnknown:
             return None
-        if device.status is not Status.PENDING_ACTIVATION and not is_unfinished(record, device.created_at):
+        is_begun = is_unfinished(record, device.created_at) or record.is_import_unfinished(device)
+        if device.status is not Status.PENDING_ACTIVATION and not is_begun:
             return None
         return EventToSend(
             certificate_id=certificate_id,

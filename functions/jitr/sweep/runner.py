@@ -227,7 +227,7 @@ class Sweep:
             )
             swept.disagreements += passed.disagreements
             if passed.counts is not None:
-                ending = (passed.counts.get(count_key(ca.certificate_id, EXPIRING), 0) for ca in self._rules.cas)
+                ending = (passed.counts.get(count_key(ca.certificate_id, EXPIRING), 0) for ca in self._rules.origins)
                 self._announcer.count(EXPIRING_METRIC, sum(ending))
             swept.unfinished += [] if passed.is_finished else ["full pass"]
         with self._run_part("last run", run):

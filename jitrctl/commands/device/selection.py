@@ -133,7 +133,7 @@ def _describe_selection(selection: Selection) -> str:
 
 
 def _describe_file(path: Path, given: FileDevices, problems: int) -> str:
-    parts = [form.in_words(given.forms[form]) for form in Form if given.forms[form]]
+    parts = [form.describe(given.forms[form]) for form in Form if given.forms[form]]
     parts += [f"{problems:,} that name{'s' if problems == 1 else ''} no device"] if problems else []
     return f"{path}, {given.lines:,} {'line' if given.lines == 1 else 'lines'}: {', '.join(parts)}"
 

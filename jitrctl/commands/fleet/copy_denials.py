@@ -62,7 +62,8 @@ def plan_copies(scope: Scope, stages: Sequence[Stage], accounts: Sequence[str]) 
 
     Raises Refused when a stage that may have denials cannot be asked, or one is to be written that is not deployed.
     """
-    sources = choose(scope.fleet, accounts, ())
+    opened = {str(stage): stage for stage in scope.stages}
+    sources = tuple(opened.get(str(one), one) for one in choose(scope.fleet, accounts, ()))
     everywhere = replace(scope, stages=sources)
     read = everywhere.across(read_denials, doing="reading denials", stages=sources)
     if read.failed:

@@ -132,6 +132,7 @@ class Seen:
     ever_revoked_cas: set[str] = field(default_factory=set)
     # CAs whose devices are ordered away now; what a promise is about, at the end.
     lost_cas: set[str] = field(default_factory=set)
+    imported: dict[int, str] = field(default_factory=dict)  # registrations by an import, and their source
     sessions_seen: int = 0  # of the sessions that DeleteConnection ended, how many were judged
     step: int = 0
 
@@ -152,20 +153,24 @@ class Seen:
         return dict(self.deployment.registry.items.get((key,), {}))
 
     def rules_of(self, certificate: DeviceCertificate) -> list[CaRules]:
-        """The rules that any deployment had for a certificate's CA."""
-        found = (rules.ca(certificate.ca_certificate_id or "") for rules in self.deployed)
+        """The rules that any deployment had for a certificate's CA or source."""
+        found = (rules.ca(self.origin_of(certificate)) for rules in self.deployed)
         return [one for one in found if one]
+
+    def origin_of(self, certificate: DeviceCertificate) -> str:
+        """Its CA's id, or what stands for it: the source of the import that registered it."""
+        return self.imported.get(certificate.number) or certificate.ca_certificate_id or ""
 
     def name_for(self, certificate: DeviceCertificate) -> str | None:
         """The thing name that the rules of now make of a certificate; None where a hook gives the names."""
-        rules = self.deployed[-1].ca(certificate.ca_certificate_id or "")
+        rules = self.deployed[-1].ca(self.origin_of(certificate))
         if rules is None or rules.asks_hook:
             return None
         return rules.thing_name.format(common_name=common_name(certificate.leaf.pem))
 
     def waits_for_approval(self, certificate: DeviceCertificate) -> bool:
         """Whether the rules of now let a certificate wait for an operator, who has not approved it."""
-        rules = self.deployed[-1].ca(certificate.ca_certificate_id or "")
+        rules = self.deployed[-1].ca(self.origin_of(certificate))
         verdict = self.verdicts.get(certificate.certificate_id)
         approved = verdict is not None and verdict.allows
         return rules is not None and rules.enrollment is EnrollmentRule.APPROVE and not approved
@@ -314,6 +319,7 @@ class Seen:
                 self.owned[rest].add(item["certificate_id"]["S"])
             if kind != "certificate":
                 continue
+            self._note_import(rest, item)
             intent = item.get("intent", {}).get("M", {})
             run = intent.get("run", {}).get("S", "")
             if run and self.claims.get(rest) != run:
@@ -321,6 +327,17 @@ class Seen:
                 if intent["outcome"]["S"] == "activated":
                     self.new_claims.append(rest)
             self._note_verdict(rest, item.get("verdict", {}).get("M"), call)
+
+    def _note_import(self, certificate_id: str, item: dict[str, Any]) -> None:
+        """Note a registration without a CA that is made under an import's order."""
+        certificate, order = self.certificates.get(certificate_id), item.get("import_order", {}).get("M")
+        if (
+            certificate
+            and order
+            and certificate.ca_certificate_id is None
+            and certificate.number not in self.was_active
+        ):
+            self.imported[certificate.number] = order["source"]["S"]
 
     def _note_verdict(self, certificate_id: str, verdict: dict[str, Any] | None, call: Call | None) -> None:
         if verdict is None or call is None or not call.caller.startswith((OPERATOR, REVOKE)):
