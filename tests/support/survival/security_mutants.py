@@ -24,7 +24,9 @@ SECURITY_MUTANTS = (
         "a device may use the CA's key",
         (
             Change(
-                "admission/checks.py", "    if certificate.public_key == fleet_ca(rules).public_key:", "    if False:"
+                "admission/checks.py",
+                "    if not rules.is_source and certificate.public_key == fleet_ca(rules).public_key:",
+                "    if False:",
             ),
         ),
         (ADMISSION + "test_the_catalogue",),
