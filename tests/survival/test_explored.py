@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.survival.brake_pairs import BRAKES
+from tests.support.survival.crl_pairs import CRLS
 from tests.support.survival.explorer import Explorer, Pair, replay
 from tests.support.survival.lost_ca_pairs import LOST_CAS
 from tests.support.survival.pairs import KNOWN, OTHERS, THREADED
@@ -109,6 +110,30 @@ def test_a_lost_ca_and_its_lifting_hold_in_any_schedule(
     pair: Pair, record_property: Callable[[str, object], None]
 ) -> None:
     _explore(pair, 1, record_property)
+
+
+# Of the CRLs, what is long is deep: all pairs with one switch take a minute and a half, some with two ten seconds.
+_CRLS_IN_THE_SUITE = {"crl-twice", "crl-and-activation", "hold-and-lift", "hold-and-older", "lifted-and-ordered"}
+_CRLS_WITH_TWO = [one for one in CRLS if one.name in {"hold-and-lift", "lift-and-console", "lifted-and-held-again"}]
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [pytest.param(one, marks=() if one.name in _CRLS_IN_THE_SUITE else pytest.mark.deep) for one in CRLS],
+    ids=_id,
+)
+def test_a_crl_is_the_truth_and_touches_no_other_device_in_any_schedule(
+    pair: Pair, record_property: Callable[[str, object], None]
+) -> None:
+    _explore(pair, 1, record_property)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("pair", _CRLS_WITH_TWO, ids=_id)
+def test_a_crl_is_the_truth_in_schedules_of_two_switches(
+    pair: Pair, record_property: Callable[[str, object], None]
+) -> None:
+    _explore(pair, 2, record_property)
 
 
 # Where REVOKED can be left (Undocumented.revoked_may_become_active), a refusal for the verdict itself may set INACTIVE
