@@ -153,7 +153,11 @@ def empty_crl(now: datetime) -> RevocationList:
 def without_checks(checks: Collection[str], rules: Rules) -> Rules:
     """The rules with these checks off: an entry that was not read must not count as missing."""
     off = dict.fromkeys(checks, CheckMode.OFF)
-    return replace(rules, cas=tuple(replace(ca, checks={**ca.checks, **off}) for ca in rules.cas))
+
+    def without(origins: tuple[CaRules, ...]) -> tuple[CaRules, ...]:
+        return tuple(replace(one, checks={**one.checks, **off}) for one in origins)
+
+    return replace(rules, cas=without(rules.cas), sources=without(rules.sources))
 
 
 def _named(rules: Rules, name: str) -> CaRules:

@@ -27,7 +27,7 @@ from jitr.pacing.turn_by_turn import TurnByTurn
 from jitr.pacing.turns import TURNS_CONFIG, Turns
 from jitr.registration.procedure import Registration
 from jitr.registration.threads import Beside, OneByOne
-from jitr.rules import CaRules, CertificateMode, Rules
+from jitr.rules import CaRules, CertificateMode, Rules, source_id
 from jitr.session_end import SessionEnd
 from jitr.settings import Settings
 from jitr.store.brakes import Brakes
@@ -97,6 +97,12 @@ def ca_rules(authority: Authority, *, name: str = "factory", **settings: Any) ->
     return CaRules(
         name=name, certificate_id=authority.certificate_id, certificate_pem=authority.pem, **(defaults | settings)
     )
+
+
+def source_rules(name: str = "maker", **settings: Any) -> CaRules:
+    """Rules of a source of certificates registered without a CA, that admit the same devices."""
+    defaults: dict[str, Any] = {"common_name": "sensor-[0-9]+", "thing_type": "sensor", "policy": "device"}
+    return CaRules(name=name, certificate_id=source_id(name), brake=None, **(defaults | settings))
 
 
 @dataclass(slots=True)
@@ -185,8 +191,8 @@ class Deployment:
             max_concurrency=max_concurrency,
         )
         account.s3.create(self.settings.crl_bucket)
-        for ca in rules.cas:
-            self._prepare(ca)
+        for origin in rules.origins:
+            self._prepare(origin)
 
     def environment(self, *, caller: str = "register") -> Handler:
         """An execution environment of `register`, as after a cold start: its handler."""
@@ -306,14 +312,14 @@ class Deployment:
         event = {"detail-type": "Object Created", "detail": {"object": {"key": key}}}
         self.account.sqs.send_message({"QueueUrl": self.crl_arrivals.url, "MessageBody": json.dumps(event)})
 
-    def revoke_mapping(self, *, caller: str = "revoke") -> EventSourceMapping:
-        """The queue of arrived CRLs before `revoke`, one environment at a time."""
+    def revoke_mapping(self, *, caller: str = "revoke", timeout: float = _CRL_TIMEOUT) -> EventSourceMapping:
+        """The queue of arrived CRLs before `revoke`, one environment at a time; `timeout` in seconds."""
         return EventSourceMapping(
             self.crl_arrivals,
             self.account.sqs,
             lambda: revoke_environment(self, caller=caller),
             batch_size=1,
-            timeout=_CRL_TIMEOUT,
+            timeout=timeout,
             loop_stops_whole_batch=self.account.aws.undocumented.loop_stops_whole_batch,
         )
 
@@ -321,12 +327,13 @@ class Deployment:
         return lambda service: self.account.client(service, caller=caller, config=CLIENT_CONFIG)
 
     def _prepare(self, ca: CaRules) -> None:
-        """Make what must exist before a device of this CA connects; without calls, so that `calls` stays empty."""
+        """Make what must exist before a device of a CA or source connects; without calls: `calls` stays empty."""
         iot = self.account.iot
         if ca.policy not in iot.policies.by_name:
             iot.policies.create_policy({"policyName": ca.policy, "policyDocument": DEVICE_POLICY})
         if ca.thing_type:
             iot.things.types.add(ca.thing_type)
         iot.things.groups |= set(ca.thing_groups)
-        name = ResourceNames(self.rules.fleet).rule(ca.name)
-        self.account.add_rule(ca.certificate_id, self.registrations.url, name=name)
+        if not ca.is_source:
+            name = ResourceNames(self.rules.fleet).rule(ca.name)
+            self.account.add_rule(ca.certificate_id, self.registrations.url, name=name)

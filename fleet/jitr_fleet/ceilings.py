@@ -50,16 +50,16 @@ def check_ceilings(fleet: Fleet, root: KeyPosition) -> None:
 
 def count_resources(fleet: Fleet, account: Account, region: str) -> int:
     """The resources in a stage's template."""
-    cas = [registration.ca for registration in account.cas]
-    new = [ca for ca in cas if not ca.existing]
+    new = [one for one in account.origins if not one.existing]
     types = {name for ca in new for name in (ca.thing_type, *ca.extra_types) if name}
     groups = {name for ca in new for name in (*ca.thing_groups, *ca.extra_groups)}
     snap_start = fleet.stack.snap_start if account.snap_start is None else account.snap_start
     return (
         _BASE
-        + 2 * len(cas)  # a rule and a policy
+        + 2 * len(account.cas)  # a rule and a policy
+        + len(account.sources)  # a policy
         + sum(one.registered_by is RegisteredBy.STACK for one in account.cas)
-        + _alarms(len(cas))
+        + _alarms(len(account.cas))
         + len(types)
         + len(groups)
         + (_FORWARDING if fleet.hub else 0)
@@ -84,14 +84,15 @@ def template_bytes(fleet: Fleet, account: Account, region: str) -> int:
             total += 2 * len(one.ca.policy.read_bytes())
         if one.registered_by is RegisteredBy.STACK:
             total += len(one.ca.certificate_pem) + len(one.verification_certificate_pem or "")
+    for source in account.sources:
+        total += 1_500 + (2 * len(source.policy.read_bytes()) if source.policy else 0)
     return total
 
 
 def register_policy_characters(account: Account, region: str) -> int:
     """The size of the inline policies of `register`'s role: an upper bound, close to the real size."""
-    cas = [registration.ca for registration in account.cas]
-    groups = {name for ca in cas for name in (*ca.thing_groups, *ca.extra_groups)}
-    hooks = {hook for ca in cas if (hook := ca.hook_in(account, region))}
+    groups = {name for one in account.origins for name in (*one.thing_groups, *one.extra_groups)}
+    hooks = {hook for one in account.origins if (hook := one.hook_in(account, region))}
     # "arn:aws-us-gov:iot:us-gov-east-1:111111111111:thinggroup/", two quotes and a comma
     return 7_500 + sum(60 + len(name) for name in groups) + sum(3 + len(hook) for hook in hooks)
 

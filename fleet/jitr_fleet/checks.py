@@ -20,11 +20,11 @@ def check_agreement(fleet: Draft, root: KeyPosition, *, proven: bool = True) -> 
 
     Without `proven` no verification certificates are required.
     """
-    for name, ca in fleet.get("ca", {}).items():
-        _check_attributes(ca, root.at("ca", name))
-        check_names(ca, root.at("ca", name))
-        _check_lives(ca, root.at("ca", name))
-        _check_revocation(ca, root.at("ca", name))
+    for place, origin in _origins(fleet, root):
+        _check_attributes(origin, place)
+        check_names(origin, place)
+        _check_lives(origin, place)
+        _check_revocation(origin, place)
     _check_sweep(fleet.get("sweep", {}), root.at("sweep"))
     _check_topic(fleet, root)
     _check_keys(fleet, root)
@@ -39,6 +39,7 @@ def check_agreement(fleet: Draft, root: KeyPosition, *, proven: bool = True) -> 
     _check_registrations(fleet, root, proven=proven)
     _check_single_default(fleet, root)
     _check_cas_used(fleet, root)
+    _check_sources(fleet, root)
 
 
 def registrations(fleet: Draft) -> Iterator[tuple[str, str, Draft]]:
@@ -46,6 +47,13 @@ def registrations(fleet: Draft) -> Iterator[tuple[str, str, Draft]]:
     for account, draft in fleet.get("account", {}).items():
         for ca, registration in draft.get("ca", {}).items():
             yield account, ca, registration
+
+
+def _origins(fleet: Draft, root: KeyPosition) -> Iterator[tuple[KeyPosition, Draft]]:
+    """Iterate over the CAs and the sources, each with its position."""
+    for kind in ("ca", "registered"):
+        for name, draft in (fleet.get(kind) or {}).items():
+            yield root.at(kind, name), draft
 
 
 def _check_attributes(ca: Draft, place: KeyPosition) -> None:
@@ -92,16 +100,15 @@ def _check_sweep(sweep: Draft, place: KeyPosition) -> None:
 
 
 def _check_existing(fleet: Draft, root: KeyPosition) -> None:
-    """Thing types and groups that two CAs share exist before the stack for both, or for neither."""
-    first: dict[tuple[str, str], str] = {}
-    cas = fleet.get("ca", {})
-    for name, ca in cas.items():
+    """Thing types and groups that two CAs or sources share exist before the stack for both, or for neither."""
+    first: dict[tuple[str, str], tuple[KeyPosition, Draft]] = {}
+    for place, ca in _origins(fleet, root):
         types = [("thing type", one) for one in [ca.get("thing_type")] if one]
         for shared in [*types, *(("thing group", one) for one in ca.get("thing_groups", ()))]:
-            other = first.setdefault(shared, name)
-            if "existing" in ca and cas[other].get("existing", ca["existing"]) != ca["existing"]:
-                root.at("ca", name, "existing").problem(
-                    f"contradicts ca.{other}, which has the {shared[0]} {show(shared[1])} too",
+            other, earlier = first.setdefault(shared, (place, ca))
+            if "existing" in ca and earlier.get("existing", ca["existing"]) != ca["existing"]:
+                place.at("existing").problem(
+                    f"contradicts {other}, which has the {shared[0]} {show(shared[1])} too",
                     "write existing = true for both if it exists already, and for neither if the stack is to create it",
                 )
                 break
@@ -306,4 +313,25 @@ def _check_cas_used(fleet: Draft, root: KeyPosition) -> None:
         if name not in used:
             root.at("ca", name).problem(
                 "is in no account", f'add ca.{name} = {{ mode = "SNI_ONLY" }} to an account, or remove the CA'
+            )
+
+
+def _check_sources(fleet: Draft, root: KeyPosition) -> None:
+    """A source is taken up by an account, and has a name of its own: policies and metrics have the names of both."""
+    sources, cas = fleet.get("registered") or {}, fleet.get("ca", {})
+    used = set()
+    for account, draft in fleet.get("account", {}).items():
+        for name in draft.get("registered") or {}:
+            used.add(name)
+            if name not in sources and "registered" in fleet:
+                place = root.at("account", account, "registered", name)
+                place.problem("names a source that is not in this file", suggest(name, sources))
+    for name in sources:
+        if name in cas:
+            root.at("registered", name).problem(
+                f"has the name of ca.{name}", f"rename it, to {name}-registered for instance"
+            )
+        if name not in used and all("registered" in one for one in fleet.get("account", {}).values()):
+            root.at("registered", name).problem(
+                "is in no account", f"add registered.{name} = {{}} to an account, or remove the source"
             )

@@ -12,6 +12,7 @@ from jitr.admission.check_list import MODES
 from jitr.admission.naming import MOST_GROUPS
 from jitr.brake import EVERYTHING, BrakeLimits
 from jitr.rules import (
+    NEED_ISSUER,
     CertificateMode,
     CheckMode,
     EnrollmentRule,
@@ -186,6 +187,25 @@ CA: Keys = {
     "brake": Key(kind="table", read=table(BRAKE), default={}),
 }
 
+# A source of certificates registered without a CA has a CA's keys, except those that are about the CA itself, its CRLs,
+# and what happens to certificates that devices registered.
+_OF_CAS_ALONE = {
+    "certificate",
+    "registered_by",
+    "home",
+    "on_reject",
+    "on_stale_crl",
+    "revocation_of_active",
+    "succeeds",
+    "checks",
+    "brake",
+}
+SOURCE_CHECK_MODES: Keys = {check: key for check, key in CHECK_MODES.items() if check not in NEED_ISSUER}
+SOURCE: Keys = {
+    **{name: key for name, key in CA.items() if name not in _OF_CAS_ALONE},
+    "checks": Key(kind="table", read=table(SOURCE_CHECK_MODES), default={}),
+}
+
 SWEEP: Keys = {
     "every": Key(kind="duration", read=duration(least=60, greatest=86_400), default="15m"),
     "pending_after": Key(kind="duration", read=duration(least=1), default="10m"),
@@ -241,11 +261,13 @@ ACCOUNT: Keys = {
         read=tables_by_name(REGISTRATION, 'ca.factory = { mode = "SNI_ONLY" }'),
         example='ca.factory = { mode = "SNI_ONLY" }, with the name of a CA of this file',
     ),
+    "registered": Key(kind="table", read=tables_by_name({}, "registered.maker = {}"), default=None),
 }
 
 DOCUMENT: Keys = {
     "fleet": Key(kind="table", read=table(FLEET), example='[fleet] with name = "acme"'),
     "ca": Key(kind="table", read=tables_by_name(CA, "a table [ca.factory]"), example="a table [ca.factory]"),
+    "registered": Key(kind="table", read=tables_by_name(SOURCE, "a table [registered.maker]"), default=None),
     "sweep": Key(kind="table", read=table(SWEEP), default={}),
     "stack": Key(kind="table", read=table(STACK), default={}),
     "alarms": Key(kind="table", read=table(ALARMS), default={}),
@@ -262,6 +284,8 @@ TABLES: Mapping[str, Keys] = {
     "ca.<name>": CA,
     "ca.<name>.checks": CHECK_MODES,
     "ca.<name>.brake": BRAKE,
+    "registered.<name>": SOURCE,
+    "registered.<name>.checks": SOURCE_CHECK_MODES,
     "sweep": SWEEP,
     "hub": HUB,
     "stack": STACK,

@@ -27,14 +27,11 @@ from jitr_fleet.names import partition_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ca:
-    """A CA that signs devices' certificates, with the rules for its devices and what they are provisioned with."""
+class Origin:
+    """Where devices' certificates come from, with the rules for the devices and what they are provisioned with."""
 
     name: str
-    certificate: Certificate
-    certificate_pem: str  # the certificate alone, without other text of its file
-    certificate_id: str  # lower-case hex SHA-256 of the DER; the same in every account
-    certificate_path: Path
+    certificate_id: str  # of a CA: lower-case hex SHA-256 of its DER, the same everywhere; of a source: its `source_id`
     common_name: str | None  # regular expression, full match; at least one of these four is given
     serial_number: str | None
     san_uri: str | None
@@ -44,23 +41,16 @@ class Ca:
     thing_groups: tuple[str, ...]
     attributes: Mapping[str, str] = field(hash=False)  # name → value template
     existing: bool  # the thing type and groups exist before the stack
-    registered_by: RegisteredBy  # unless the account has its own value
     policy: Path | None  # None: jitr's built-in policy
     policy_variables: tuple[str, ...]  # certificate variables that the policy names, in lower case
     enrollment: EnrollmentRule
     extra_types: tuple[str, ...]  # that an enrollment entry or the hook may give a device
     extra_groups: tuple[str, ...]
     hook: str | None  # ARN of a function, with {partition}, {region}, {account} in it
-    home: tuple[str, ...]  # ids of the accounts that its devices belong to; none: any
-    on_reject: OnReject
     on_replacement: OnReplacement
-    on_stale_crl: OnStaleCrl
-    revocation_of_active: CheckMode  # what a CRL does to certificates that are registered
     rotation_window: int  # seconds before its notAfter in which a certificate may be replaced
     overlap: int  # seconds in which both certificates work
-    succeeds: str | None  # certificate id of the CA that this one succeeds
-    checks: Mapping[str, CheckMode] = field(hash=False)  # every check of jitr.admission.check_list.MODES
-    brake: BrakeLimits | None  # None: off
+    checks: Mapping[str, CheckMode] = field(hash=False)  # every check of jitr.admission.check_list.MODES that it has
     minimum_remaining_life: int  # seconds
     maximum_life: int | None  # seconds
     rsa_bits: tuple[int, int]  # least and greatest modulus, inclusive
@@ -71,6 +61,27 @@ class Ca:
         if self.checks[HOOK] is CheckMode.OFF:
             return None
         return self.hook and self.hook.format(partition=partition_of(region), region=region, account=account.id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ca(Origin):
+    """A CA that signs devices' certificates."""
+
+    certificate: Certificate
+    certificate_pem: str  # the certificate alone, without other text of its file
+    certificate_path: Path
+    registered_by: RegisteredBy  # unless the account has its own value
+    home: tuple[str, ...]  # ids of the accounts that its devices belong to; none: any
+    on_reject: OnReject
+    on_stale_crl: OnStaleCrl
+    revocation_of_active: CheckMode  # what a CRL does to certificates that are registered
+    succeeds: str | None  # certificate id of the CA that this one succeeds
+    brake: BrakeLimits | None  # None: off
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source(Origin):
+    """Certificates that operators register without a CA, by `jitrctl device import`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +110,12 @@ class Account:
     kms_key: str | None  # overrides StackOptions.kms_key
     snap_start: bool | None  # overrides StackOptions.snap_start; None: that one
     cas: tuple[CaDeployment, ...]
+    sources: tuple[Source, ...] = ()
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """All CAs and sources of the account."""
+        return (*(one.ca for one in self.cas), *self.sources)
 
     def endpoint_in(self, region: str) -> str | None:
         """The URL to which the calls in a Region go; None: to AWS."""
@@ -156,10 +173,11 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
-    """One fleet.toml; CAs and accounts are in the order of the file."""
+    """One fleet.toml; CAs, sources and accounts are in the order of the file."""
 
     name: str
     cas: tuple[Ca, ...]
+    sources: tuple[Source, ...] = ()
     accounts: tuple[Account, ...]
     sweep: SweepSchedule
     alarms: Alarms
@@ -168,9 +186,14 @@ class Fleet:
     metrics: Metrics
     path: Path
 
-    def policy_name(self, ca: Ca) -> str:
-        """The name of the IoT policy of this CA's devices; unique, since neither part holds two hyphens in a row."""
-        return f"jitr-{self.name}--{ca.name}"
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """All CAs and sources."""
+        return (*self.cas, *self.sources)
+
+    def policy_name(self, origin: Origin) -> str:
+        """The name of the IoT policy of these devices; unique, since neither part holds two hyphens in a row."""
+        return f"jitr-{self.name}--{origin.name}"
 
     def homes(self) -> Homes:
         """The accounts that each CA's devices belong to, unless an enrollment entry names accounts."""
@@ -187,21 +210,22 @@ class Fleet:
             raise ValueError(f"the fleet {self.name} has no stage for account {account.name} in {region}")
         return Rules(
             fleet=self.name,
-            cas=tuple(self._ca_rules(registration, account, region) for registration in account.cas),
+            cas=tuple(self._rules_of(one.ca, account, region, certificate_mode=one.mode) for one in account.cas),
+            sources=tuple(self._rules_of(one, account, region, brake=None) for one in account.sources),
             **{one.name: getattr(self.sweep, one.name) for one in fields(Rules) if hasattr(self.sweep, one.name)},
             device_expiry=self.alarms.device_expiry,
         )
 
-    def _ca_rules(self, registration: CaDeployment, account: Account, region: str) -> CaRules:
-        """Copy the fields of the same name from the CA, and add those that depend on the stage."""
-        ca = registration.ca
-        same: dict[str, Any] = {one.name: getattr(ca, one.name) for one in fields(CaRules) if hasattr(ca, one.name)}
-        for_stage = {
-            "certificate_mode": registration.mode,
-            "policy": self.policy_name(ca),
-            "hook": ca.hook_in(account, region),
-            # Plain dicts: asdict cannot copy read-only views.
-            "attributes": dict(ca.attributes),
-            "checks": dict(ca.checks),
+    def _rules_of(self, origin: Origin, account: Account, region: str, **own: Any) -> CaRules:
+        """Copy the fields of the same name from the CA or source, and add those that depend on the stage."""
+        same: dict[str, Any] = {
+            one.name: getattr(origin, one.name) for one in fields(CaRules) if one.name in origin.__dataclass_fields__
         }
-        return CaRules(**(same | for_stage))
+        for_stage = {
+            "policy": self.policy_name(origin),
+            "hook": origin.hook_in(account, region),
+            # Plain dicts: asdict cannot copy read-only views.
+            "attributes": dict(origin.attributes),
+            "checks": dict(origin.checks),
+        }
+        return CaRules(**(same | for_stage | own))

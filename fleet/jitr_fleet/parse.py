@@ -18,12 +18,24 @@ from pathlib import Path
 from types import MappingProxyType
 
 from jitr.brake import BrakeLimits
+from jitr.rules import source_id
 from jitr.x509.certificate import Certificate
 from jitr_fleet.ceilings import check_ceilings
 from jitr_fleet.checks import check_agreement, registrations
 from jitr_fleet.choices import BrakeMode, RegisteredBy
 from jitr_fleet.keys import DOCUMENT, Draft, table
-from jitr_fleet.model import Account, Alarms, Ca, CaDeployment, Fleet, HubPlace, Metrics, StackOptions, SweepSchedule
+from jitr_fleet.model import (
+    Account,
+    Alarms,
+    Ca,
+    CaDeployment,
+    Fleet,
+    HubPlace,
+    Metrics,
+    Source,
+    StackOptions,
+    SweepSchedule,
+)
 from jitr_fleet.pem import (
     KEEP_CA,
     KEEP_VERIFICATION,
@@ -58,7 +70,7 @@ def load(path: Path, *, now: datetime | None = None, proven: bool = True) -> Fle
     root = KeyPosition(report)
     draft: Draft = table(DOCUMENT)(_parse_toml(path, text), root) or {}
     certificates = _read_files(draft, root, now=now or datetime.now(UTC), proven=proven)
-    policies = read_policies(draft.get("ca", {}), root)
+    policies = read_policies(draft, root)
     check_agreement(draft, root, proven=proven)
     report.refuse()
     fleet = _fleet(draft, path, certificates, policies)
@@ -135,11 +147,16 @@ def _fleet(draft: Draft, path: Path, certificates: Certificates, policies: tuple
         name: _ca(name, {**ca, "policy_variables": variables.get(name, ())}, folder, certificates, ids)
         for name, ca in draft["ca"].items()
     }
+    sources = {
+        name: _source(name, {**source, "policy_variables": variables.get(name, ())}, folder)
+        for name, source in (draft["registered"] or {}).items()
+    }
     return Fleet(
         name=draft["fleet"]["name"],
         cas=tuple(cas.values()),
+        sources=tuple(sources.values()),
         accounts=tuple(
-            _account(name, account, folder, cas, certificates) for name, account in draft["account"].items()
+            _account(name, account, folder, cas, sources, certificates) for name, account in draft["account"].items()
         ),
         sweep=SweepSchedule(**draft["sweep"]),
         alarms=Alarms(**draft["alarms"]),
@@ -183,12 +200,28 @@ def _ca(name: str, draft: Draft, folder: Path, certificates: Certificates, ids: 
     )
 
 
+def _source(name: str, draft: Draft, folder: Path) -> Source:
+    replaced = {
+        "policy": draft["policy"] and folder / draft["policy"],
+        "attributes": MappingProxyType(draft["attributes"]),
+        "checks": MappingProxyType(draft["checks"]),
+    }
+    return Source(name=name, certificate_id=source_id(name), **{**draft, **replaced})
+
+
 def _brake(draft: Draft) -> BrakeLimits | None:
     figures = {name: figure for name, figure in draft.items() if name != "mode"}
     return BrakeLimits(**figures) if draft["mode"] is BrakeMode.ON else None
 
 
-def _account(name: str, draft: Draft, folder: Path, cas: Mapping[str, Ca], certificates: Certificates) -> Account:
+def _account(
+    name: str,
+    draft: Draft,
+    folder: Path,
+    cas: Mapping[str, Ca],
+    sources: Mapping[str, Source],
+    certificates: Certificates,
+) -> Account:
     registered = tuple(
         CaDeployment(
             ca=cas[ca],
@@ -200,5 +233,6 @@ def _account(name: str, draft: Draft, folder: Path, cas: Mapping[str, Ca], certi
         for ca, registration in draft["ca"].items()
         for written in [registration["verification_certificate"]]
     )
-    own = {key: value for key, value in draft.items() if key != "ca"}
-    return Account(name=name, cas=registered, **own)
+    own = {key: value for key, value in draft.items() if key not in ("ca", "registered")}
+    taken = tuple(sources[source] for source in draft["registered"] or ())
+    return Account(name=name, cas=registered, sources=taken, **own)

@@ -6,7 +6,7 @@ not say, permissions.py decides; whether a device gets in with them, policy_proo
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,23 +35,25 @@ _PLACEHOLDER = re.compile(r"<[^<>]*>")
 
 @value
 class PolicyFile:
-    """A policy file that could be read, and the CAs that name it."""
+    """A policy file that could be read, and the CAs and sources that name it."""
 
     path: Path
     cas: tuple[str, ...]  # names, in the order of the fleet file
     text: str
     document: Any  # as JSON has it, whatever it is
     lines: JsonLines
+    sources: frozenset[str] = frozenset()  # those of the names that are sources'
 
     @classmethod
-    def read(cls, path: Path, cas: tuple[str, ...]) -> "PolicyFile":
+    def read(cls, path: Path, cas: tuple[str, ...], sources: Iterable[str] = ()) -> "PolicyFile":
         """Read a file; raises OSError and ValueError (not UTF-8, not JSON, nested too deeply)."""
         content = path.read_text(encoding="utf-8")
         try:
             document = json.loads(content)
         except RecursionError as error:
             raise ValueError("it is nested too deeply") from error
-        return cls(path=path, cas=cas, text=content, document=document, lines=JsonLines(content))
+        lines = JsonLines(content)
+        return cls(path=path, cas=cas, text=content, document=document, lines=lines, sources=frozenset(sources))
 
     @property
     def statements(self) -> list[Any]:
@@ -59,8 +61,8 @@ class PolicyFile:
 
     @property
     def name(self) -> str:
-        """Name the CAs in a message: `the policy of ca.factory and ca.renewed`."""
-        names = [f"ca.{name}" for name in self.cas]
+        """Name the CAs and sources in a message: `the policy of ca.factory and ca.renewed`."""
+        names = [f"{'registered' if name in self.sources else 'ca'}.{name}" for name in self.cas]
         return f"the policy of {' and '.join([', '.join(names[:-1]), names[-1]] if names[1:] else names)}"
 
     def describe(self, statement: int) -> str:
@@ -83,29 +85,33 @@ class PolicyFile:
         return tuple(sorted({variable.strip() for variable in _VARIABLE.findall(written)}))
 
 
-def read_policies(cas: Mapping[str, Draft], root: KeyPosition) -> tuple[PolicyFile, ...]:
+def read_policies(fleet: Draft, root: KeyPosition) -> tuple[PolicyFile, ...]:
     """Read each policy file once, and report why one cannot be a policy document of AWS IoT.
 
     A file that cannot be read, or is not JSON, is not among those returned.
     """
-    named: dict[Path, list[tuple[str, Path]]] = {}  # by the file, however its path is written
-    for name, ca in cas.items():
-        if ca.get("policy"):
-            path = root.report.file.parent / ca["policy"]
-            named.setdefault(path.resolve(), []).append((name, path))
-    read = [_read_file(those, root) for those in named.values()]
+    named: dict[Path, list[tuple[KeyPosition, str, Path]]] = {}  # by the file, however its path is written
+    sources = fleet.get("registered") or {}
+    for kind, origins in (("ca", fleet.get("ca", {})), ("registered", sources)):
+        for name, origin in origins.items():
+            if origin.get("policy"):
+                path = root.report.file.parent / origin["policy"]
+                named.setdefault(path.resolve(), []).append((root.at(kind, name), name, path))
+    read = [_read_file(those, root.report, sources.keys()) for those in named.values()]
     return tuple(one for one in read if one is not None)
 
 
-def _read_file(named: list[tuple[str, Path]], root: KeyPosition) -> PolicyFile | None:
-    (first, path), cas = named[0], tuple(name for name, _ in named)
-    place, report = root.at("ca", first, "policy"), root.report
+def _read_file(
+    named: list[tuple[KeyPosition, str, Path]], report: Report, sources: Collection[str]
+) -> PolicyFile | None:
+    (first, _, path), names = named[0], tuple(name for _, name, _ in named)
+    place = first.at("policy")
     try:
-        file = PolicyFile.read(path, cas)
+        file = PolicyFile.read(path, names, set(names).intersection(sources))
     except OSError as error:
         place.problem(f"names {path}, which cannot be read ({error.strerror})", "correct the path or the file")
     except json.JSONDecodeError as error:
-        message = f"the policy of ca.{first} is not JSON ({error})"
+        message = f"the policy of {first} is not JSON ({error})"
         report.problems.append(Problem(file=path, line=error.lineno, message=message, cure="correct it there"))
     except ValueError:
         place.problem(f"names {path}, which is not JSON", "write an IoT policy document")

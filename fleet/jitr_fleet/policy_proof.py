@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from jitr.frozen import value
 from jitr_fleet.authorization.trial import PolicyTrial, TrialDevice, try_device
 from jitr_fleet.authorization.wildcards import matches
-from jitr_fleet.model import Account, Ca, Fleet
+from jitr_fleet.model import Account, Fleet, Origin
 from jitr_fleet.names import partition_of
 from jitr_fleet.permissions import texts
 from jitr_fleet.policy import BUILT_IN_POLICY, PLACEHOLDERS, PolicyFile
@@ -61,11 +61,16 @@ def prove_fleet(fleet: Fleet) -> tuple[PolicyProof, ...]:
 
     An installation without this repository's files does not have the latter.
     """
-    named: dict[Path, list[Ca]] = {}
-    for ca in fleet.cas:
+    named: dict[Path, list[Origin]] = {}
+    for ca in fleet.origins:
         if ca.policy or BUILT_IN_POLICY.is_file():
             named.setdefault((ca.policy or BUILT_IN_POLICY).resolve(), []).append(ca)
-    files = [PolicyFile.read(cas[0].policy or BUILT_IN_POLICY, tuple(ca.name for ca in cas)) for cas in named.values()]
+    sources = {one.name for one in fleet.sources}
+    files = [
+        PolicyFile.read(cas[0].policy or BUILT_IN_POLICY, names, sources.intersection(names))
+        for cas in named.values()
+        for names in [tuple(ca.name for ca in cas)]
+    ]
     return prove_policies(fleet, files)
 
 
@@ -76,15 +81,15 @@ def prove_policies(fleet: Fleet, files: Iterable[PolicyFile]) -> tuple[PolicyPro
 
 def _prove(fleet: Fleet, file: PolicyFile) -> PolicyProof | None:
     cases = [
-        (one.ca.name, policy_place(account, region))
+        (one.name, policy_place(account, region))
         for account in fleet.accounts
-        for one in account.cas
-        if one.ca.name in file.cas
+        for one in account.origins
+        if one.name in file.cas
         for region in account.regions
     ]
     if not cases:
         return None
-    devices = {ca.name: make_up_device(ca) for ca in fleet.cas if ca.name in file.cas}
+    devices = {ca.name: make_up_device(ca) for ca in fleet.origins if ca.name in file.cas}
     places = list(dict.fromkeys(place for _, place in cases))
     # In stages whose own ARNs the policy has alike, devices of the same names get equally far.
     alike = {place: tuple(not _find_foreign_fields(arn, [place]) for arn in _list_arns(file)) for place in places}

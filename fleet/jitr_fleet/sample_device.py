@@ -12,7 +12,7 @@ from jitr.admission.naming import THING_NAME
 from jitr.frozen import value
 from jitr.provisioning import OWNER_ATTRIBUTE
 from jitr.rules import NAMING_FIELDS
-from jitr_fleet.model import Ca
+from jitr_fleet.model import Origin
 from jitr_fleet.names import FIELD
 
 # In this order a character is chosen: no policy is likely to name a device with these alone.
@@ -31,8 +31,8 @@ class SampleDevice:
     own_names: frozenset[str]  # those keys whose values are this device's alone
 
 
-def make_up_device(ca: Ca) -> SampleDevice:
-    """A device of the CA; of several possible thing types the CA's own."""
+def make_up_device(ca: Origin) -> SampleDevice:
+    """A device of the CA or source; of several possible thing types the CA's own."""
     fields = _make_up_fields(ca)
     thing_name = _fill(ca.thing_name, fields)
     if not THING_NAME.fullmatch(thing_name):
@@ -51,13 +51,13 @@ def make_up_device(ca: Ca) -> SampleDevice:
     return SampleDevice(thing_name=thing_name, context={**context, **own}, own_names=frozenset(own))
 
 
-def make_up_name(ca: Ca) -> str | None:
+def make_up_name(ca: Origin) -> str | None:
     """A name that a device of the CA may have in its certificate; None when none of them can name a thing."""
     fields = _make_up_fields(ca)
     return next((fields[name] for name in NAMING_FIELDS if THING_NAME.fullmatch(fields.get(name, ""))), None)
 
 
-def _make_up_fields(ca: Ca) -> dict[str, str]:
+def _make_up_fields(ca: Origin) -> dict[str, str]:
     """The fields that the CA's patterns speak of, and their named groups."""
     fields: dict[str, str] = {}
     for name in NAMING_FIELDS:

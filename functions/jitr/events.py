@@ -71,6 +71,11 @@ class RegistrationEvent:
         )
 
 
+def is_certificate_id(text: str | None) -> bool:
+    """Whether this is a certificate's id; the name of a source (rules.source_id) is none."""
+    return text is not None and CERTIFICATE_ID.fullmatch(text) is not None
+
+
 def event_document(
     *,
     certificate_id: str,
@@ -82,7 +87,7 @@ def event_document(
     """An event in AWS IoT's form: `timestamp` is a number, the registration's timestamp a string or null."""
     return {
         "certificateId": certificate_id,
-        "caCertificateId": ca_certificate_id or NO_CA_CERTIFICATE,
+        "caCertificateId": ca_certificate_id if is_certificate_id(ca_certificate_id) else NO_CA_CERTIFICATE,
         "timestamp": _milliseconds(published_at),
         "certificateStatus": "PENDING_ACTIVATION",
         "awsAccountId": account_id,

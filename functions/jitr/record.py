@@ -11,8 +11,10 @@ from jitr.decisions import SAME_MOMENT, Decision, Outcome
 from jitr.errors import Reason, Rejected
 from jitr.events import RegistrationEvent
 from jitr.frozen import value
+from jitr.import_order import ImportOrder
 from jitr.iot_models import DeviceRegistration, Status
 from jitr.owners import Owner
+from jitr.sessions import SecondLook
 from jitr.verdicts import OperatorAction, OperatorVerdict
 
 # A rejection is dated after the status was set. This allows for the difference of two clocks, and for earlier versions,
@@ -48,6 +50,8 @@ class Record:
     swept_at: datetime | None = None  # when the sweep last sent it to the queue
     # The number of the verdict that the functions are to carry out (take_away_orders.py); None: none.
     ordered: int | None = field(default=None, compare=False)
+    # The order's status is set, and the sessions are ended; they are looked at once more before it ends.
+    second_look: SecondLook | None = field(default=None, compare=False)
     # What is due for the sweep, as stored (registry_writes.Due); None: nothing. It is work to do and not a fact, so it
     # does not count for equality.
     due: str | None = field(default=None, compare=False)
@@ -55,6 +59,7 @@ class Record:
     listed: tuple[str, int] | None = field(default=None, compare=False)  # in the outcomes' index: as what, and when
     issued_as: str | None = field(default=None, compare=False)  # in the index of serial numbers (serial_index.py)
     foreign_to: str | None = field(default=None, compare=False)  # none of these CAs issued it (identification.py)
+    import_order: ImportOrder | None = None  # an import's, until it is decided
     crl_changed: bool = False  # its CA's CRL has changed since it was held; not stored
     brake_changed: bool = False  # an operator has accepted the brake's rejections since it was held; not stored
     entries_changed: bool = False  # its enrollment entries have changed since it was held; not stored
@@ -220,6 +225,8 @@ class Record:
                 self.decision.outcome is Outcome.FOUND
                 and self.decision.status is Status.INACTIVE
                 and not self.is_hold_lifted
+                # A status that is found ends the order, except in versions that know none.
+                and self.import_order is None
             )
             or self.decision.reason is Reason.WAS_REVOKED  # refused for it before
         )
@@ -296,6 +303,11 @@ class Record:
             return False
         return verdict.action in (OperatorAction.REVOKED, OperatorAction.DEACTIVATED)
 
+    @property
+    def is_second_look_due(self) -> bool:
+        """Whether the order to take the certificate away is carried out, except for the second look at its sessions."""
+        return self.is_take_away_ordered and self.second_look is not None
+
     def releases(self, device: DeviceRegistration) -> bool:
         """Whether a release order, or the end of a hold, allows `register` to act on an INACTIVE certificate.
 
@@ -305,6 +317,22 @@ class Record:
         if verdict is None or verdict.of_registration is None or verdict.of_rejection is None:
             return False
         return self.is_release_ordered and is_as_rejected(device, verdict.of_registration, verdict.of_rejection)
+
+    def is_registered_by_import(self, device: DeviceRegistration) -> bool:
+        """Whether an import registered this certificate without a CA, and its order is not decided on yet.
+
+        A decision or intent under a CA's rules on this registration says that a device made it.
+        """
+        order = self.import_order
+        if order is None or not order.is_of(device):
+            return False
+        known = (one for one in (self.decision, self.intent) if one and one.is_for(device.created_at))
+        return all(one.ca_certificate_id == order.source or one.outcome is Outcome.FOUND for one in known)
+
+    def is_import_unfinished(self, device: DeviceRegistration) -> bool:
+        """Whether an import lets `register` act on an INACTIVE certificate: it made that, and nobody set a status."""
+        order = self.import_order
+        return order is not None and self.is_registered_by_import(device) and order.is_unfinished_on(device)
 
     @property
     def has_unfinished_release(self) -> bool:

@@ -54,6 +54,23 @@ ALTERNATIVE_NAME_VARIABLES = "iot:certificate.subject.alternativename."
 # The name of the hook among the checks (admission/check_list.py).
 HOOK = "hook"
 
+# The checks that need an issuer; for a source of certificates registered without a CA they are off.
+NEED_ISSUER = frozenset({"issuance", "revocation"})
+_SOURCE = "registered."
+
+
+def source_id(name: str) -> str:
+    """What records and owners have in place of a CA's id, for certificates of the source `[registered.<name>]`.
+
+    It is no id of a certificate (64 hex digits), so a source is never taken for a CA, nor for another source.
+    """
+    return f"{_SOURCE}{name}"
+
+
+def is_source(ca_certificate_id: str | None) -> bool:
+    """Whether this names a source and not a CA, also one that fleet.toml no longer has."""
+    return ca_certificate_id is not None and ca_certificate_id.startswith(_SOURCE)
+
 
 class CertificateMode(StrEnum):
     """How a CA is registered in an account (RegisterCACertificate, `certificateMode`)."""
@@ -113,12 +130,15 @@ _DEFAULT_MODES = {
 
 @value
 class CaRules:
-    """The requirements for the devices of one CA, and what they become."""
+    """The requirements for the devices of one CA, or of one source, and what they become.
+
+    A source has the certificates that an operator registers without a CA (`jitrctl device import`).
+    """
 
     name: str
-    certificate_id: str  # lower-case hex SHA-256 of the CA certificate's DER
-    certificate_pem: str
-    certificate_mode: CertificateMode
+    certificate_id: str  # lower-case hex SHA-256 of the CA certificate's DER; of a source: `source_id`
+    certificate_pem: str = ""  # a source has none
+    certificate_mode: CertificateMode = CertificateMode.SNI_ONLY  # also that of certificates registered without a CA
     common_name: str | None = None  # regular expression, full match; None: not checked
     serial_number: str | None = None  # the same for the subject's serialNumber
     san_uri: str | None = None  # the same for the URI in subjectAltName
@@ -189,8 +209,13 @@ class CaRules:
         """What a CRL does to registered certificates; nothing where the check of new ones is off."""
         return CheckMode.OFF if self.mode_of("revocation") is CheckMode.OFF else self.revocation_of_active
 
+    @property
+    def is_source(self) -> bool:
+        """Whether these are the rules of a source and not of a CA."""
+        return is_source(self.certificate_id)
+
     def mode_of(self, check: str) -> CheckMode:
-        if check == HOOK and self.hook is None:
+        if (check == HOOK and self.hook is None) or (check in NEED_ISSUER and self.is_source):
             return CheckMode.OFF
         return self.checks.get(check, default_mode(check))
 
@@ -205,10 +230,16 @@ class Rules:
     horizon: int = 604_800  # seconds that the sweep looks back
     every: int = 900  # seconds from one sweep to the next
     device_expiry: int = 1_209_600  # seconds before its end in which a device's certificate counts as expiring
+    sources: tuple[CaRules, ...] = ()  # of certificates registered without a CA
+
+    @property
+    def origins(self) -> tuple[CaRules, ...]:
+        """All CAs and sources: where the devices' certificates come from."""
+        return (*self.cas, *self.sources)
 
     def ca(self, certificate_id: str | None) -> CaRules | None:
-        """The rules of the CA with this certificate id; None if it is None, or not one of this account's."""
-        return next((ca for ca in self.cas if ca.certificate_id == certificate_id), None)
+        """The rules of the CA with this certificate id, or of the source; None if it is None, or not this account's."""
+        return next((one for one in self.origins if one.certificate_id == certificate_id), None)
 
     @property
     def digest(self) -> str:
@@ -233,7 +264,9 @@ class Rules:
             if schema != RULES_SCHEMA:
                 raise Misconfigured(f"{RULES_FILE} has schema {schema}, this code reads {RULES_SCHEMA}: deploy again")
             cas = tuple(_ca_rules(ca) for ca in document.pop("cas"))
-            return cls(cas=cas, **document)
+            # `jitrctl fleet try-rules` also reads rules of an earlier version, which knew no sources.
+            sources = tuple(_ca_rules(one) for one in document.pop("sources", ()))
+            return cls(cas=cas, sources=sources, **document)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise Misconfigured(f"{RULES_FILE} does not fit this code ({error!r}): deploy again") from error
 

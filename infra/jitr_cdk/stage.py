@@ -61,7 +61,7 @@ class RegionStack(cdk.Stack):
             # A template holds 1 MB; with indentation, that of a hundred CAs comes near it.
             suppress_template_indentation=True,
         )
-        cas = [registration.ca for registration in account.cas]
+        cas = account.origins
         thing_groups = sorted({group for ca in cas for group in (*ca.thing_groups, *ca.extra_groups)})
         new = [ca for ca in cas if not ca.existing]
         thing_types = {name for ca in new for name in (ca.thing_type, *ca.extra_types) if name}
@@ -138,7 +138,7 @@ class RegionStack(cdk.Stack):
                 code=function_asset(fleet.rules(account, region), target, {HOMES_FILE: fleet.homes().to_json()}),
                 layer=layer,
             )
-        ca_names = [ca.name for ca in cas]
+        ca_names = [one.ca.name for one in account.cas]
         alarms = StageAlarms(
             self,
             "Alarms",

@@ -63,6 +63,7 @@ _GROUPS = {
             "deactivate": "device.order:deactivate",
             "revoke": "device.order:revoke",
             "adopt": "device.adopt:adopt",
+            "import": "device.import_devices:import_",
             "retire": "device.retire:retire",
             "reconcile": "device.reconcile:reconcile",
             "remove": "device.remove:remove",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from jitr.admission.identity import Identity
+from jitr.admission.issuers import with_recorded_ca
 from jitr.decisions import Outcome
 from jitr.errors import CertificateUnknown
 from jitr.record import is_as_rejected
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from jitr.errors import Reason
     from jitr.record import Record
     from jitr.rules import Rules
-    from jitr_fleet.model import CaDeployment
+    from jitr_fleet.model import Origin
     from jitrctl.session.stage import Stage
 
 _BATCH = 100  # BatchGetItem's most
@@ -49,7 +50,7 @@ class Wanted:
     """Which rejections are to be released."""
 
     reasons: Collection[Reason]
-    cas: Sequence[str]  # names; empty: all
+    cas: Sequence[str]  # names of CAs and sources; empty: all
     since: datetime
     only_admitted: bool
 
@@ -81,7 +82,7 @@ class BulkOrdered:
     overtaken: int = 0  # records that had changed since they were read
 
 
-def find_rejections(stage: Stage, cas: Sequence[CaDeployment], wanted: Wanted) -> tuple[Plan, list[Record]]:
+def find_rejections(stage: Stage, origins: Sequence[Origin], wanted: Wanted) -> tuple[Plan, list[Record]]:
     """Find the rejections for the wanted reasons, without calling AWS IoT: the plan so far, and the candidates.
 
     Raises Refused when there is no index; Unavailable, botocore's errors.
@@ -91,10 +92,10 @@ def find_rejections(stage: Stage, cas: Sequence[CaDeployment], wanted: Wanted) -
         first_after=timedelta(seconds=stage.rules.every),
     )
     candidates = []
-    for registration in cas:
+    for origin in origins:
         if not stage.journal.last_pass(ACCOUNT).lists:
-            plan.unlisted.append(registration.ca.name)
-        for record in _list_rejected(stage, registration.ca.certificate_id, wanted.since):
+            plan.unlisted.append(origin.name)
+        for record in _list_rejected(stage, origin.certificate_id, wanted.since):
             decision = record.decision
             if decision is None or decision.outcome is not Outcome.REJECTED or decision.reason not in wanted.reasons:
                 continue  # decided otherwise since the index was read, or for another reason
@@ -166,7 +167,7 @@ def _judge_one(iot: AwsIot, rules: Rules, plan: Plan, record: Record, wanted: Wa
     decision = record.decision
     assert decision is not None  # noqa: S101 -- it was rejected
     try:
-        device = iot.describe(decision.certificate_id)
+        device = with_recorded_ca(iot.describe(decision.certificate_id), record)
     except CertificateUnknown:
         plan.left["deleted from AWS IoT"] += 1
         return

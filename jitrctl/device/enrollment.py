@@ -168,8 +168,8 @@ def entry_of(
 
 
 def offering_cas(fleet: Fleet) -> tuple[CaRules, ...]:
-    """The rules of the fleet's CAs in each account, which say what an entry may give a device."""
-    return tuple(ca for account in fleet.accounts for ca in fleet.rules(account, account.regions[0]).cas)
+    """The rules of the fleet's CAs and sources in each account, which say what an entry may give a device."""
+    return tuple(one for account in fleet.accounts for one in fleet.rules(account, account.regions[0]).origins)
 
 
 def thing_subject(name: str) -> Subject:

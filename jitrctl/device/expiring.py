@@ -48,6 +48,7 @@ class Expiring:
     """What ends in a stage."""
 
     cas: tuple[ExpiringCa, ...]  # all of the stage's CAs, the first to end first
+    sources: tuple[str, ...]  # the stage's sources of certificates registered without a CA, which do not end
     devices: tuple[ExpiringDevice, ...]  # the first to end first
     ended: Mapping[str, int]  # by CA: ACTIVE certificates that have ended; their devices cannot connect
     unknown: int  # ACTIVE certificates of which no record says when they end
@@ -76,6 +77,7 @@ def find_expiring(stage: Stage, now: datetime, within: timedelta) -> Expiring:
     cas = [_expiring_ca(stage, one.ca) for one in stage.account.cas]
     return Expiring(
         cas=tuple(sorted(cas, key=lambda one: one.admits_until)),
+        sources=tuple(one.name for one in stage.account.sources),
         devices=tuple(sorted(devices, key=lambda one: (one.ends_at, one.certificate_id))),
         ended=dict(ended),
         unknown=unknown,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jitr.decisions import Decision
     from jitr.iot_models import Status
     from jitr.record import Record
-    from jitr_fleet.model import CaDeployment
+    from jitr_fleet.model import Origin
     from jitrctl.session.stage import Stage
 
 MOST = 10_000  # devices to be listed in a stage
@@ -69,20 +69,20 @@ class _Part:
     is_all_counted: bool
 
 
-def list_devices(stage: Stage, cas: Sequence[CaDeployment], *, most: int) -> Listing:
-    """The devices of these CAs on which something was decided, at most `most`, and how many others there are.
+def list_devices(stage: Stage, origins: Sequence[Origin], *, most: int) -> Listing:
+    """The devices of these CAs and sources that have a decision, at most `most`, and how many others there are.
 
     Raises Refused when there is no index yet; Unavailable, botocore's errors.
     """
-    parts = [_read_part(stage, partition(one.ca.certificate_id, outcome), most) for one in cas for outcome in _LISTED]
+    parts = [_read_part(stage, partition(one.certificate_id, outcome), most) for one in origins for outcome in _LISTED]
     latest = sorted((one for part in parts for one in part.latest), reverse=True)
     held = list_held_ids(stage, most=most + MOST_COUNTED)
     found = _read_records(stage, [*(certificate_id for _, certificate_id in latest[:most]), *held[:most]])
-    names = {one.ca.name for one in cas}
+    names = {one.name for one in origins}
     devices = sorted(
         (one for one in found if one.decision.ca in names), key=lambda one: one.decision.decided_at, reverse=True
     )[:most]
-    is_every_ca = len(cas) == len(stage.account.cas)
+    is_every_ca = len(origins) == len(stage.account.origins)
     # The index of the held ones does not say of which CA they are.
     waiting = len(held) if is_every_ca else sum(one.decision.outcome is Outcome.HELD for one in devices)
     total = len(latest) + sum(part.others for part in parts) + waiting

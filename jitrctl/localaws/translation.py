@@ -20,7 +20,7 @@ from jitr.rules import CertificateMode
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from jitr_fleet.model import Ca, Fleet
+    from jitr_fleet.model import Ca, Fleet, Origin, Source
 
 # Keys of an account that are about AWS alone.
 _OF_AWS = ("role_arn", "kms_key")
@@ -48,6 +48,11 @@ class Choice:
             if before and by_id[before].name not in names:
                 names.append(by_id[before].name)
         return tuple(ca for ca in self.fleet.cas if ca.name in names)
+
+    def sources(self) -> tuple[Source, ...]:
+        """The sources of certificates registered without a CA that these accounts have."""
+        names = {one.name for account in self.fleet.accounts if account.name in self.regions for one in account.sources}
+        return tuple(one for one in self.fleet.sources if one.name in names)
 
     @property
     def has_hub(self) -> bool:
@@ -81,11 +86,12 @@ def _of_cas(choice: Choice, cas: Sequence[Ca]) -> Iterator[str]:
     kept = {ca.name for ca in cas}
     if unused := [ca.name for ca in choice.fleet.cas if ca.name not in kept]:
         yield f"CA {', '.join(unused)}: left out, no account that was chosen has it"
-    for ca in cas:
-        if ca.hook:
-            yield f"ca.{ca.name}.hook is left out: your function is not there, and devices are admitted without it"
-        if ca.existing:
-            yield f"ca.{ca.name}.existing is false: the stack makes the thing type and groups, which are not there"
+    named = [(f"ca.{ca.name}", ca) for ca in cas] + [(f"registered.{one.name}", one) for one in choice.sources()]
+    for name, origin in named:
+        if origin.hook:
+            yield f"{name}.hook is left out: your function is not there, and devices are admitted without it"
+        if origin.existing:
+            yield f"{name}.existing is false: the stack makes the thing type and groups, which are not there"
     ids = {account.id for account in choice.fleet.accounts if account.name in choice.regions}
     for ca in cas:
         if ca.home and not set(ca.home) <= ids:
@@ -101,6 +107,10 @@ def translate(document: Mapping[str, Any], choice: Choice, addresses: Mapping[tu
     fleet, cas = choice.fleet, choice.cas()
     local: dict[str, Any] = {name: copy.deepcopy(table) for name, table in document.items()}
     local["ca"] = {ca.name: _ca(local["ca"][ca.name], ca, choice) for ca in cas}
+    if "registered" in local:
+        local["registered"] = {one.name: _origin(local["registered"][one.name], one) for one in choice.sources()}
+        if not local["registered"]:
+            del local["registered"]
     local["account"] = {
         account.name: _account(local["account"][account.name], account.name, choice, addresses)
         for account in fleet.accounts
@@ -124,12 +134,16 @@ def proof_path(account: str, ca: str) -> str:
 
 def _ca(table: dict[str, Any], ca: Ca, choice: Choice) -> dict[str, Any]:
     table["certificate"] = ca_path(ca.name)
-    if ca.policy:
-        table["policy"] = str(ca.policy.resolve())
-    for key in ("hook", "existing"):
-        table.pop(key, None)
     if "home" in table:
         table["home"] = [name for name in table["home"] if name in choice.regions]
+    return _origin(table, ca)
+
+
+def _origin(table: dict[str, Any], origin: Origin) -> dict[str, Any]:
+    if origin.policy:
+        table["policy"] = str(origin.policy.resolve())
+    for key in ("hook", "existing"):
+        table.pop(key, None)
     return table
 
 

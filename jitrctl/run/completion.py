@@ -41,6 +41,12 @@ def cas(context: typer.Context, incomplete: str) -> list[str]:
     return _beginning(incomplete, (ca.name for ca in fleet.cas)) if fleet else []
 
 
+def origins(context: typer.Context, incomplete: str) -> list[str]:
+    """CAs and sources of the fleet file."""
+    fleet = _fleet(context)
+    return _beginning(incomplete, (one.name for one in fleet.origins)) if fleet else []
+
+
 def _fleet(context: typer.Context) -> Fleet | None:
     try:
         named = context.params.get("fleet")

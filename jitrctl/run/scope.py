@@ -26,7 +26,7 @@ from jitrctl.errors import Declined, Interrupted, Unusable
 from jitrctl.run import completion
 from jitrctl.run.fleet_file import ChosenBy, find_fleet_file
 from jitrctl.run.parallel import Failed, Results, across, open_all
-from jitrctl.session.stage import Stage, choose, known_ca, only
+from jitrctl.session.stage import Stage, choose, known_ca, known_origin, only
 from jitrctl.terminal import (
     Exit,
     can_ask,
@@ -289,10 +289,11 @@ def over_stages(command: Callable[..., None], *, proven: bool = True, offline: b
         chosen = {option.name: arguments.pop(option.name) for option in _OPTIONS}
         fleet, fleet_option = load_fleet(chosen["fleet"], proven=proven, offline=offline)
         stages = choose(fleet, chosen["account"] or (), chosen["region"] or ())
-        for name in _as_list(
-            arguments.get("ca")
-        ):  # the option --ca of several commands; checked before any account is opened
+        # The option --ca of several commands; checked before any account is opened.
+        for name in _as_list(arguments.get("ca")):
             known_ca(fleet, name)
+        for name in _as_list(arguments.get("origin")):  # likewise, where sources are meant too
+            known_origin(fleet, name)
         command(
             scope=Scope(fleet=fleet, stages=stages, as_json=chosen["as_json"], fleet_option=fleet_option), **arguments
         )

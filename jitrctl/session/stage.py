@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jitr.rules import Rules
-    from jitr_fleet.model import Account, Ca, CaDeployment, Fleet
+    from jitr_fleet.model import Account, Ca, CaDeployment, Fleet, Origin
 
 
 @dataclass(kw_only=True, eq=False)
@@ -196,6 +196,22 @@ def known_ca(fleet: Fleet, name: str) -> Ca:
     if name not in known:
         raise AccessError(f"the fleet has no CA {name}: {_nearest(name, list(known))}")
     return known[name]
+
+
+def known_origin(fleet: Fleet, name: str) -> Origin:
+    """The fleet's CA or source of that name.
+
+    Raises AccessError when there is none.
+    """
+    known = {one.name: one for one in fleet.origins}
+    if name not in known:
+        raise AccessError(f"the fleet has no CA or source {name}: {_nearest(name, list(known))}")
+    return known[name]
+
+
+def chosen_origins(stage: Stage, names: Sequence[str]) -> tuple[Origin, ...]:
+    """The stage's CAs and sources with these names; without names, all."""
+    return tuple(one for one in stage.account.origins if not names or one.name in names)
 
 
 def chosen_cas(stage: Stage, names: Sequence[str]) -> tuple[CaDeployment, ...]:

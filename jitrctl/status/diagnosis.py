@@ -282,6 +282,9 @@ def _notes(stage: Stage, health: Health) -> list[str]:
     if health.waiting_for_hub:
         waiting = "1 event waits" if health.waiting_for_hub == 1 else f"{health.waiting_for_hub} events wait"
         notes.append(f"{waiting} for the hub's function, and `jitrctl fleet devices` lags: {RUNBOOK}#hub-errors")
+    for name, by_status in health.sources.items():
+        counted = ", ".join(f"{number:,} {status}" for status, number in by_status.items()) or "none counted yet"
+        notes.append(f"registered without a CA, source {name}: {counted}")
     limit = timedelta(seconds=stage.fleet.sweep.pending_after)
     if health.oldest and health.oldest >= limit and health.oldest < timedelta(seconds=stage.fleet.alarms.backlog):
         notes.append(f"{_waiting(health)}: sweeps send nothing meanwhile")

@@ -25,6 +25,7 @@ from jitrctl.status.deployment import GOOD_STACK, TemplateHealth, compare_templa
 from jitrctl.status.function import FAILING, ON, FunctionHealth, read_failure, read_function
 from jitrctl.status.iot_logging import iot_logging
 from jitrctl.status.messages import age_of_oldest, count_messages
+from jitrctl.status.sources import read_sources
 from jitrctl.status.sweep import SweepHealth, read_sweep
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class Health:
     iot_logging: str | None  # AWS IoT's default log level; None when it logs nothing
     brakes: Mapping[str, Engagement]  # the engaged ones, by the CA's name
     orders_waiting: int = 0  # certificates that were ordered away, which the functions have not done yet
+    # Of each source of certificates registered without a CA: the number of certificates by status, at the last count.
+    sources: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     crls: Mapping[str, CrlHealth] = field(default_factory=dict)  # of the CAs whose rules ask for one
     alarms: tuple[RingingAlarm, ...] = ()
     policies: tuple[str, ...] = ()  # how deployed policies differ from their files
@@ -120,6 +123,7 @@ def read_health(stage: Stage, assembly: Path | None) -> Health:
         iot_logging=iot_logging(stage),
         brakes=read_engaged_brakes(stage) if stack else {},
         orders_waiting=_count_orders(stage) if stack else 0,
+        sources=read_sources(stage) if stack else {},
         crls=beside.read(CRLS, lambda: read_crls(stage, present), {}) if stack else {},
         alarms=beside.read(ALARMS, lambda: read_alarms(stage), ()) if stack else (),
         policies=tuple(text for one in cas if (text := policy_drift(stage, one.declared.ca))) if stack else (),

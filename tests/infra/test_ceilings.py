@@ -114,6 +114,14 @@ def buses(stack: Synthesized) -> list[Any]:
     return list(stack.of_type("AWS::Events::EventBusPolicy"))
 
 
+SOURCE = """
+registered.maker = {}
+[registered.maker]
+common_name = ".*"
+thing_type = "made"
+thing_groups = ["made"]
+extra_groups = ["more"]
+"""
 GROUPED = 'thing_type = "type-NUMBER"\nthing_groups = ["group-NUMBER"]\nregistered_by = "stack"'
 
 
@@ -124,6 +132,7 @@ GROUPED = 'thing_type = "type-NUMBER"\nthing_groups = ["group-NUMBER"]\nregister
         (2, GROUPED, '[stack]\niot_logging = "warn"\nsnap_start = true'),
         (40, 'registered_by = "stack"', '[hub]\naccount = "dev"'),
         (41, "", ""),
+        (1, "", SOURCE),
         (100, 'registered_by = "stack"', '[hub]\naccount = "dev"'),
     ],
 )

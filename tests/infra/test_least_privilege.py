@@ -25,6 +25,7 @@ from jitr.rules import CheckMode
 from jitr.store.revoked_cas import CaRevocation, RevokedCas
 from jitr.store.sweep_state import SweepState
 from jitr.store.withdrawal_marks import marks
+from jitr.verdicts import OperatorAction, OperatorVerdict
 from jitr_cdk.target import AWS
 from simulation import Call, Died, Fault, Moment
 from simulation.clock import START
@@ -248,11 +249,13 @@ def suspected(world: World, iam: Iam) -> None:
 
 
 def revoked_ca(world: World) -> None:
-    """An operator revoked the CA, and a deployment set it ACTIVE again."""
+    """An operator revoked the CA with its devices, and a deployment set it ACTIVE again."""
     table = world.deployment.settings.registry_table
     order = CaRevocation(by="operator", at=START)
     ca = world.deployment.rules.cas[0].certificate_id
-    RevokedCas(world.account.client("dynamodb", caller="admin"), table).revoke(ca, order)
+    revoked = RevokedCas(world.account.client("dynamodb", caller="admin"), table)
+    revoked.revoke(ca, order)
+    revoked.order_devices(ca, OperatorVerdict(action=OperatorAction.REVOKED, by="operator", at=START))
 
 
 def forgotten(world: World) -> None:

@@ -17,7 +17,7 @@ PLAYED = "cases of the failure matrix"
 _LONG = (*BATCH_SCENARIOS, *SESSION_SCENARIOS, *CRL_SCENARIOS)
 _DEATH = (Strike.DIES_AFTER, Company.NOBODY)
 # The scenarios of most calls. Of the strikes that leave a call undone, a time-out is in the suite.
-_MANY_CALLS = {"take back", "another name", "retire", "take away"}
+_MANY_CALLS = {"take back", "another name", "retire", "take away", "import, and the sweep"}
 _UNDONE = {Strike.THROTTLED, Strike.SERVER_ERROR}
 
 

@@ -7,8 +7,8 @@ from jitr.admission.checks import fleet_ca, read_certificate
 from jitr.admission.identity import Identity
 from jitr.errors import Reason, Rejected
 from jitr.frozen import value
-from jitr.iot_models import DeviceRegistration
-from jitr.rules import CaRules, Rules
+from jitr.iot_models import DeviceRegistration, Status
+from jitr.rules import CaRules, Rules, is_source
 from jitr.x509.certificate import Certificate
 from jitr.x509.signature_twin import twin_id
 
@@ -20,6 +20,7 @@ class Applicant:
     device: DeviceRegistration
     resolved: CaRules | Rejected  # the rules of its CA, or why fleet.toml has none for this account
     read: Certificate | Rejected  # what it says, or why it is not read: it cannot be, or there are no rules for it
+    signer: CaRules | None = None  # of a certificate registered without a CA: the CA of this account that signed it
 
     @classmethod
     def of(cls, device: DeviceRegistration, rules: Rules) -> Self:
@@ -29,9 +30,10 @@ class Applicant:
             refusal = _why_no_rules(device, rules)
             return cls(device=device, resolved=refusal, read=refusal)
         try:
-            return cls(device=device, resolved=ca_rules, read=read_certificate(device.pem))
+            read = read_certificate(device.pem)
         except Rejected as refusal:
             return cls(device=device, resolved=ca_rules, read=refusal)
+        return cls(device=device, resolved=ca_rules, read=read, signer=_signer(device, ca_rules, rules))
 
     @property
     def rules(self) -> CaRules | None:
@@ -61,7 +63,9 @@ class Applicant:
         """
         if isinstance(self.resolved, Rejected) or isinstance(self.read, Rejected):
             return None
-        return twin_id(self.read, fleet_ca(self.resolved))
+        if self.signer is not None:
+            return twin_id(self.read, fleet_ca(self.signer))
+        return None if self.resolved.is_source else twin_id(self.read, fleet_ca(self.resolved))
 
     @property
     def policy(self) -> str | None:
@@ -79,6 +83,15 @@ class Admitted:
     identity: Identity
 
 
+def _signer(device: DeviceRegistration, ca_rules: CaRules, rules: Rules) -> CaRules | None:
+    """The CA that signed a source's certificate: only for its twin, which a device could have registered by that CA."""
+    if not ca_rules.is_source:
+        return None
+    from jitr.admission.issuers import issuers_of  # noqa: PLC0415 -- not needed for the certificates of CAs
+
+    return next(iter(issuers_of(device.pem, rules)), None)
+
+
 def _why_no_rules(device: DeviceRegistration, rules: Rules) -> Rejected:
     if device.possible_cas:
         names = " and ".join(ca.name for ca in rules.cas if ca.certificate_id in device.possible_cas)
@@ -88,6 +101,12 @@ def _why_no_rules(device: DeviceRegistration, rules: Rules) -> Rejected:
             "give one CA's issuer and serial number",
         )
     if device.ca_certificate_id is None:
+        if device.status is not Status.PENDING_ACTIVATION:
+            return Rejected(
+                Reason.CA_UNKNOWN,
+                "it is unclaimed: AWS IoT names no CA, as of certificates registered without one, and no record of an "
+                "import names a source",
+            )
         why = ""
         try:
             read_certificate(device.pem)
@@ -99,6 +118,8 @@ def _why_no_rules(device: DeviceRegistration, rules: Rules) -> Rejected:
             Reason.CA_UNKNOWN,
             f"AWS IoT names no CA, and none of fleet.toml for this account is known to have signed it{why}",
         )
+    if is_source(device.ca_certificate_id):
+        return Rejected(Reason.CA_UNKNOWN, f"fleet.toml has no [{device.ca_certificate_id}] for this account")
     return Rejected(
         Reason.CA_UNKNOWN, f"fleet.toml lists no CA with certificate id {device.ca_certificate_id} for this account"
     )

@@ -165,7 +165,7 @@ def check_key(check_input: CheckInput) -> None:
     elif key.algorithm != "EC" or key.curve not in rules.curves:
         allowed = ", ".join(("RSA", *rules.curves))
         raise Rejected(Reason.KEY_TYPE_REFUSED, f"a key of type {key}, allowed are {allowed}")
-    if certificate.public_key == fleet_ca(rules).public_key:
+    if not rules.is_source and certificate.public_key == fleet_ca(rules).public_key:
         raise Rejected(Reason.KEY_OF_THE_CA, f"the public key is that of CA {rules.name}; a device needs its own key")
 
 

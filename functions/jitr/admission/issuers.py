@@ -9,16 +9,20 @@ A renewed CA has its predecessor's name, and often its key: then the signature f
 decides if it gives its CA's issuer and serial number (RFC 5280 §4.2.1.1); its key identifier does not, since the key
 is the same. Otherwise admission holds the certificate (CA_AMBIGUOUS).
 
-The CA of an earlier decision takes precedence over the search: jitr decided under that CA, and stays with it.
+The CA of an earlier decision takes precedence over the search: jitr decided under that CA, and stays with it. So does
+the source that an import's order names, on the registration that the import made: AWS IoT names no CA of a certificate
+that was registered without one, and the CA that happens to have signed it has no say. Only a device that connects is
+registered as PENDING_ACTIVATION, so a pending certificate is its CA's, whatever an earlier import recorded. Of a CA in
+DEFAULT mode AWS IoT names all certificates: one that such a CA signed and that has no name was registered without it.
 """
 
 from dataclasses import replace
 
 from jitr.admission.checks import fleet_ca
 from jitr.errors import Rejected
-from jitr.iot_models import DeviceRegistration
+from jitr.iot_models import DeviceRegistration, Status
 from jitr.record import Record
-from jitr.rules import CaRules, Rules
+from jitr.rules import CaRules, CertificateMode, Rules, is_source
 from jitr.x509 import der
 from jitr.x509.certificate import Certificate, are_same_names
 from jitr.x509.der import OCTET_STRING, OID, SEQUENCE
@@ -41,7 +45,12 @@ def find_issuer(device: DeviceRegistration, rules: Rules) -> DeviceRegistration:
     """
     if device.ca_certificate_id is not None:
         return device
-    found = tuple(ca.certificate_id for ca in issuers_of(device.pem, rules))
+    is_pending = device.status is Status.PENDING_ACTIVATION
+    found = tuple(
+        ca.certificate_id
+        for ca in issuers_of(device.pem, rules)
+        if is_pending or ca.certificate_mode is CertificateMode.SNI_ONLY
+    )
     return replace(
         device,
         ca_certificate_id=found[0] if len(found) == 1 else None,
@@ -51,10 +60,14 @@ def find_issuer(device: DeviceRegistration, rules: Rules) -> DeviceRegistration:
 
 
 def with_recorded_ca(device: DeviceRegistration, record: Record) -> DeviceRegistration:
-    """The certificate with the CA of its last decision; unchanged if AWS names one."""
-    if device.is_ca_named or record.ca_certificate_id is None:
+    """The certificate with the source of its import, or the CA of its last decision; unchanged if AWS names one."""
+    order = record.import_order if record.is_registered_by_import(device) else None
+    recorded = order.source if order else record.ca_certificate_id
+    if device.is_ca_named or recorded is None:
         return device
-    return replace(device, ca_certificate_id=record.ca_certificate_id, possible_cas=())
+    if is_source(recorded) and device.status is Status.PENDING_ACTIVATION:
+        return device
+    return replace(device, ca_certificate_id=recorded, possible_cas=())
 
 
 def issuers_of(pem: str, rules: Rules) -> tuple[CaRules, ...]:

@@ -12,7 +12,7 @@ from jitr.errors import Reason, Rejected
 from jitr.iot_models import DeviceRegistration, Status
 from jitr.owners import Owner
 from jitr.record import Record
-from jitr.rules import CaRules, OnReplacement
+from jitr.rules import CaRules, OnReplacement, is_source
 from jitr.x509.certificate import Certificate
 
 if TYPE_CHECKING:  # the sweep needs no more of admission than this module
@@ -22,10 +22,13 @@ if TYPE_CHECKING:  # the sweep needs no more of admission than this module
 _MOST_PREVIOUS_OWNERS = 5
 
 
-def refuse_wrong_owner(admitted: "Admitted", *, owner: Owner | None, twin_id: str | None, now: datetime) -> None:
+def refuse_wrong_owner(
+    admitted: "Admitted", *, owner: Owner | None, twin_id: str | None, now: datetime, may_follow: bool = False
+) -> None:
     """Refuse the thing name unless it is free, the certificate's own, or one that it may take over or share.
 
     If an enrollment entry expects a new certificate (`Identity.may_follow`), the old one need not be near its end.
+    `may_follow`: the import that registered the certificate without a CA says the same, of an owner under any CA.
 
     Raises Rejected (NOT_A_ROTATION, REPLACEMENT_REFUSED).
     """
@@ -46,7 +49,7 @@ def refuse_wrong_owner(admitted: "Admitted", *, owner: Owner | None, twin_id: st
             raise Rejected(Reason.REPLACEMENT_REFUSED, f"{owned}, and the rules allow no other")
         case OnReplacement.ROTATE | OnReplacement.SHARE:
             # A thing is shared only under one CA. Under another CA a new certificate takes over, or is held.
-            if why_not := _why_no_rotation(admitted, owner, now):
+            if why_not := _why_no_rotation(admitted, owner, now, may_follow=may_follow):
                 raise Rejected(Reason.NOT_A_ROTATION, f"{owned}, and this one is no rotation: {why_not}")
 
 
@@ -57,16 +60,33 @@ def shares(rules: CaRules, owner: Owner | None) -> bool:
     )
 
 
-def _why_no_rotation(admitted: "Admitted", owner: Owner, now: datetime) -> str | None:
+def _why_no_rotation(admitted: "Admitted", owner: Owner, now: datetime, *, may_follow: bool) -> str | None:
     device, certificate, rules = admitted.device, admitted.certificate, admitted.rules
     # A factory line may issue both within one second; then the later registration is the later certificate.
     if (certificate.not_before, device.created_at) <= (owner.issued_at, owner.registered_at):
         return "it was not issued later"
+    if may_follow:
+        return None
     if owner.ca_certificate_id not in (rules.certificate_id, rules.succeeds):
-        return "it is under another CA, which does not succeed the old one's"
+        return _why_not_after_another(admitted, owner)
     if not admitted.identity.may_follow and owner.ends_at - now > timedelta(seconds=rules.rotation_window):
         days = (owner.ends_at - now).days
         return f"the old one is valid for {days} more days, rotation_window is {rules.rotation_window // 86_400} days"
+    return None
+
+
+def _why_not_after_another(admitted: "Admitted", owner: Owner) -> str | None:
+    """Why it may not follow a certificate of another CA or source; None if it may, though nothing vouches for it.
+
+    An entry lets a CA's certificate follow one that was registered without a CA. Only the order of an import lets one
+    that is registered without a CA follow others.
+    """
+    if admitted.rules.is_source:
+        return "it is registered without a CA, and may follow a certificate from elsewhere only by `--may-follow`"
+    if not is_source(owner.ca_certificate_id):
+        return "it is under another CA, which does not succeed the old one's"
+    if not admitted.identity.may_follow:
+        return "the old one was registered without a CA, and no enrollment entry says that this one may follow it"
     return None
 
 

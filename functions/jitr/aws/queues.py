@@ -184,25 +184,36 @@ class SweepQueue:
 
         Raises Unavailable, NotPermitted when SQS refuses one; those before it are sent.
         """
-        for some in batches(events, MOST_IN_BATCH):
-            entries: list[SendMessageBatchRequestEntryTypeDef] = [
-                {
-                    "Id": str(number),
-                    "DelaySeconds": one.delay,
-                    "MessageBody": json.dumps(
-                        event_document(
-                            certificate_id=one.certificate_id,
-                            ca_certificate_id=one.ca_certificate_id,
-                            account_id=self._settings.account_id,
-                            published_at=now,
-                            registered_at=one.registered_at,
-                        )
-                    ),
-                    "MessageAttributes": {_SWEEP_ATTRIBUTE: {"DataType": "Number", "StringValue": "1"}},
-                }
-                for number, one in enumerate(some)
-            ]
-            with calling("SendMessageBatch"):
-                answer = self._sqs.send_message_batch(QueueUrl=self._settings.registrations_queue_url, Entries=entries)
-            if answer.get("Failed"):
-                raise entry_error("SendMessageBatch", answer["Failed"][0].get("Code"))
+        url, account_id = self._settings.registrations_queue_url, self._settings.account_id
+        send_events(self._sqs, url, events, account_id=account_id, now=now)
+
+
+def send_events(
+    sqs: "SQSClient", queue_url: str, events: Sequence[EventToSend], *, account_id: str, now: datetime
+) -> None:
+    """Send events to the registrations queue as the sweep does, ten at a time: held devices are evaluated, too.
+
+    Raises Unavailable, NotPermitted when SQS refuses one; those before it are sent.
+    """
+    for some in batches(events, MOST_IN_BATCH):
+        entries: list[SendMessageBatchRequestEntryTypeDef] = [
+            {
+                "Id": str(number),
+                "DelaySeconds": one.delay,
+                "MessageBody": json.dumps(
+                    event_document(
+                        certificate_id=one.certificate_id,
+                        ca_certificate_id=one.ca_certificate_id,
+                        account_id=account_id,
+                        published_at=now,
+                        registered_at=one.registered_at,
+                    )
+                ),
+                "MessageAttributes": {_SWEEP_ATTRIBUTE: {"DataType": "Number", "StringValue": "1"}},
+            }
+            for number, one in enumerate(some)
+        ]
+        with calling("SendMessageBatch"):
+            answer = sqs.send_message_batch(QueueUrl=queue_url, Entries=entries)
+        if answer.get("Failed"):
+            raise entry_error("SendMessageBatch", answer["Failed"][0].get("Code"))

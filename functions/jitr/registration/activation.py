@@ -41,7 +41,9 @@ class Activation:
         twin_id, intent = attempt.examined.twin_id, attempt.record.intent
         standing = self._registry.recall_standing(identity.thing_name, twin_id)
         refuse_twin(standing.twin, twin_id)
-        owner = self._find_owner_to_follow(admitted, standing, twin_id=twin_id, steps=steps)
+        order = attempt.record.import_order
+        may_follow = order is not None and order.may_follow and order.source == rules.certificate_id
+        owner = self._find_owner_to_follow(admitted, standing, twin_id=twin_id, steps=steps, may_follow=may_follow)
         # An earlier attempt, under other rules or entries, may have claimed another name.
         back = self._rollbacks.find(intent) if intent and intent.thing_name != identity.thing_name else None
         share = shares(rules, owner)
@@ -94,19 +96,19 @@ class Activation:
         return replace(decision, decided_at=steps.now())
 
     def _find_owner_to_follow(
-        self, admitted: Admitted, standing: Standing, *, twin_id: str | None, steps: StepRunner
+        self, admitted: Admitted, standing: Standing, *, twin_id: str | None, steps: StepRunner, may_follow: bool
     ) -> Owner | None:
         """Find the owner that the certificate follows, or shares its thing name with.
 
         That is the recorded owner, which may be the certificate itself; None: the name is free. If the recorded owner
         was deleted, or never became ACTIVE, it is the newest previous owner that is ACTIVE, and the rotation rules
-        apply against that one.
+        apply against that one. `may_follow`: the order of its import lets it follow any other.
 
         Raises Rejected (NOT_A_ROTATION, REPLACEMENT_REFUSED), Unavailable.
         """
         owner = standing.owner
         try:
-            refuse_wrong_owner(admitted, owner=owner, twin_id=twin_id, now=steps.now())
+            refuse_wrong_owner(admitted, owner=owner, twin_id=twin_id, now=steps.now(), may_follow=may_follow)
         except Rejected as refusal:
             if owner is None or owner.certificate_id == twin_id:
                 raise
@@ -115,7 +117,7 @@ class Activation:
         else:
             return owner
         rightful = self._rollbacks.find_rightful_owner(owner.previous_owners)
-        refuse_wrong_owner(admitted, owner=rightful, twin_id=twin_id, now=steps.now())
+        refuse_wrong_owner(admitted, owner=rightful, twin_id=twin_id, now=steps.now(), may_follow=may_follow)
         return rightful
 
     def _is_ownerless(self, owner: Owner, refusal: Rejected, *, now: datetime) -> bool:
@@ -133,7 +135,8 @@ class Activation:
         record = self._registry.recall([owner.certificate_id])[owner.certificate_id]
         if not record.was_never_active:
             return False
-        if device.status is not Status.PENDING_ACTIVATION and not is_being_decided(record, now):
+        may_become_active = device.status is Status.PENDING_ACTIVATION or record.is_import_unfinished(device)
+        if not may_become_active and not is_being_decided(record, now):
             return True
         if refusal.reason.final:
             # No device is refused for good because of an owner that was never ACTIVE.

@@ -79,7 +79,7 @@ class Examiner:
         """
         rules, thing_name, twin_id = applicant.rules, applicant.thing_name, applicant.twin_id
         # Only the fleet's own CAs: the function's role may describe no other, and without rules no check needs it.
-        ca = self._iot.describe_ca(rules.certificate_id) if rules else None
+        ca = self._iot.describe_ca(rules.certificate_id) if rules and not rules.is_source else None
         published = self._read_crl(rules, record, crl_not_before)
         subjects = subjects_of(applicant.device.certificate_id, thing_name, twin_id)
         enrollment = self._read_entries(rules, subjects, record)

@@ -35,8 +35,9 @@ class Rejection:
         """
         device, record = attempt.device, attempt.record
         on_reject = attempt.rules.on_reject if attempt.rules else OnReject.LEAVE
-        # Under a release order the certificate was refused before: it stays INACTIVE, and is not counted again.
-        is_pending = attempt.release is None
+        # Under a release order the certificate was refused before: it stays INACTIVE, and is not counted again. Neither
+        # is one that an import registered INACTIVE.
+        is_pending = device.status is Status.PENDING_ACTIVATION
         brake = self._brake.find_hold(attempt, steps, refusal) if is_pending else None
         is_rejected = refusal.reason.final and brake is None
         status_steps = plan_rejection(on_reject, device) if is_rejected and is_pending else ()

@@ -2,8 +2,8 @@
 
 One table, one string key `id`:
 
-    certificate#<certificateId>   decision; the intent before it; an operator's verdict; what is due with the
-                                  certificate, and when
+    certificate#<certificateId>   decision; the intent before it; an operator's verdict; an import's order; what is due
+                                  with the certificate, and when
     retirement#<certificateId>    when a replaced certificate is to be retired
     takeaway#<certificateId>      an operator ordered it away, and the functions are to do it (take_away_orders.py)
     withdrawal#<certificateId>#…  what attempts may have left behind (withdrawal_marks.py)
@@ -19,8 +19,8 @@ and two sparse indexes: `due`: (due, due_at), of the items with which something 
 (listed_as, listed_at), of the decisions by CA and outcome (outcome_index.py; outcomes.py reads it).
 
 This module has what `register` writes. Its base classes are in registry_due.py (what is due, for the sweep),
-registry_verdicts.py and take_away_orders.py (what operators write), and registry_table.py (how items are read and
-written).
+registry_verdicts.py, take_away_orders.py and import_orders.py (what operators write), and registry_table.py (how items
+are read and written).
 
 Every write that rests on an earlier read has a condition on what was read: a decision begins only while the record is
 still the one that it was made on. A record alone never makes a certificate ACTIVE; a lost record costs calls and holds,
@@ -39,6 +39,7 @@ from jitr.owners import NameRollback, Owner
 from jitr.record import Record
 from jitr.store import registry_writes, withdrawal_marks
 from jitr.store.dynamodb import key, values
+from jitr.store.import_orders import ImportOrders
 from jitr.store.registry_due import DUE_INDEX, DueItems
 from jitr.store.registry_items import certificate_key
 from jitr.store.registry_verdicts import VerdictItems
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 __all__ = ["DUE_INDEX", "Registry"]
 
 
-class Registry(DueItems, VerdictItems, TakeAwayOrders):
+class Registry(DueItems, VerdictItems, TakeAwayOrders, ImportOrders):
     """The registry of one fleet in one account and Region."""
 
     def claim(

@@ -11,9 +11,11 @@ from typing import Any
 
 from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
+from jitr.import_order import ImportOrder
 from jitr.iot_models import Status
 from jitr.owners import Owner
 from jitr.record import Record
+from jitr.sessions import SecondLook
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT
 from jitr.store.serial_index import ISSUED_AS
 from jitr.verdicts import OperatorAction, OperatorVerdict
@@ -21,6 +23,7 @@ from jitr.verdicts import OperatorAction, OperatorVerdict
 # 2: a retirement is due in a separate item; decisions name the one before.
 # 3: decisions say what their reason rests on, and whether the brake holds; brakes; release orders; index `outcomes`.
 # 4: index `serials`; holds by a CRL on ACTIVE certificates, and orders that lift them; the state of CRLs.
+# (Also 4: orders of imports, and sources in place of a CA. Earlier code ignores both: it leaves INACTIVE certificates.)
 SCHEMA = 4
 
 
@@ -164,22 +167,52 @@ def to_record(fields: Mapping[str, Any]) -> Record:
         intent=begun,
         unread_intent_at=moment(intent["decided_at"]) if intent and begun is None and "decided_at" in intent else None,
         begun_by=(intent.get("run") or None) if intent else None,
-        verdict=_to_verdict(verdict) if verdict is not None else None,
+        verdict=to_verdict(verdict) if verdict is not None else None,
         replaced_by=fields.get("replaced_by"),
         former_thing_name=fields.get("former_thing_name"),
         tried_name=fields.get("tried_name"),
         tried_is_open=bool(fields.get("tried_is_open")),
         swept_at=moment(fields["swept_at"]) if "swept_at" in fields else None,
         ordered=int(fields["ordered"]) if "ordered" in fields else None,
+        second_look=_to_second_look(fields["second_look"]) if "second_look" in fields else None,
         due=fields.get("due"),
         due_at=moment(fields["due_at"]) if "due_at" in fields else None,
         listed=(fields[LISTED_AS], int(fields[LISTED_AT])) if LISTED_AS in fields and LISTED_AT in fields else None,
         issued_as=fields.get(ISSUED_AS),
         foreign_to=fields.get("foreign_to"),
+        import_order=to_import_order(fields["import_order"]) if "import_order" in fields else None,
     )
 
 
-def _to_verdict(fields: Mapping[str, Any]) -> OperatorVerdict:
+def from_import_order(order: ImportOrder) -> dict[str, Any]:
+    return {
+        "source": order.source,
+        "by": order.by,
+        "at": milliseconds(order.at),
+        "note": order.note,
+        "may_follow": order.may_follow,
+    }
+
+
+def to_import_order(fields: Mapping[str, Any]) -> ImportOrder:
+    return ImportOrder(
+        source=fields["source"],
+        by=fields.get("by", ""),
+        at=moment(fields["at"]),
+        note=fields.get("note", ""),
+        may_follow=bool(fields.get("may_follow")),
+    )
+
+
+def from_second_look(look: SecondLook) -> dict[str, Any]:
+    return {"client_ids": list(look.client_ids), "due_at": milliseconds(look.due_at)}
+
+
+def _to_second_look(fields: Mapping[str, Any]) -> SecondLook:
+    return SecondLook(client_ids=tuple(fields.get("client_ids", ())), due_at=moment(fields.get("due_at", 0)))
+
+
+def to_verdict(fields: Mapping[str, Any]) -> OperatorVerdict:
     """A verdict with an action that this version does not know denies activation: no operator is overruled."""
     words = {word.value: word for word in OperatorAction}
     return OperatorVerdict(

@@ -20,7 +20,7 @@ from jitr.store.registry_writes import Due
 from jitr.store.serial_index import ISSUED_AS
 from jitr.verdicts import OperatorVerdict, VerdictConflict
 
-_FORGET = f"REMOVE #decision, intent, swept_at, replaced_by, {LISTED_AS}, {LISTED_AT}, {ISSUED_AS}"
+_FORGET = f"REMOVE #decision, intent, import_order, swept_at, replaced_by, {LISTED_AS}, {LISTED_AT}, {ISSUED_AS}"
 
 
 class VerdictItems(RegistryTable):

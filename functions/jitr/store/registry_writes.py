@@ -12,9 +12,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from jitr.decisions import Decision, Outcome
+from jitr.import_order import ImportOrder
 from jitr.iot_models import Status
 from jitr.owners import NameRollback, Owner
 from jitr.record import Record
+from jitr.rules import is_source
 from jitr.store.dynamodb import key, set_attributes, values
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT, listing
 from jitr.store.registry_items import (
@@ -157,6 +159,15 @@ def require_verdict(write: Any, verdict: OperatorVerdict | None) -> None:
     write["ExpressionAttributeNames"] = names | {"#at": "at", "#version": "version"}
 
 
+def require_import_order(write: Any, order: ImportOrder | None) -> None:
+    """Add the condition that this is still the import's order; for None, that there is none."""
+    if order is None:
+        _require(write, "attribute_not_exists(import_order)")
+    else:
+        _require(write, "import_order.#at = :ordered_at", ordered_at=milliseconds(order.at))
+        write["ExpressionAttributeNames"] = write.get("ExpressionAttributeNames", {}) | {"#at": "at"}
+
+
 def own(table: str, intent: Decision, owner: Owner, *, share: bool, earlier: Owner | None) -> "UpdateTypeDef":
     """Make the intent's certificate the owner of its thing name.
 
@@ -256,8 +267,7 @@ def record_decision(
     if next_evaluation is not None:
         sets += ["due = :due", "due_at = :due_at"]
         more = values(due=(Due.DENIED if denied else Due.LOOK).value, due_at=milliseconds(next_evaluation))
-    elif decision.outcome in (Outcome.REJECTED, Outcome.REPLACED) or decision.release is not None:
-        # Other decisions keep what is due: in items of version 1 it can be the retirement. The sweep clears old ones.
+    elif _ends_what_is_due(decision):
         removes += ["due", "due_at"]
     if listed := listing(decision):
         sets += [f"{LISTED_AS} = :listed_as", f"{LISTED_AT} = :listed_at"]
@@ -272,6 +282,7 @@ def record_decision(
         removes.append("intent")
     if run:
         removes.append("tried_is_open")
+    removes += [] if decision.outcome is Outcome.HELD and is_source(decision.ca_certificate_id) else ["import_order"]
     if decision.outcome is Outcome.ACTIVATED:
         removes.append("tried_name")
     elif tried:
@@ -288,6 +299,12 @@ def record_decision(
     if run:
         _require(update, "intent.run = :run", run=run)
     return update
+
+
+def _ends_what_is_due(decision: Decision) -> bool:
+    """Other decisions keep what is due: in items of version 1 it can be the retirement. The sweep clears old ones."""
+    is_ordered = decision.release is not None or is_source(decision.ca_certificate_id)
+    return is_ordered or decision.outcome in (Outcome.REJECTED, Outcome.REPLACED)
 
 
 def record_found(table: str, decision: Decision, record: Record) -> dict[str, Any]:

@@ -84,7 +84,9 @@ class DueEvaluations:
         for ids in batches(ordered, _PAGE):
             left -= len(ids)
             again = []
-            for certificate_id, record in self._registry.recall(ids).items():
+            records = self._registry.recall(ids)
+            for certificate_id in ids:  # in this order: ACTIVE devices first
+                record = records[certificate_id]
                 if not record.is_take_away_ordered:
                     self._registry.end_take_away(certificate_id, record)  # it was carried out, or is void
                 elif not was_sent_recently(record, now):
@@ -263,7 +265,7 @@ class DueEvaluations:
         return record.decision.rules_digest == self._rules_digest and not record.brake_changed
 
     def _describe_waiting(self, certificate_id: str, record: Record) -> EventToSend | None:
-        """Describe a certificate; returns its message if it is pending or has an unfinished attempt, else None.
+        """Describe a certificate; its message if it is pending or has an unfinished attempt or import, else None.
 
         Raises Unavailable.
         """
@@ -271,7 +273,8 @@ class DueEvaluations:
             device = self._iot.describe(certificate_id)
         except CertificateUnknown:
             return None
-        if device.status is not Status.PENDING_ACTIVATION and not is_unfinished(record, device.created_at):
+        is_begun = is_unfinished(record, device.created_at) or record.is_import_unfinished(device)
+        if device.status is not Status.PENDING_ACTIVATION and not is_begun:
             return None
         return EventToSend(
             certificate_id=certificate_id,

@@ -136,11 +136,12 @@ class WithdrawalRepair:
     def _recall(self, certificate_id: str) -> Record:
         """Read the record as it is now.
 
-        Raises Overtaken while an attempt is on its way to a decision, or a release order lets one begin; Unavailable.
+        Raises Overtaken while an attempt is on its way to a decision, or a release or import lets one begin;
+        Unavailable.
         """
         record = self._registry.recall([certificate_id])[certificate_id]
-        is_release_due = record.is_release_ordered and not record.is_held
-        if is_release_due or is_being_decided(record, self._clock()):
+        is_due = (record.is_release_ordered or record.import_order is not None) and not record.is_held
+        if is_due or is_being_decided(record, self._clock()):
             raise Overtaken("another attempt may attach what is to be detached")
         return record
 

@@ -8,12 +8,12 @@ import typer
 
 from jitr.store.registry_items import from_verdict
 from jitrctl.clock import now
-from jitrctl.commands.ca.status import Cas
 from jitrctl.device import held, listing
 from jitrctl.device.listing import Listing, list_devices
 from jitrctl.errors import Unusable
+from jitrctl.run.origins import Origins
 from jitrctl.run.scope import Scope, over_stages
-from jitrctl.session.stage import chosen_cas
+from jitrctl.session.stage import chosen_origins
 from jitrctl.terminal import ago, at, err, out, short, table
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def list_(
         str | None,
         typer.Option(metavar="REASON", help="With --held: only this reason, such as NOT_LISTED: docs/rejections.md."),
     ] = None,
-    ca: Cas = None,
+    origin: Origins = None,
     most: Annotated[
         int, typer.Option(metavar="N", help="At most so many devices of each account.", min=1, max=listing.MOST)
     ] = _MOST_SHOWN,
@@ -51,12 +51,12 @@ def list_(
     Example: jitrctl device list --account prod --most 200
     """
     if held_ones:
-        _list_held(scope, reason, ca)
+        _list_held(scope, reason, origin)
         return
     if reason:
         raise Unusable("--reason is for held devices: say --held")
     results = scope.across(
-        lambda stage: list_devices(stage, chosen_cas(stage, ca or ()), most=most), doing="reading the index"
+        lambda stage: list_devices(stage, chosen_origins(stage, origin or ()), most=most), doing="reading the index"
     )
 
     def show_results() -> None:

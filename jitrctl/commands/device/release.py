@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitr.errors import Reason
+from jitr.rules import is_source
 from jitr.verdicts import OperatorAction
-from jitrctl.commands.ca.status import Cas
 from jitrctl.commands.device.many import OptionalDevices
 from jitrctl.commands.device.order import Ordered, give_order, open_operator
 from jitrctl.device.bulk_release import BulkOrdered, Plan, Wanted, find_rejections, judge_again, order_releases
 from jitrctl.device.search import DeviceView, SearchKeys
 from jitrctl.errors import Unusable
 from jitrctl.rules.trial import ADMITTED
+from jitrctl.run.origins import Origins
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.session.pace import in_words
-from jitrctl.session.stage import chosen_cas
+from jitrctl.session.stage import chosen_origins
 from jitrctl.terminal import err, out
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def release(
             help="All devices that were rejected for this reason, instead of named ones; may be repeated.",
         ),
     ] = None,
-    ca: Cas = None,
+    origin: Origins = None,
     since: Annotated[
         datetime | None,
         typer.Option(
@@ -71,13 +72,13 @@ def release(
 
     Example: jitrctl device release --rejected-for COMMON_NAME_REFUSED --ca factory --would-be-admitted
     """
-    many = {"--ca": ca, "--since": since, "--would-be-admitted": would_be_admitted, "--dry-run": dry_run}
+    many = {"--ca": origin, "--since": since, "--would-be-admitted": would_be_admitted, "--dry-run": dry_run}
     if rejected_for:
         if devices or revoked:
             raise Unusable("--rejected-for finds the devices: leave out those that are named, and --revoked")
         wanted = Wanted(
             reasons=[_reason(name) for name in rejected_for],
-            cas=ca or (),
+            cas=origin or (),
             since=since.replace(tzinfo=UTC) if since else _EPOCH,
             only_admitted=would_be_admitted,
         )
@@ -95,13 +96,14 @@ def _release(revoked: bool, stage: Stage, certificate_id: str, order: OrderConte
     if not DeviceView.of(stage, SearchKeys(frozenset({certificate_id}))).certificates[certificate_id].is_known:
         return Ordered(text="not known here")
     open_operator(stage).release(certificate_id, order, revoked=revoked, seen=seen)
-    return Ordered(text="released, evaluated again at its next connect", action=OperatorAction.RELEASED)
+    again = "once it is imported again" if is_source(seen.ca_certificate_id) else "at its next connect"
+    return Ordered(text=f"released, evaluated again {again}", action=OperatorAction.RELEASED)
 
 
 def _release_many(scope: Scope, wanted: Wanted, note: str, *, dry_run: bool, yes: bool) -> None:
     stages, failed = scope.open_stages()
     found = scope.across(
-        lambda stage: find_rejections(stage, chosen_cas(stage, wanted.cas), wanted),
+        lambda stage: find_rejections(stage, chosen_origins(stage, wanted.cas), wanted),
         doing="reading the index",
         stages=stages,
     )

@@ -38,7 +38,7 @@ def copy_denials(
     *,
     yes: Yes = False,
 ) -> None:
-    """Copy denials to accounts that lack them: entries that deny, and devices denied, deactivated or revoked.
+    """Copy denials to accounts that lack them: entries that deny, devices denied, deactivated or revoked, revoked CAs.
 
     For a new account, before its first CA is registered; `ca apply` does it then. What an account has already stays, so
     it can be repeated; what is allowed or ACTIVE there stays, too, and is reported. Refused while an account that may
@@ -108,6 +108,7 @@ def copied_document(plan: CopyPlan, done: Copied) -> dict[str, Any]:
     return {
         "entries": done.entries,
         "verdicts": done.verdicts,
+        "cas": done.cas,
         **plan_document(plan),
         "overtaken": list(done.overtaken),
         "still_active": list(done.still_active),
@@ -147,6 +148,7 @@ def _report(scope: Scope, plans: dict[Stage, CopyPlan], results: Results[Copied]
             {
                 "entries": str(done.entries),
                 "verdicts": str(done.verdicts),
+                "CAs": str(done.cas),
                 "had already": str(plans[stage].unchanged),
                 "left": str(len(_remarks(stage, plans[stage], done))),
             }

@@ -75,16 +75,17 @@ def _parse(within: str) -> timedelta:
 
 def _ca_rows(stage: Stage, found: Expiring) -> list[dict[str, str]]:
     soon = count_by_ca(found.devices)
+    ends = [(one.name, f"{one.ends_at:%F}", f"{one.admits_until:%F}") for one in found.cas]
     return [
         {
             "stage": str(stage),
-            "CA": one.name,
-            "ends": f"{one.ends_at:%F}",
-            "admits until": f"{one.admits_until:%F}",
-            "ending soon": f"{soon.get(one.name, 0):,}",
-            "ended": f"{found.ended.get(one.name, 0):,}",
+            "CA": name,
+            "ends": ends_at,
+            "admits until": until,
+            "ending soon": f"{soon.get(name, 0):,}",
+            "ended": f"{found.ended.get(name, 0):,}",
         }
-        for one in found.cas
+        for name, ends_at, until in (*ends, *((source, "-", "-") for source in found.sources))
     ]
 
 
@@ -110,6 +111,9 @@ def _document(found: Expiring) -> Mapping[str, Any]:
                 "ended": found.ended.get(one.name, 0),
             }
             for one in found.cas
+        ],
+        "sources": [
+            {"source": name, "expiring": soon.get(name, 0), "ended": found.ended.get(name, 0)} for name in found.sources
         ],
         "devices": [
             {

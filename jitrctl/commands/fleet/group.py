@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jitr_fleet.model import Ca
 from jitr_fleet.policy_proof import prove_fleet
 from jitrctl.commands.fleet.policies import policy_documents, show_policies
 from jitrctl.device import locations
@@ -47,6 +48,7 @@ def check(scope: Scope) -> None:
             }
             for ca in fleet.cas
         ],
+        "sources": [one.name for one in fleet.sources],
         "stages": [
             {
                 "account": stage.account.name,
@@ -57,6 +59,7 @@ def check(scope: Scope) -> None:
                 "role_arn": stage.account.role_arn,
                 "endpoint_url": stage.account.endpoint_in(stage.region),
                 "cas": {one.ca.name: one.mode for one in stage.account.cas},
+                "sources": [one.name for one in stage.account.sources],
             }
             for stage in scope.stages
         ],
@@ -70,12 +73,12 @@ def check(scope: Scope) -> None:
         table(
             [
                 {
-                    "CA": ca.name,
-                    "until": f"{ca.certificate.not_after:%F}",
-                    "common names": ca.common_name or "any",
-                    "thing": ca.thing_name,
+                    "CA": one.name,
+                    "until": f"{one.certificate.not_after:%F}" if isinstance(one, Ca) else "(imports)",
+                    "common names": one.common_name or "any",
+                    "thing": one.thing_name,
                 }
-                for ca in fleet.cas
+                for one in fleet.origins
             ]
         )
     )
@@ -213,4 +216,5 @@ def _device(names: Mapping[str, str], one: DeviceLocation) -> dict[str, Any]:
 def _stage_row(scope: Scope, stage: Stage) -> dict[str, str]:
     modes = {one.ca.name: one.mode.value for one in stage.account.cas}
     row = {"stage": str(stage), "account": stage.account.id, "profile": stage.account.profile or "-"}
-    return row | {ca.name: modes.get(ca.name, "-") for ca in scope.fleet.cas}
+    modes |= {one.name: "imports" for one in stage.account.sources}
+    return row | {one.name: modes.get(one.name, "-") for one in scope.fleet.origins}

@@ -56,6 +56,7 @@ KEEPING_CAS_BY_OTHER_TESTS = {
 # Acting commands likewise; what they call is among what others call.
 BY_OTHER_TESTS = {
     "jitrctl device adopt",
+    "jitrctl device import",
     "jitrctl device reconcile",
     "jitrctl device retire",
     "jitrctl dlq redrive",

@@ -18,7 +18,7 @@ from jitr.record import Record
 from jitr.verdicts import OperatorVerdict
 from jitr_fleet.parse import load
 from jitrctl.__main__ import main
-from jitrctl.commands.device import order
+from jitrctl.commands.device import order, remove
 from jitrctl.device.operations import Operator
 from jitrctl.device.sessions import DeviceSessions
 from jitrctl.session import pace
@@ -61,15 +61,19 @@ class Simulated:
         (self.directory / "factory-2.pem").write_text(self.new.pem)
         self.file = self.directory / "fleet.toml"
 
-    def write(self, rules: str = RULES, *, successor_in: tuple[str, ...] = (DEV, PROD)) -> None:
-        """Write the fleet file, with these rules for both CAs."""
+    def write(self, rules: str = RULES, *, successor_in: tuple[str, ...] = (DEV, PROD), source: str = "") -> None:
+        """Write the fleet file, with these rules for both CAs; `source`: those of the source `maker`."""
         text = f'[fleet]\nname = "acme"\n[ca.factory]\ncertificate = "factory.pem"\n{rules}'
         if successor_in:
             text += f'[ca.factory-2]\ncertificate = "factory-2.pem"\nsucceeds = "factory"\n{rules}'
+        if source:
+            text += f"[registered.maker]\n{source}"
         for name, number in IDS.items():
             text += f'[account.{name}]\nid = "{number}"\nregions = ["{REGION}"]\nca.factory = {BOTH}\n'
             if name in successor_in:
                 text += f"ca.factory-2 = {BOTH}\n"
+            if source:
+                text += "registered.maker = {}\n"
         self.file.write_text(text)
 
     def deploy(self) -> None:
@@ -81,8 +85,8 @@ class Simulated:
                 self.deployments[stage.account.name] = Deployment(self.place(stage.account.name), stage.rules)
             else:
                 deployed.rules = stage.rules
-                for ca in stage.rules.cas:
-                    deployed._prepare(ca)
+                for origin in stage.rules.origins:
+                    deployed._prepare(origin)
 
     def place(self, name: str) -> SimulatedAccount:
         return self.aws.account(IDS[name], REGION)
@@ -172,7 +176,8 @@ def simulated(directory: Path, monkeypatch: pytest.MonkeyPatch, rules: str = RUL
             clock.advance(seconds)
 
     monkeypatch.setattr(order, "Operator", partial(Operator, monotonic=clock.monotonic, sleep=sleep))
-    monkeypatch.setattr(order, "DeviceSessions", partial(DeviceSessions, monotonic=clock.monotonic, sleep=sleep))
+    for command in (order, remove):
+        monkeypatch.setattr(command, "DeviceSessions", partial(DeviceSessions, monotonic=clock.monotonic, sleep=sleep))
     monkeypatch.setattr(pace, "ServiceTime", lambda _client: lambda: clock.now().timestamp())
     monkeypatch.setattr(pace, "TurnByTurn", partial(TurnByTurn, sleep=sleep))
     fleet.deploy()

@@ -90,7 +90,8 @@ def _pending_alone(watch: Watch, _call: Call | None) -> Iterator[str]:
             continue  # while an order runs, it sets the status again
         look = watch.looks.get((call.caller, certificate_id))
         away = watch.taken_away.get(certificate_id)
-        if change.before == "INACTIVE" and certificate.number in watch.release_orders and away is None:
+        is_ordered = certificate.number in watch.release_orders or certificate.number in watch.imported
+        if change.before == "INACTIVE" and is_ordered and away is None:
             continue
         in_time = look is not None and call.at - look.at <= CONSOLE_WINDOW and call.attempt == 1
         if in_time and look and away and away.by == CONSOLE and away.at >= look.at:
@@ -135,7 +136,7 @@ def _why_not_beside(watch: Watch, first: DeviceCertificate, second: DeviceCertif
     """Why two certificates may not be ACTIVE on one thing: neither shares nor follows."""
     if any(one.number in watch.by_hand for one in (first, second)):
         return None
-    same_ca = first.ca_certificate_id == second.ca_certificate_id
+    same_ca = watch.origin_of(first) == watch.origin_of(second)
     shares = [
         any(one.on_replacement is OnReplacement.SHARE for one in watch.rules_of(each)) for each in (first, second)
     ]
@@ -148,13 +149,14 @@ def _why_not_after(watch: Watch, old: DeviceCertificate, new: DeviceCertificate)
     """Why the one may not follow the other."""
     if (new.leaf.not_before, new.created_at) <= (old.leaf.not_before, old.created_at):
         return "it was not issued later"
-    same_ca = old.ca_certificate_id == new.ca_certificate_id
+    same_ca = watch.origin_of(old) == watch.origin_of(new)
     succeeds = {one.succeeds for one in watch.rules_of(new)}
-    if not same_ca and old.ca_certificate_id not in succeeds:
+    expected = any("allow" in repr(item) for item in watch.deployment.enrollment.items.values())
+    follows_import = old.number in watch.imported and expected
+    if not same_ca and watch.origin_of(old) not in succeeds and not follows_import:
         return "they are under different CAs"
     windows = [one.rotation_window for one in watch.rules_of(new)]
     left = old.leaf.not_after - watch.account.aws.clock.now()
-    expected = any("allow" in repr(item) for item in watch.deployment.enrollment.items.values())
     if windows and not expected and left > timedelta(seconds=max(windows)) + timedelta(minutes=2):
         return "the older one is not near its end"
     return None
@@ -224,7 +226,7 @@ AT_EVERY_MOMENT = (
     Promise("whole", "A certificate is never ACTIVE before its thing and policy are attached.", _whole),
     Promise(
         "pending alone",
-        "`register` acts on PENDING_ACTIVATION, and on rejections and holds of jitr's own that are taken back.",
+        "`register` acts on PENDING_ACTIVATION, on rejections and holds of jitr's own that are taken back, on imports.",
         _pending_alone,
         "console: five seconds and one call, between a run's last look and UpdateCertificate",
     ),
@@ -297,7 +299,8 @@ def _is_kept_out(watch: Watch, certificate: DeviceCertificate) -> bool:
     denied = verdict is not None and not verdict.allows
     by_console = certificate.certificate_id in watch.taken_away or certificate.number in watch.by_hand
     had_its_time = certificate.number in watch.retired
-    return denied or by_console or had_its_time or watch.may_be_refused(certificate)
+    lost_its_ca = certificate.ca_certificate_id in watch.revoked_cas or watch.was_ordered_away_late(certificate)
+    return denied or by_console or had_its_time or lost_its_ca or watch.may_be_refused(certificate)
 
 
 def _is_in_the_way(watch: Watch, name: str, certificate: DeviceCertificate) -> bool:
@@ -376,6 +379,13 @@ def _one_after_the_overlap(watch: Watch, _call: Call | None) -> Iterator[str]:
             yield f"{names} are ACTIVE on {thing.name} long after the overlap"
 
 
+def _lost_ca(watch: Watch, _call: Call | None) -> Iterator[str]:
+    for certificate in watch.certificates.values():
+        is_lost = certificate.ca_certificate_id in watch.lost_cas and certificate.number not in watch.by_hand
+        if is_lost and certificate.status == "ACTIVE":
+            yield f"{watch.name_of(certificate.certificate_id)} is ACTIVE, and its CA's devices were ordered away"
+
+
 AT_THE_END = (
     Promise("decided", "Every certificate is decided, due or queued, and recorded as what it is.", _decided),
     Promise("somebody has it", "The rightful device is ACTIVE and whole.", _somebody_has_it),
@@ -393,5 +403,6 @@ AT_THE_END = (
     Promise("nothing dead", "No message is dead-lettered without a reason.", _nothing_dead),
     Promise("one after the overlap", "The old certificate is retired after the overlap.", _one_after_the_overlap),
     Promise("held come up", "What a brake held is evaluated again once it has ended.", held_come_up),
+    Promise("lost CA", "No device of a lost CA stays, however late it became ACTIVE.", _lost_ca),
     Promise("announced once", "A brake that engages is announced, with one event.", announced_once),
 )

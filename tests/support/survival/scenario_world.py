@@ -12,6 +12,7 @@ from jitr.aws.crl_bucket import object_key
 from jitr.aws.iot import AwsIot
 from jitr.aws.rate_limit import Unpaced
 from jitr.decisions import Decision
+from jitr.rules import CaRules
 from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.registry import Registry
 from jitrctl.device.operations import Operator
@@ -30,8 +31,9 @@ def authority() -> Authority:
 class World:
     """One account with jitr in it, one device, and a watch on every call."""
 
-    def __init__(self, *, unnamed: bool = False, **ca_settings: Any) -> None:
+    def __init__(self, *, unnamed: bool = False, sources: tuple[CaRules, ...] = (), **ca_settings: Any) -> None:
         """`unnamed`: AWS says of no certificate whose it is (Undocumented.hide_sni_only_cas)."""
+        self.sources = sources
         self.aws = Aws()
         if unnamed:
             self.aws.undocumented.hide_sni_only_cas()
@@ -63,7 +65,7 @@ class World:
         )
 
     def rules(self, **changed: Any) -> Any:
-        return rules(ca_rules(authority(), **(self.settings | changed)))
+        return rules(ca_rules(authority(), **(self.settings | changed)), sources=self.sources)
 
     def registry(self, caller: str = "admin") -> Registry:
         return Registry(self.account.client("dynamodb", caller=caller), self.deployment.settings.registry_table)

@@ -13,6 +13,7 @@ from cryptography.x509.oid import NameOID
 
 from jitr.errors import Basis
 from jitr.rules import CaRules, EnrollmentRule, OnReplacement, Rules
+from jitr.store.revoked_cas import REVOKED_CAS
 from simulation import Call, Deployment, SimulatedAccount
 from simulation.iot.certificates import DeviceCertificate
 from simulation.iot.things import SimulatedThing
@@ -127,6 +128,11 @@ class Seen:
     died_there: set[str] = field(default_factory=set)  # things whose makers made no other call
     # The ids of a thing's certificates, by caller and thing, as the caller last read them.
     listed: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    revoked_cas: set[str] = field(default_factory=set)  # the CAs that are revoked now, by id
+    ever_revoked_cas: set[str] = field(default_factory=set)
+    # CAs whose devices are ordered away now; what a promise is about, at the end.
+    lost_cas: set[str] = field(default_factory=set)
+    imported: dict[int, str] = field(default_factory=dict)  # registrations by an import, and their source
     sessions_seen: int = 0  # of the sessions that DeleteConnection ended, how many were judged
     step: int = 0
 
@@ -147,20 +153,24 @@ class Seen:
         return dict(self.deployment.registry.items.get((key,), {}))
 
     def rules_of(self, certificate: DeviceCertificate) -> list[CaRules]:
-        """The rules that any deployment had for a certificate's CA."""
-        found = (rules.ca(certificate.ca_certificate_id or "") for rules in self.deployed)
+        """The rules that any deployment had for a certificate's CA or source."""
+        found = (rules.ca(self.origin_of(certificate)) for rules in self.deployed)
         return [one for one in found if one]
+
+    def origin_of(self, certificate: DeviceCertificate) -> str:
+        """Its CA's id, or what stands for it: the source of the import that registered it."""
+        return self.imported.get(certificate.number) or certificate.ca_certificate_id or ""
 
     def name_for(self, certificate: DeviceCertificate) -> str | None:
         """The thing name that the rules of now make of a certificate; None where a hook gives the names."""
-        rules = self.deployed[-1].ca(certificate.ca_certificate_id or "")
+        rules = self.deployed[-1].ca(self.origin_of(certificate))
         if rules is None or rules.asks_hook:
             return None
         return rules.thing_name.format(common_name=common_name(certificate.leaf.pem))
 
     def waits_for_approval(self, certificate: DeviceCertificate) -> bool:
         """Whether the rules of now let a certificate wait for an operator, who has not approved it."""
-        rules = self.deployed[-1].ca(certificate.ca_certificate_id or "")
+        rules = self.deployed[-1].ca(self.origin_of(certificate))
         verdict = self.verdicts.get(certificate.certificate_id)
         approved = verdict is not None and verdict.allows
         return rules is not None and rules.enrollment is EnrollmentRule.APPROVE and not approved
@@ -286,7 +296,20 @@ class Seen:
         now = self.account.aws.clock.now()
         self.rejections += [Rejection(certificate.certificate_id, ca, now) for ca in under if ca][:1]
 
+    def _note_cas(self) -> None:
+        known = {name: fields for name, fields in self.item(REVOKED_CAS).items() if "M" in fields and "#" not in name}
+        self.revoked_cas = set(known)
+        self.ever_revoked_cas |= self.revoked_cas
+        self.lost_cas = {name for name, fields in known.items() if "devices" in fields["M"]}
+
+    def was_ordered_away_late(self, certificate: DeviceCertificate) -> bool:
+        """Whether its CA was revoked with its devices, and the sweep wrote the order on it."""
+        verdict = self.item(f"certificate#{certificate.certificate_id}").get("verdict", {}).get("M", {})
+        denies = bool(verdict) and not verdict["allows"]["BOOL"]
+        return denies and certificate.ca_certificate_id in self.ever_revoked_cas
+
     def _note_items(self, call: Call | None) -> None:
+        self._note_cas()
         for (key,), item in self.deployment.registry.items.items():
             kind, _, rest = key.partition("#")
             if kind == "brake" and "engaged" in item:
@@ -296,6 +319,7 @@ class Seen:
                 self.owned[rest].add(item["certificate_id"]["S"])
             if kind != "certificate":
                 continue
+            self._note_import(rest, item)
             intent = item.get("intent", {}).get("M", {})
             run = intent.get("run", {}).get("S", "")
             if run and self.claims.get(rest) != run:
@@ -303,6 +327,17 @@ class Seen:
                 if intent["outcome"]["S"] == "activated":
                     self.new_claims.append(rest)
             self._note_verdict(rest, item.get("verdict", {}).get("M"), call)
+
+    def _note_import(self, certificate_id: str, item: dict[str, Any]) -> None:
+        """Note a registration without a CA that is made under an import's order."""
+        certificate, order = self.certificates.get(certificate_id), item.get("import_order", {}).get("M")
+        if (
+            certificate
+            and order
+            and certificate.ca_certificate_id is None
+            and certificate.number not in self.was_active
+        ):
+            self.imported[certificate.number] = order["source"]["S"]
 
     def _note_verdict(self, certificate_id: str, verdict: dict[str, Any] | None, call: Call | None) -> None:
         if verdict is None or call is None or not call.caller.startswith((OPERATOR, REVOKE)):

@@ -1,0 +1,175 @@
+"""`jitrctl device import`: registers the certificates of lists and makers' manifests without a CA, in all accounts."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jitr.import_order import ImportOrder
+from jitrctl.commands.list_reading import Files, RefusedPath, SignerFiles, list_name, read_lists
+from jitrctl.device.certificate_rows import read_certificates
+from jitrctl.device.imports import Imported, ImportPlan, StageImport, plan_import
+from jitrctl.errors import Interrupted
+from jitrctl.run.scope import Note, Scope, Yes, over_stages
+from jitrctl.terminal import Exit, out
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from jitrctl.session.stage import Stage
+
+_SHOWN = 20  # certificates that are not imported; --json has all
+
+
+@over_stages
+def import_(
+    scope: Scope,
+    files: Files,
+    source: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The source in the fleet file; needed where an account has several."),
+    ] = None,
+    note: Note = "",
+    signer: SignerFiles = None,
+    refused: RefusedPath = None,
+    *,
+    may_follow: Annotated[
+        bool,
+        typer.Option(
+            "--may-follow", help="They may take over thing names from certificates of a CA, or of another source."
+        ),
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check, and show what would be done.")] = False,
+    yes: Yes = False,
+) -> None:
+    """Register certificates without a CA (Multi-Account Registration), in every account that has the source.
+
+    Each passes the checks of its source, gets its thing, groups and policy, and is set ACTIVE as the last. What is
+    imported already is left as it is: run it again after an interruption, or for one more account. A certificate that
+    is registered in another way is reported and never changed. Takes the lists and manifests of `enrollment import`, as
+    far as they hold certificates.
+
+    Example: jitrctl device import manifest.json --signer microchip.crt --account prod
+    """
+    found = read_lists(files, signer or (), refused, read_certificates)
+    stages, not_opened = scope.open_stages()
+    planned = scope.across(
+        lambda stage: plan_import(stage, found.certificates, source), doing="checking certificates", stages=stages
+    )
+    plans = {done.stage: done.value for done in planned.done}
+    if any(plan.todo for plan in plans.values()) and not dry_run:
+        lines = [f"register {len(found.certificates):,} certificates of {list_name(files)} without a CA, in"]
+        scope.confirm([*lines, *(f"  {stage}  {_plan_in_words(plan)}" for stage, plan in plans.items())], yes=yes)
+
+    def make_order(stage: Stage, at: datetime) -> ImportOrder:
+        named = plans[stage].source.certificate_id
+        return ImportOrder(source=named, by=stage.caller, at=at, note=note, may_follow=may_follow)
+
+    results = _import(scope, plans, found.certificates, make_order, dry_run=dry_run)
+
+    def show_results() -> None:
+        for done in results.done:
+            out.print(f"{done.stage}: {_in_words(done.value, dry_run=dry_run)}", markup=False, soft_wrap=True)
+            for line in _problems(done.value):
+                out.print(f"  {line}", markup=False, soft_wrap=True)
+
+    try:
+        scope.report(
+            results,
+            show=show_results,
+            fields=lambda one: _document(one, dry_run=dry_run),
+            failed=(*not_opened, *planned.failed),
+            ok=not found.refused and all(done.value.is_complete for done in results.done),
+            certificates=len(found.certificates),
+            refused_rows=found.refused,
+            refused_file=str(refused) if found.refused else None,
+        )
+    except typer.Exit:
+        if any(isinstance(one.cause, Interrupted) for one in results.failed):
+            raise typer.Exit(Exit.INTERRUPTED) from None
+        raise
+
+
+def _import(
+    scope: Scope,
+    plans: Mapping[Stage, ImportPlan],
+    certificates: Mapping[str, bytes],
+    make_order: Any,
+    *,
+    dry_run: bool,
+) -> Any:
+    """Carry out the plans in all stages at once, with the progress of all; Results[Imported]."""
+    interrupted = threading.Event()
+    finished = dict.fromkeys(plans, 0)
+    most = sum(len(plan.todo) for plan in plans.values())
+
+    def work(stage: Stage) -> Imported:
+        plan = plans[stage]
+        if dry_run or not plan.todo:
+            return Imported(plan=plan)
+
+        def tell(number: int) -> None:
+            finished[stage] = number
+
+        return StageImport(
+            stage, plan, certificates, lambda at: make_order(stage, at), interrupted=interrupted, tell=tell
+        ).run()
+
+    def progress() -> str:
+        return f"importing: {sum(finished.values()):,} of {most:,}"
+
+    return scope.across(work, doing=progress, stages=list(plans), interrupted=interrupted)
+
+
+def _plan_in_words(plan: ImportPlan) -> str:
+    parts = [f"as {plan.source.name}"]
+    if plan.todo:
+        minutes = max(1, round(plan.takes.total_seconds() / 60))
+        parts.append(f"{len(plan.todo):,} to register, within about {minutes} min")
+    if plan.done:
+        parts.append(f"{plan.done:,} done already")
+    if plan.refused:
+        parts.append(f"{len(plan.refused):,} refused")
+    return "; ".join(parts)
+
+
+def _in_words(one: Imported, *, dry_run: bool) -> str:
+    if dry_run or not one.plan.todo:
+        return _plan_in_words(one.plan)
+    parts = [f"as {one.plan.source.name}", f"{one.activated:,} are ACTIVE"]
+    for number, what in (
+        (one.plan.done, "done already"),
+        (len(one.held), "held, INACTIVE"),
+        (one.waiting, "registered, and left to the functions and the sweep"),
+        (len(one.plan.refused) + len(one.refused), "refused"),
+    ):
+        if number:
+            parts.append(f"{number:,} {what}")
+    return "; ".join(parts)
+
+
+def _problems(one: Imported) -> list[str]:
+    every = {**one.plan.refused, **one.refused, **one.held}
+    lines = [f"{certificate_id} {why}" for certificate_id, why in list(every.items())[:_SHOWN]]
+    more = len(every) - _SHOWN
+    return [*lines, *([f"and {more:,} more, which --json has"] if more > 0 else [])]
+
+
+def _document(one: Imported, *, dry_run: bool) -> dict[str, Any]:
+    """A stage's part of the JSON document."""
+    plan = one.plan
+    refused = {**plan.refused, **one.refused}
+    return {
+        "source": plan.source.name,
+        "planned": len(plan.todo),
+        "done": plan.done,
+        "activated": one.activated,
+        "waiting": one.waiting,
+        "held": [{"certificate_id": one_id, "why": why} for one_id, why in one.held.items()],
+        "refused": [{"certificate_id": one_id, "why": why} for one_id, why in refused.items()],
+        "seconds": round(plan.takes.total_seconds()),
+        "dry_run": dry_run,
+    }

@@ -1,0 +1,323 @@
+"""`jitrctl device import`: certificates registered without a CA, in several accounts, by the functions' own way."""
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from jitr.admission.applicant import Applicant
+from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
+from jitr.admission.issuers import find_issuer
+from jitr.decisions import Outcome
+from jitr.errors import Rejected
+from jitr.import_order import ImportOrder
+from jitr.rules import CertificateMode, source_id
+from jitr.store.enrollment_table import EntryChange
+from jitr.verdicts import OperatorAction, OperatorVerdict
+from jitrctl.device import imports
+from jitrctl.status.sources import read_sources
+from jitrctl.terminal import Exit
+from simulation import Authority, Leaf
+from tests.support.cli.simulated import DEV, PROD, RULES, Simulated, simulated
+
+SOURCE = source_id("maker")
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Simulated:
+    """Both accounts have the source; while an import waits, the functions work."""
+    fleet = simulated(tmp_path, monkeypatch)
+    fleet.write(RULES, source=RULES)
+    fleet.deploy()
+
+    at_once = threading.Lock()
+
+    def sleep(seconds: float) -> None:
+        with at_once:  # both accounts are worked on at once, and share the clock
+            fleet.aws.clock.advance(seconds)
+            for deployment in fleet.deployments.values():
+                deployment.mapping().drain()
+
+    monkeypatch.setattr(imports, "time", SimpleNamespace(sleep=sleep, monotonic=fleet.aws.clock.monotonic))
+    monkeypatch.setattr(imports, "now", fleet.aws.clock.now)
+    return fleet
+
+
+@pytest.fixture
+def maker() -> Authority:
+    """A CA that is registered nowhere."""
+    return Authority.new("Maker CA")
+
+
+def bundle(fleet: Simulated, *leaves: Leaf) -> str:
+    path = fleet.directory / "bundle.pem"
+    path.write_text("".join(leaf.pem for leaf in leaves))
+    return str(path)
+
+
+def take(fleet: Simulated, *words: str, code: int = 0) -> dict[str, Any]:
+    return fleet.ask("device", "import", *words, "--yes", code=code)
+
+
+def calls(fleet: Simulated, operation: str) -> int:
+    return sum(call.operation == operation for call in fleet.aws.calls)
+
+
+def test_a_bundle_comes_into_one_account_then_the_other(fleet: Simulated, maker: Authority) -> None:
+    leaves = [fleet.issue(f"sensor-{number:04}", ca=maker) for number in range(1, 13)]
+    file = bundle(fleet, *leaves)
+    told = take(fleet, file, "--account", DEV, "--note", "reel 7")[DEV]
+    assert (told["planned"], told["activated"], told["done"], told["refused"]) == (12, 12, 0, [])
+    assert fleet.status(PROD, leaves[0]) is None
+    told = take(fleet, file)
+    assert [(told[one]["activated"], told[one]["done"]) for one in (DEV, PROD)] == [(0, 12), (12, 0)]
+    for place in (DEV, PROD):
+        assert fleet.place(place).connect(leaves[0], client_id="sensor-0001") == "accepted", "at its first CONNECT"
+        decision = fleet.record(place, leaves[0]).decision
+        assert decision
+        assert (decision.outcome, decision.ca, decision.ca_certificate_id) == (Outcome.ACTIVATED, "maker", SOURCE)
+    assert calls(fleet, "RegisterCertificateWithoutCA") == 24
+    assert calls(fleet, "DescribeCertificate") == 24 + 1, "one for each device, by the function; and the test's"
+
+
+def test_a_dry_run_checks_and_changes_nothing(fleet: Simulated, maker: Authority) -> None:
+    good, bad = fleet.issue("sensor-0001", ca=maker), fleet.issue("pump-0001", ca=maker)
+    told = take(fleet, bundle(fleet, good, bad), "--dry-run", code=Exit.FAILED)[DEV]
+    assert (told["planned"], told["activated"], told["dry_run"]) == (1, 0, True)
+    assert [one["certificate_id"] for one in told["refused"]] == [bad.certificate_id]
+    assert told["refused"][0]["why"].startswith("COMMON_NAME_REFUSED: ")
+    assert calls(fleet, "RegisterCertificateWithoutCA") == 0
+    assert fleet.record(DEV, good).import_order is None
+
+
+@pytest.mark.parametrize("status", ["ACTIVE", "INACTIVE", "REVOKED"])
+def test_what_is_registered_already_is_reported_and_never_changed(
+    fleet: Simulated, maker: Authority, status: str
+) -> None:
+    leaf = fleet.issue("sensor-0001", ca=maker)
+    fleet.iot(DEV).register_certificate_without_ca(certificatePem=leaf.pem, status=status)
+    fleet.aws.clock.advance(60)
+    told = take(fleet, bundle(fleet, leaf), "--account", DEV, code=Exit.FAILED)[DEV]
+    assert f"is registered here already, {status} since" in told["refused"][0]["why"]
+    assert fleet.status(DEV, leaf) == status
+    assert fleet.record(DEV, leaf).import_order is None
+    fleet.sweep(DEV, after=7200)
+    assert fleet.status(DEV, leaf) == status
+
+
+def test_a_device_that_connected_first_is_its_cas(fleet: Simulated) -> None:
+    leaf = fleet.issue("sensor-0001")
+    fleet.place(DEV).connect(leaf, client_id="sensor-0001")
+    told = take(fleet, bundle(fleet, leaf), "--account", DEV, code=Exit.FAILED)[DEV]
+    assert "has connected before" in told["refused"][0]["why"]
+    assert fleet.knock(DEV, leaf, "sensor-0001") == "accepted"
+    decision = fleet.record(DEV, leaf).decision
+    assert decision
+    assert decision.ca == "factory"
+
+
+def test_an_import_that_was_killed_is_resumed_from_its_order(fleet: Simulated, maker: Authority) -> None:
+    leaf = fleet.issue("sensor-0001", ca=maker)
+    stage = fleet.stage(DEV)
+    order = ImportOrder(source=SOURCE, by="ann", at=fleet.aws.clock.now())
+    one = imports.CertificateImport(stage.iot, stage.aws_iot, stage.registry)
+    assert one.register(leaf.certificate_id, leaf.pem, order, fleet.record(DEV, leaf)) is None
+    assert fleet.status(DEV, leaf) == "INACTIVE"
+    fleet.aws.clock.advance(600)
+    told = take(fleet, bundle(fleet, leaf), "--account", DEV)[DEV]
+    assert told["activated"] == 1
+    assert fleet.record(DEV, leaf).import_order is None
+
+
+def test_the_sweep_completes_what_a_killed_import_registered(fleet: Simulated, maker: Authority) -> None:
+    leaf = fleet.issue("sensor-0001", ca=maker)
+    stage = fleet.stage(DEV)
+    order = ImportOrder(source=SOURCE, by="ann", at=fleet.aws.clock.now())
+    one = imports.CertificateImport(stage.iot, stage.aws_iot, stage.registry)
+    one.register(leaf.certificate_id, leaf.pem, order, fleet.record(DEV, leaf))
+    fleet.sweep(DEV, after=400)
+    assert fleet.place(DEV).connect(leaf, client_id="sensor-0001") == "accepted"
+
+
+def test_an_order_lets_nobody_activate_what_another_set_inactive(fleet: Simulated, maker: Authority) -> None:
+    leaf = fleet.issue("sensor-0001", ca=maker)
+    stage, iot = fleet.stage(DEV), fleet.iot(DEV)
+    order = ImportOrder(source=SOURCE, by="ann", at=fleet.aws.clock.now())
+    one = imports.CertificateImport(stage.iot, stage.aws_iot, stage.registry)
+    one.register(leaf.certificate_id, leaf.pem, order, fleet.record(DEV, leaf))
+    fleet.aws.clock.advance(30)
+    iot.update_certificate(certificateId=leaf.certificate_id, newStatus="ACTIVE")
+    iot.update_certificate(certificateId=leaf.certificate_id, newStatus="INACTIVE")
+    fleet.sweep(DEV, after=400)
+    assert fleet.status(DEV, leaf) == "INACTIVE"
+    told = take(fleet, bundle(fleet, leaf), "--account", DEV, code=Exit.FAILED)[DEV]
+    assert told["refused"]
+    assert fleet.status(DEV, leaf) == "INACTIVE"
+
+
+def test_a_denied_certificate_is_not_registered(fleet: Simulated, maker: Authority) -> None:
+    leaf = fleet.issue("sensor-0001", ca=maker)
+    assert take(fleet, bundle(fleet, leaf), "--account", DEV)[DEV]["activated"] == 1
+    fleet.ask("device", "revoke", "sensor-0001", "--note", "stolen", "--yes")
+    told = take(fleet, bundle(fleet, leaf), code=Exit.FAILED)
+    assert [told[one]["planned"] for one in (DEV, PROD)] == [0, 0]
+    assert "stolen" in told[PROD]["refused"][0]["why"]
+    assert fleet.status(PROD, leaf) is None
+
+
+def test_an_entry_that_denies_refuses_an_import_and_one_that_allows_ends_a_hold(
+    fleet: Simulated, maker: Authority
+) -> None:
+    fleet.write(RULES, source=RULES + 'enrollment = "listed"\n')
+    fleet.deploy()
+    leaf, denied = fleet.issue("sensor-0001", ca=maker), fleet.issue("sensor-0002", ca=maker)
+    enter(fleet, Entry(subject=Subject(SubjectKind.CERTIFICATE, denied.certificate_id), rule=EntryRule.DENY))
+    told = take(fleet, bundle(fleet, leaf, denied), "--account", DEV, code=Exit.FAILED)[DEV]
+    assert [one["certificate_id"] for one in told["held"]] == [leaf.certificate_id]
+    assert told["refused"][0]["why"].startswith("ENTRY_DENIES: ")
+    assert fleet.status(DEV, leaf) == "INACTIVE"
+    enter(fleet, Entry(subject=Subject(SubjectKind.THING, "sensor-0001"), rule=EntryRule.ALLOW))
+    fleet.sweep(DEV, after=100)
+    assert fleet.place(DEV).connect(leaf, client_id="sensor-0001") == "accepted"
+
+
+def enter(fleet: Simulated, entry: Entry) -> None:
+    fleet.stage(DEV).enrollment.change([EntryChange(entry=entry, replaces=None)], by="ann", at=fleet.aws.clock.now())
+
+
+def test_a_cas_certificate_follows_an_imported_one_only_by_an_entry(fleet: Simulated, maker: Authority) -> None:
+    old = fleet.issue("sensor-0001", ca=maker, begins=-10)
+    take(fleet, bundle(fleet, old), "--account", DEV)
+    new = fleet.issue("sensor-0001")
+    assert fleet.knock(DEV, new, "sensor-0001") == "refused"
+    decision = fleet.record(DEV, new).decision
+    assert decision
+    assert decision.detail
+    assert decision.detail.endswith("no enrollment entry says that this one may follow it")
+    fleet.ask("enrollment", "allow", "sensor-0001", "--may-follow", "--account", DEV, "--yes")
+    fleet.sweep(DEV, after=100)
+    assert fleet.place(DEV).connect(new, client_id="sensor-0001") == "accepted"
+    assert fleet.record(DEV, old).replaced_by == new.certificate_id
+
+
+def test_an_imported_certificate_follows_a_cas_one_only_by_the_import(fleet: Simulated, maker: Authority) -> None:
+    old = fleet.issue("sensor-0001", begins=-10)
+    assert fleet.knock(DEV, old, "sensor-0001") == "accepted"
+    fleet.ask("enrollment", "allow", "sensor-0001", "--may-follow", "--account", DEV, "--yes")
+    new = fleet.issue("sensor-0001", ca=maker)
+    told = take(fleet, bundle(fleet, new), "--account", DEV, code=Exit.FAILED)[DEV]
+    assert "only by `--may-follow`" in told["held"][0]["why"]
+    assert fleet.status(DEV, new) == "INACTIVE"
+    fleet.aws.clock.advance(100)
+    assert take(fleet, bundle(fleet, new), "--account", DEV, "--may-follow")[DEV]["activated"] == 1
+    assert fleet.record(DEV, old).replaced_by == new.certificate_id
+
+
+def test_rows_without_a_certificate_are_refused_with_a_sentence(fleet: Simulated) -> None:
+    path = fleet.directory / "ids.csv"
+    path.write_text("certificate_id\n" + "ab" * 32 + "\n")
+    said = fleet.say("device", "import", str(path), "--yes", code=Exit.UNUSABLE)
+    assert "gives no certificate, and to register one AWS IoT needs it whole" in said
+
+
+def test_an_account_without_the_source_says_what_to_add(fleet: Simulated, maker: Authority) -> None:
+    fleet.write(RULES)
+    told = take(fleet, bundle(fleet, fleet.issue("sensor-0001", ca=maker)), code=Exit.FAILED)[DEV]
+    assert "account dev has no source: add registered.NAME = {} to it, and deploy" in told["error"]
+
+
+def test_imported_devices_are_listed_shown_counted_and_expire_as_all_others(fleet: Simulated, maker: Authority) -> None:
+    soon, later = fleet.issue("sensor-0001", ca=maker, days=20), fleet.issue("sensor-0002", ca=maker)
+    take(fleet, bundle(fleet, soon, later))
+    for options in ((), ("--ca", "maker")):
+        listed = fleet.ask("device", "list", *options)[DEV]["devices"]
+        assert {(one["thing_name"], one["ca"], one["status"]) for one in listed} == {
+            ("sensor-0001", "maker", "ACTIVE"),
+            ("sensor-0002", "maker", "ACTIVE"),
+        }
+    assert fleet.ask("device", "list", "--ca", "factory")[DEV]["devices"] == []
+    (shown,) = fleet.ask("device", "show", "sensor-0001")[DEV]["certificates"]
+    assert (shown["status"], shown["ca_certificate_id"], shown["decision"]["ca"]) == ("ACTIVE", SOURCE, "maker")
+    ending = fleet.ask("fleet", "expiring", "--within", "30d")[DEV]
+    assert [one["thing_name"] for one in ending["devices"]] == ["sensor-0001"]
+    assert ending["sources"] == [{"source": "maker", "expiring": 1, "ended": 0}]
+    fleet.sweep(DEV)
+    assert read_sources(fleet.stage(DEV)) == {"maker": {"ACTIVE": 2}}
+
+
+def test_a_rejected_import_is_released_by_an_order_on_exactly_that(fleet: Simulated, maker: Authority) -> None:
+    leaf = fleet.issue("sensor-0001", ca=maker)
+    rules = fleet.deployments[DEV].rules
+    fleet.deployments[DEV].rules = replace(
+        rules, sources=tuple(replace(one, common_name="pump-[0-9]+") for one in rules.sources)
+    )  # other rules are deployed than the fleet file has
+    told = take(fleet, bundle(fleet, leaf), "--account", DEV, code=Exit.FAILED)[DEV]
+    assert told["refused"][0]["why"].startswith("COMMON_NAME_REFUSED: ")
+    assert "release" in take(fleet, bundle(fleet, leaf), "--account", DEV, code=Exit.FAILED)[DEV]["refused"][0]["why"]
+    fleet.deployments[DEV].rules = rules
+    record = fleet.record(DEV, leaf)
+    verdict = OperatorVerdict(action=OperatorAction.RELEASED, by="ann", at=fleet.aws.clock.now())
+    assert fleet.stage(DEV).outcomes.order_release(leaf.certificate_id, verdict, seen=record)
+    fleet.sweep(DEV, after=100)
+    assert fleet.place(DEV).connect(leaf, client_id="sensor-0001") == "accepted"
+    decision = fleet.record(DEV, leaf).decision
+    assert decision
+    assert decision.ca == "maker"
+
+
+def test_a_certificate_registered_without_a_ca_by_hand_is_unclaimed(fleet: Simulated) -> None:
+    fleet.write(RULES.replace("sensor", "pump"), source=RULES)
+    leaf = fleet.issue("sensor-0001")
+    fleet.iot(DEV).register_certificate_without_ca(certificatePem=leaf.pem, status="ACTIVE")
+    device = fleet.stage(DEV).aws_iot.describe(leaf.certificate_id)
+    assert device.ca_certificate_id == fleet.old.certificate_id, "in SNI_ONLY mode AWS may name no CA"
+    rules = fleet.stage(DEV).rules
+    in_default = replace(rules, cas=tuple(replace(ca, certificate_mode=CertificateMode.DEFAULT) for ca in rules.cas))
+    unnamed = replace(device, ca_certificate_id=None, is_ca_named=False)
+    found = find_issuer(unnamed, in_default)
+    assert found.ca_certificate_id is None
+    resolved = Applicant.of(found, in_default).resolved
+    assert isinstance(resolved, Rejected)
+    assert resolved.detail.startswith("it is unclaimed")
+
+
+def test_a_released_certificate_can_be_imported_again(fleet: Simulated, maker: Authority) -> None:
+    leaf = fleet.issue("sensor-0001", ca=maker)
+    assert take(fleet, bundle(fleet, leaf), "--account", DEV)[DEV]["activated"] == 1
+    fleet.ask("device", "revoke", "sensor-0001", "--account", DEV, "--yes")
+    said = fleet.say("device", "release", leaf.certificate_id, "--revoked", "--account", DEV, "--yes")
+    assert "released, evaluated again once it is imported again" in said
+    assert fleet.status(DEV, leaf) is None
+    assert take(fleet, bundle(fleet, leaf), "--account", DEV)[DEV]["activated"] == 1
+    assert fleet.place(DEV).connect(leaf, client_id="sensor-0001") == "accepted"
+
+
+def test_an_import_that_was_killed_before_it_registered_lets_nothing_else_in(
+    fleet: Simulated, maker: Authority
+) -> None:
+    leaf, stage = fleet.issue("sensor-0001", ca=maker), fleet.stage(DEV)
+    now = fleet.aws.clock.now()
+    order = ImportOrder(source=SOURCE, by="ann", at=now)
+    assert stage.registry.order_import(leaf.certificate_id, order, seen=fleet.record(DEV, leaf), look_at=now)
+    fleet.aws.clock.advance(600)
+    fleet.iot(DEV).register_certificate_without_ca(certificatePem=leaf.pem, status="INACTIVE")
+    fleet.sweep(DEV, after=400)
+    assert fleet.status(DEV, leaf) == "INACTIVE", "somebody else's, long after the order"
+    told = take(fleet, bundle(fleet, leaf), "--account", DEV, code=Exit.FAILED)[DEV]
+    assert "is registered here already, INACTIVE" in told["refused"][0]["why"]
+
+
+def test_two_imports_at_once_register_each_certificate_once(fleet: Simulated, maker: Authority) -> None:
+    leaf, stage = fleet.issue("sensor-0001", ca=maker), fleet.stage(DEV)
+    one, other = (imports.CertificateImport(stage.iot, stage.aws_iot, stage.registry) for _ in range(2))
+    seen = fleet.record(DEV, leaf)
+    orders = [ImportOrder(source=SOURCE, by=by, at=fleet.aws.clock.now()) for by in ("ann", "bob")]
+    assert one.register(leaf.certificate_id, leaf.pem, orders[0], seen) is None
+    said = other.register(leaf.certificate_id, leaf.pem, orders[1], seen)
+    assert said == "was decided on meanwhile: run the import again"
+    order = fleet.record(DEV, leaf).import_order
+    assert order
+    assert order.by == "ann"
