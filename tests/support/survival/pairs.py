@@ -13,6 +13,7 @@ from simulation import Call, Fault, Moment
 from tests.support.survival.brake_pairs import BRAKES
 from tests.support.survival.explored_world import DAY, HOSTILE, ExploredWorld, Prepared
 from tests.support.survival.explorer import Pair
+from tests.support.survival.import_pairs import IMPORTS
 from tests.support.survival.one_thread import Act
 from tests.support.survival.session_pairs import SESSIONS
 from tests.support.survival.take_away_pairs import TAKE_AWAYS
@@ -381,4 +382,4 @@ THREADED = (
     ),
     Pair("threads-one-device", "two events of one device in one batch", _threads_on_one, process=_PROCESS),
 )
-ALL_PAIRS = (*KNOWN, *BRAKES, *OTHERS, *THREADED, *SESSIONS, *TAKE_AWAYS)
+ALL_PAIRS = (*KNOWN, *BRAKES, *OTHERS, *THREADED, *SESSIONS, *TAKE_AWAYS, *IMPORTS)
