@@ -19,6 +19,7 @@ from jitr.rules import CertificateMode, source_id
 from jitr.store.enrollment_table import EntryChange
 from jitr.verdicts import OperatorAction, OperatorVerdict
 from jitrctl.device import imports
+from jitrctl.doctor import runner
 from jitrctl.status.sources import read_sources
 from jitrctl.terminal import Exit
 from simulation import Authority, Call, Died, Leaf, Moment
@@ -361,3 +362,16 @@ def test_a_name_is_not_taken_from_an_import_that_may_still_become_active(fleet: 
 def die_before_active(call: Call, moment: Moment) -> None:
     if (call.operation, moment) == ("UpdateCertificate", "before"):
         raise Died
+
+
+def test_the_doctor_knows_that_an_imported_device_needs_no_ca(
+    fleet: Simulated, maker: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaf = fleet.issue("sensor-0001", ca=maker)
+    take(fleet, bundle(fleet, leaf), "--account", DEV)
+    modelled = ("certificate", "issuer", "chain and SNI", "checks", "CA registered", "rule present", "thing", "policy")
+    monkeypatch.setattr(runner, "LINKS", tuple(link for link in runner.LINKS if link.name in modelled))
+    links = fleet.ask("doctor", bundle(fleet, leaf), "--account", DEV)[DEV]["links"]
+    assert [(one["link"], one["state"]) for one in links] == [
+        (name, "good") for name in modelled if name not in ("CA registered", "rule present")
+    ]
