@@ -31,7 +31,8 @@ test-deep: setup
 	$(BIN)/pytest --numprocesses 2 -m deep
 
 # An operator's first hour on the local AWS: each break is cured with what jitrctl prints, and the device comes in; the
-# table at the end. Some minutes; part of test-deep. One step: make hour STEPS='paused replay'
+# table at the end. Ten minutes; part of test-deep. One step: make hour STEPS='"paused" "CA rotated"'; the table of the
+# last run once more, at the terminal's width or for a pipe: make hour STEPS=--table
 hour: setup
 	$(BIN)/python -m tests.support.e2e.hour $(STEPS)
 

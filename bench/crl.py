@@ -67,11 +67,11 @@ def _crl(authority: Authority, number: int) -> bytes:
 def _measure(crl_path: Path, ca_path: Path) -> dict[str, float]:
     ca = Certificate.from_pem(ca_path.read_text(encoding="utf-8"))
     data = crl_path.read_bytes()
-    before = _peak()
+    before = peak_megabytes()
     began = time.perf_counter()
     crl = RevocationList.read(data, ca)
     cold = time.perf_counter() - began
-    peak = _peak()
+    peak = peak_megabytes()
     pyca = x509.load_der_x509_crl(data)
     rng = random.Random(0)  # noqa: S311 -- the same looks every time
     asked = [rng.getrandbits(_BITS) for _ in range(_LOOKS)]
@@ -97,7 +97,7 @@ def _median(look: Callable[[int], object], asked: list[int]) -> float:
     return statistics.median(spans) / 1000
 
 
-def _peak() -> float:
+def peak_megabytes() -> float:
     """The process's peak memory in MB; getrusage would include its parent's."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024 / 1e6

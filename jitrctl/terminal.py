@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # Words up to the length of the longest reason are not broken; without room, words up to the second length.
 _LONGEST_WORD, _SHORTEST = 27, 8
 _GAP = 2  # between columns
+_STAGES = {"stage", "lives in"}  # the headings of columns whose cells are stages
 
 _UNLIMITED = 1_000_000  # columns
 # Whoever pastes a command or an id must get it in one piece.
@@ -85,7 +86,7 @@ def table(rows: Sequence[Mapping[str, str]], *, whole: Collection[str] = ()) -> 
     widths = _column_widths(breakable, whole)
     if sum(widths.values()) > _room(widths):
         return _blocks(rows)
-    if any(len(row.get("stage", "")) > widths.get("stage", 0) for row in rows):
+    if any(len(row[heading]) > widths[heading] for row in rows for heading in _STAGES & widths.keys()):
         rows = breakable
     shown = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
     for heading, width in widths.items():
@@ -128,9 +129,13 @@ def _needed(rows: Sequence[Mapping[str, str]]) -> dict[str, int]:
 
 def _break_stages(rows: Sequence[Mapping[str, str]]) -> Sequence[Mapping[str, str]]:
     """The rows, whose stages may break between account and Region when the table is too wide."""
-    if "stage" not in rows[0] or sum(_needed(rows).values()) <= _room(rows[0]):
+    headings = _STAGES & rows[0].keys()
+    if not headings or sum(_needed(rows).values()) <= _room(rows[0]):
         return rows
-    return [{**row, "stage": row["stage"].replace("/", "/ ").replace("/  ", "/ ")} for row in rows]
+    return [
+        {**row, **{heading: row[heading].replace("/", "/ ").replace("/  ", "/ ") for heading in headings}}
+        for row in rows
+    ]
 
 
 def _column_widths(rows: Sequence[Mapping[str, str]], whole: Collection[str]) -> dict[str, int]:

@@ -312,14 +312,14 @@ class Deployment:
         event = {"detail-type": "Object Created", "detail": {"object": {"key": key}}}
         self.account.sqs.send_message({"QueueUrl": self.crl_arrivals.url, "MessageBody": json.dumps(event)})
 
-    def revoke_mapping(self, *, caller: str = "revoke") -> EventSourceMapping:
-        """The queue of arrived CRLs before `revoke`, one environment at a time."""
+    def revoke_mapping(self, *, caller: str = "revoke", timeout: float = _CRL_TIMEOUT) -> EventSourceMapping:
+        """The queue of arrived CRLs before `revoke`, one environment at a time; `timeout` in seconds."""
         return EventSourceMapping(
             self.crl_arrivals,
             self.account.sqs,
             lambda: revoke_environment(self, caller=caller),
             batch_size=1,
-            timeout=_CRL_TIMEOUT,
+            timeout=timeout,
             loop_stops_whole_batch=self.account.aws.undocumented.loop_stops_whole_batch,
         )
 

@@ -13,6 +13,7 @@ from jitr.registration.threads import Beside, OneByOne
 from jitr.revocation.application import CrlApplication
 from jitr.revocation.candidates import Candidates
 from jitr.revocation.enforcement import Enforcement
+from jitr.revocation.walks import Walks
 from jitr.session_end import SessionEnd
 from jitr.store.crl_state import CrlStates
 from jitr.store.outcomes import Outcomes
@@ -62,17 +63,20 @@ def revoke_environment(deployment: "Deployment", *, caller: str = "revoke") -> H
         states=states,
         journal=SweepState(dynamodb, deployment.settings.registry_table),
         candidates=Candidates(registry=registry, outcomes=outcomes),
-        enforcement=Enforcement(
-            rules=deployment.rules,
-            iot=iot,
-            registry=registry,
-            outcomes=outcomes,
+        walks=Walks(
+            enforcement=Enforcement(
+                rules=deployment.rules,
+                iot=iot,
+                registry=registry,
+                outcomes=outcomes,
+                announcer=announcer,
+                sessions=SessionEnd(iot, Connections(client("iot-data"))),
+                clock=clock.now,
+            ),
+            turns=turns,
+            threads=beside,
             announcer=announcer,
-            sessions=SessionEnd(iot, Connections(client("iot-data"))),
-            clock=clock.now,
         ),
-        turns=turns,
-        threads=beside,
         announcer=announcer,
         clock=clock.now,
     )

@@ -5,6 +5,7 @@ subscription and what comes by it. A policy under which no device connects is re
 Region where the policy is not deployed. What a policy leaves out, or what cannot be decided here, is a note.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -92,14 +93,17 @@ def _prove(fleet: Fleet, file: PolicyFile) -> PolicyProof | None:
     places = list(dict.fromkeys(place for _, place in cases))
     # In stages whose own ARNs the policy has alike, devices of the same names get equally far.
     alike = {place: tuple(not _find_foreign_fields(arn, [place]) for arn in _list_arns(file)) for place in places}
-    tried: dict[Any, tuple[PolicyTrial, list[PolicyFinding]]] = {}
-    merged: dict[PolicyFinding, list[tuple[str, PolicyPlace]]] = {}
+    tried: dict[Any, tuple[PolicyTrial, list[tuple[PolicyFinding, PolicyFinding]]]] = {}
+    # What several devices show is one finding: it names the first of them.
+    merged: dict[PolicyFinding, tuple[PolicyFinding, list[tuple[str, PolicyPlace]]]] = {}
     for ca, place in cases:
         key = (devices[ca].thing_name, tuple(devices[ca].context.items()), alike[place])
         if key not in tried:
-            tried[key] = _try(file, devices[ca], place)
-        for finding in tried[key][1]:
-            merged.setdefault(finding, []).append((ca, place))
+            trial, findings = _try(file, devices[ca], place)
+            tried[key] = trial, [(_generalize(one, devices[ca], place), one) for one in findings]
+        for general, finding in tried[key][1]:
+            _, those = merged.setdefault(general, (finding, []))
+            those.append((ca, place))
     found = [
         *_find_misplaced(file, places),
         *(
@@ -107,7 +111,7 @@ def _prove(fleet: Fleet, file: PolicyFile) -> PolicyProof | None:
                 finding.refused,
                 file.problem(finding.line, f"{_describe_where(those, cases)}{finding.text}", finding.cure),
             )
-            for finding, those in merged.items()
+            for finding, those in merged.values()
         ),
     ]
     found.sort(key=lambda one: one[1].line)
@@ -118,6 +122,14 @@ def _prove(fleet: Fleet, file: PolicyFile) -> PolicyProof | None:
         device=devices[cases[0][0]].thing_name,
         trial=next(iter(tried.values()))[0],
     )
+
+
+def _generalize(finding: PolicyFinding, device: SampleDevice, place: PolicyPlace) -> PolicyFinding:
+    """The finding without the names of the made-up device and of its stage."""
+    text = finding.text
+    for number, name in enumerate((place.arn(""), device.thing_name)):
+        text = text.replace(name, f"<{number}>")
+    return dataclasses.replace(finding, text=text)
 
 
 def policy_place(account: Account, region: str) -> PolicyPlace:

@@ -51,6 +51,12 @@ def make_up_device(ca: Origin) -> SampleDevice:
     return SampleDevice(thing_name=thing_name, context={**context, **own}, own_names=frozenset(own))
 
 
+def make_up_name(ca: Origin) -> str | None:
+    """A name that a device of the CA may have in its certificate; None when none of them can name a thing."""
+    fields = _make_up_fields(ca)
+    return next((fields[name] for name in NAMING_FIELDS if THING_NAME.fullmatch(fields.get(name, ""))), None)
+
+
 def _make_up_fields(ca: Origin) -> dict[str, str]:
     """The fields that the CA's patterns speak of, and their named groups."""
     fields: dict[str, str] = {}

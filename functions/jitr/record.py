@@ -14,6 +14,7 @@ from jitr.frozen import value
 from jitr.import_order import ImportOrder
 from jitr.iot_models import DeviceRegistration, Status
 from jitr.owners import Owner
+from jitr.sessions import SecondLook
 from jitr.verdicts import OperatorAction, OperatorVerdict
 
 # A rejection is dated after the status was set. This allows for the difference of two clocks, and for earlier versions,
@@ -49,6 +50,8 @@ class Record:
     swept_at: datetime | None = None  # when the sweep last sent it to the queue
     # The number of the verdict that the functions are to carry out (take_away_orders.py); None: none.
     ordered: int | None = field(default=None, compare=False)
+    # The order's status is set, and the sessions are ended; they are looked at once more before it ends.
+    second_look: SecondLook | None = field(default=None, compare=False)
     # What is due for the sweep, as stored (registry_writes.Due); None: nothing. It is work to do and not a fact, so it
     # does not count for equality.
     due: str | None = field(default=None, compare=False)
@@ -299,6 +302,11 @@ class Record:
         if verdict is None or self.ordered is None or self.ordered != verdict.number:
             return False
         return verdict.action in (OperatorAction.REVOKED, OperatorAction.DEACTIVATED)
+
+    @property
+    def is_second_look_due(self) -> bool:
+        """Whether the order to take the certificate away is carried out, except for the second look at its sessions."""
+        return self.is_take_away_ordered and self.second_look is not None
 
     def releases(self, device: DeviceRegistration) -> bool:
         """Whether a release order, or the end of a hold, allows `register` to act on an INACTIVE certificate.

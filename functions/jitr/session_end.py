@@ -57,6 +57,23 @@ class SessionEnd:
         state = SessionState.ENDED if ended and is_connected is not False else SessionState.NOT_CONNECTED
         return SessionResult(state=state, client_id=thing_name)
 
+    def end_again(self, certificate_id: str, client_id: str) -> SessionResult:
+        """End the session of a device that has connected again since the first one was ended.
+
+        One call if it has not, or AWS does not say. A certificate that somebody has set ACTIVE since is left alone.
+        """
+        if not self._look(client_id)[0]:
+            return SessionResult(state=SessionState.NOT_CONNECTED, client_id=client_id)
+        try:
+            status = self._iot.describe(certificate_id).status
+        except CertificateUnknown:
+            status = Status.INACTIVE
+        except (Rejected, Unavailable) as error:
+            return _failed(client_id, error)
+        if status is Status.ACTIVE:
+            return SessionResult(state=SessionState.LEFT, client_id=client_id, why="its certificate is ACTIVE again")
+        return self.end_one(certificate_id, client_id, clean_session=status is Status.REVOKED)
+
     def _look(self, client_id: str) -> tuple[bool | None, str | None]:
         """Whether the client is connected, and as which thing; None where AWS does not say, or may not be asked."""
         try:

@@ -8,6 +8,7 @@ within minutes after the certificate has left ACTIVE (aws-facts §2).
 
 from collections.abc import Iterable, Mapping
 from dataclasses import field
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from jitr.frozen import value
@@ -16,6 +17,8 @@ from jitr.iot_models import Status
 # A PENDING_ACTIVATION certificate that is attached to the thing is about to become ACTIVE (a rotation's successor).
 _MAY_CONNECT = frozenset({Status.ACTIVE, Status.PENDING_ACTIVATION})
 WITHIN_MINUTES = "AWS ends it within minutes"
+# A device may connect again until all of AWS IoT knows the new status of its certificate, which takes seconds.
+LOOK_AGAIN_AFTER = timedelta(seconds=10)
 
 
 class SessionState(StrEnum):
@@ -35,6 +38,14 @@ class SessionResult:
     client_id: str | None = None  # None: not known
     why: str | None = None  # it was left, or failed; a clause without a full stop
     cause: Exception | None = field(default=None, compare=False)  # of a failure: Unavailable or Rejected
+
+
+@value
+class SecondLook:
+    """Sessions that an order has ended, to be looked at once more: the device may have connected again."""
+
+    client_ids: tuple[str, ...]
+    due_at: datetime
 
 
 @value

@@ -6,6 +6,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
+from jitr.store.outcome_index import OUTCOME_INDEX
 from jitr.store.registry import DUE_INDEX
 from jitr_cdk.asset import Asset
 from jitr_cdk.crls import CrlBucket
@@ -170,7 +171,8 @@ class Sweeping(Construct):
             iam.PolicyStatement(
                 sid="FindWhatIsDue",
                 actions=["dynamodb:Query"],
-                resources=[f"{registry.table.table_arn}/index/{DUE_INDEX}"],
+                # The second: devices of a revoked CA that became ACTIVE late, jitr/sweep/late_devices.py.
+                resources=[f"{registry.table.table_arn}/index/{index}" for index in (DUE_INDEX, OUTCOME_INDEX)],
             ),
             iam.PolicyStatement(
                 sid="SendForgotten",

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from jitr.rules import CheckMode
-from jitr.store.crl_state import CrlState
+from jitr.store.crl_state import REFUSED, WAITS, CrlState, Refusal
 from jitrctl.terminal import at
 
 if TYPE_CHECKING:
@@ -41,11 +41,19 @@ class CrlApplied:
     lifted: int = 0
     devices: int | None = None  # of the CA, where it waits
     why: str = ""  # it is refused
+    cause: str = ""  # store.crl_state.Refusal
     at: datetime | None = None
 
     @property
+    def asks_for(self) -> str:
+        """What an operator may say yes to (store.crl_state.WAITS, REFUSED); empty: nothing."""
+        if self.progress is CrlProgress.WAITING:
+            return WAITS
+        return REFUSED if self.progress is CrlProgress.REFUSED and self.cause == Refusal.OLDER else ""
+
+    @property
     def asks_for_approval(self) -> bool:
-        return self.progress in (CrlProgress.WAITING, CrlProgress.REFUSED)
+        return bool(self.asks_for)
 
 
 def read_applied(stage: Stage, ca: Ca, published: PublishedCrl) -> CrlApplied:
@@ -70,13 +78,14 @@ def assess(state: CrlState, published: PublishedCrl, mode: CheckMode) -> CrlAppl
     if not version:
         return CrlApplied(progress=CrlProgress.NONE)
     applied, waits, refused, work = state.applied, state.waits, state.refused, state.work
-    if not state.is_approved(version):
-        if waits and waits.version == version:
-            return CrlApplied(
-                progress=CrlProgress.WAITING, version=version, ended=waits.ended, devices=waits.devices, at=waits.at
-            )
-        if refused and refused.version == version:
-            return CrlApplied(progress=CrlProgress.REFUSED, version=version, why=refused.why, at=refused.at)
+    if refused and refused.version == version and not (refused.cause == Refusal.OLDER and state.is_approved(version)):
+        return CrlApplied(
+            progress=CrlProgress.REFUSED, version=version, why=refused.why, cause=refused.cause, at=refused.at
+        )
+    if waits and waits.version == version and not state.passes_brake(version):
+        return CrlApplied(
+            progress=CrlProgress.WAITING, version=version, ended=waits.ended, devices=waits.devices, at=waits.at
+        )
     if work and (work.version, work.mode) == (version, mode.value):
         return CrlApplied(
             progress=CrlProgress.RUNNING, version=version, ended=work.ended, lifted=work.lifted, at=work.at

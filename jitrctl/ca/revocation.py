@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from jitr.store.revoked_cas import CaRevocation
+from jitr.verdicts import OperatorVerdict
 from jitrctl.ca import registry
 from jitrctl.ca.plan import RuleState
 from jitrctl.clock import now
@@ -23,6 +24,7 @@ from jitrctl.errors import Refused
 from jitrctl.run.parallel import ON_PURPOSE, describe_error
 
 if TYPE_CHECKING:
+    from jitr.verdicts import OperatorAction
     from jitr_fleet.model import Ca
     from jitrctl.ca.plan import FoundCa
     from jitrctl.session.stage import Stage
@@ -129,4 +131,24 @@ def _take_step(stage: Stage, ca: Ca, step: RevocationStep, note: str) -> None:
                 certificateId=ca.certificate_id, newStatus="ACTIVE", newAutoRegistrationStatus="ENABLE"
             )
         case RevocationStep.ADMIT:
-            stage.revoked_cas.lift(ca.certificate_id)
+            stage.revoked_cas.lift(ca.certificate_id, CaRevocation(by=stage.caller, at=now(), note=note))
+
+
+def has_devices_order(one: RevokedCa, action: OperatorAction) -> bool:
+    """Whether the CA's devices are ordered away there already, as much or more."""
+    given = one.revocation.devices if one.revocation else None
+    return given is not None and (given.action is action or action.is_weaker_than(given.action))
+
+
+def order_devices(stage: Stage, ca: Ca, action: OperatorAction, note: str) -> None:
+    """Write the order on all devices of a revoked CA; the sweep carries it out on those that become ACTIVE late.
+
+    Raises Refused when the CA is not revoked any more; Unavailable, botocore's errors.
+    """
+    verdict = OperatorVerdict(action=action, by=stage.caller, at=now(), note=note)
+    try:
+        is_kept = stage.revoked_cas.order_devices(ca.certificate_id, verdict)
+    except stage.dynamodb.exceptions.ResourceNotFoundException:
+        return  # not deployed: nothing activates devices there
+    if not is_kept:
+        raise Refused(f"{ca.name} is not revoked here, so its devices were not ordered away: give the order again")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from jitrctl.session.stage import Stage
 
 _BATCH = 100  # BatchGetItem's most
+_LIVE = (Status.ACTIVE, Status.PENDING_ACTIVATION)
 _MOST_DESCRIBED = 250  # 30 s of the account's DescribeCertificate quota
 # If the CA were removed from the file at once, the stack would delete its topic rule, and first connections were lost.
 _LET_GO = (
@@ -80,10 +81,10 @@ def not_given(stage: Stage, succession: Succession) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependent:
-    """A certificate under a CA that is ACTIVE, or pending."""
+    """A certificate under a CA that is ACTIVE, or pending; INACTIVE, if these were asked for."""
 
     certificate_id: str
-    status: Status  # ACTIVE or PENDING_ACTIVATION
+    status: Status
     thing_name: str | None  # that it has, or requests
     followed_by: str | None  # id of the successor: the sweep retires this one after the overlap
 
@@ -100,42 +101,41 @@ class Dependents:
     unknown: int = 0  # live certificates of the account whose CA is not known
 
 
-def dependents(stage: Stage, ca: Ca) -> Dependents:
+def dependents(stage: Stage, ca: Ca, *, with_inactive: bool = False) -> Dependents:
     """The certificates under a registered CA that are ACTIVE, or pending and not refused; newest first.
 
     First those that AWS lists under the CA. Then, of all others in the account, those whose record names the CA; or,
     without such a record, those that it signed: of these at most _MOST_DESCRIBED are described.
 
+    `with_inactive` also those that are INACTIVE; without a record, only if AWS lists them under the CA.
+
     Raises Unavailable, botocore's errors.
     """
     depending, listed, described = Dependents(), set[str](), 0
-    for some, records in _read_live(stage, stage.paced_iot.certificates_of(ca.certificate_id)):
+    wanted = (*_LIVE, Status.INACTIVE) if with_inactive else _LIVE
+    for some, records in _read(stage, stage.paced_iot.certificates_of(ca.certificate_id), wanted):
         listed.update(one.certificate_id for one in some)
         depending.found += _select_dependents(some, records)
-    for some, records in _read_live(stage, stage.paced_iot.certificates(), without=listed):
+    for some, records in _read(stage, stage.paced_iot.certificates(), wanted, without=listed):
         named = {one.certificate_id: _recorded_ca(records.get(one.certificate_id)) for one in some}
         for one in some:
-            if named[one.certificate_id] is None and described < _MOST_DESCRIBED:
+            if named[one.certificate_id] is None and one.status in _LIVE and described < _MOST_DESCRIBED:
                 described += 1
                 named[one.certificate_id] = _signer(stage, one.certificate_id, ca)
-        depending.unknown += sum(name is None for name in named.values())
+        depending.unknown += sum(named[one.certificate_id] is None for one in some if one.status in _LIVE)
         its_own = [one for one in some if named[one.certificate_id] == ca.certificate_id]
         depending.found += _select_dependents(its_own, records)
     return depending
 
 
-def _read_live(
-    stage: Stage, pages: Iterator[Page], *, without: Collection[str] = ()
+def _read(
+    stage: Stage, pages: Iterator[Page], wanted: Collection[Status], *, without: Collection[str] = ()
 ) -> Iterator[tuple[list[ListedCertificate], dict[str, Record]]]:
-    """The live certificates of these pages with their records, in batches."""
+    """The certificates of these pages that have one of these statuses, with their records, in batches."""
     for page in pages:
-        live = [
-            one
-            for one in page.certificates
-            if one.status in (Status.ACTIVE, Status.PENDING_ACTIVATION) and one.certificate_id not in without
-        ]
-        for start in range(0, len(live), _BATCH):
-            some = live[start : start + _BATCH]
+        chosen = [one for one in page.certificates if one.status in wanted and one.certificate_id not in without]
+        for start in range(0, len(chosen), _BATCH):
+            some = chosen[start : start + _BATCH]
             yield some, _records(stage, some)
 
 

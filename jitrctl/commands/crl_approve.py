@@ -35,8 +35,9 @@ def approve(
     """Let the published CRL of a CA be applied to ACTIVE devices, where it waits for a yes, or is refused.
 
     A CRL waits when it takes out more than 20 devices at once that are more than 5 percent of the CA's. It is refused
-    when it is older than the one that was applied last. REVOKED is final in AWS IoT. The yes is for exactly the CRL
-    that is published now.
+    when it is older than the one that was begun last; after a yes to that, it may still wait for one to the number of
+    devices. REVOKED is final in AWS IoT. The yes is for exactly the CRL that is published now. Exit code 1 when no CRL
+    waits.
 
     Example: jitrctl crl approve factory --note "the batch of May was stolen"
     """
@@ -49,6 +50,9 @@ def approve(
         lambda stage: read_applied(stage, ca, read_published(stage, ca)), doing="reading", stages=with_ca
     )
     asked: dict[Stage, CrlApplied] = {done.stage: done.value for done in found.done if done.value.asks_for_approval}
+    if not asked and found.done and not (failed or found.failed):
+        states = "; ".join(f"{done.stage} {describe_applied(done.value)}" for done in found.done)
+        raise Refused(f"no CRL of CA {name} waits for a yes, or is refused as older: {states}; nothing was approved")
     if asked:
         scope.confirm(
             [
@@ -64,7 +68,7 @@ def approve(
         if one is None:
             return False
         with audited(stage, APPROVE, ca.certificate_id, [f"apply the CRL: {describe_applied(one)}"], note):
-            approved = ApprovedCrl(version=one.version, by=stage.caller, at=now(), note=note)
+            approved = ApprovedCrl(version=one.version, by=stage.caller, at=now(), note=note, of=one.asks_for)
             if not stage.crl_states.approve(ca.certificate_id, approved):
                 raise Refused("the CRL does not wait any more: look again with `jitrctl crl show`")
             stage.crl_queue.ask(ca.certificate_id)

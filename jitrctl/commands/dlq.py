@@ -202,7 +202,10 @@ def _carry_out(
     stages, failed = scope.open_stages()
     looked = scope.across(read, doing="receiving", stages=stages)
     plan = [f"{done.stage}  {one.id}  {one.reason}" for done in looked.done for one in done.value]
-    if looked.ok and not plan:
+    if looked.ok and not plan and every:
+        if not scope.as_json:
+            out.print(f"Nothing is in the {queue.described}.")
+    elif looked.ok and not plan:
         raise Refused(f"no such message is in the {queue.described}: `jitrctl dlq list` shows which there are")
     if plan:
         scope.confirm([f"To be {what}:", *plan], yes=yes)

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from jitrctl.commands.enrollment import write_entries
+from jitr.admission.enrollment import EntryRule
+from jitrctl.commands.enrollment_orders import write_entries
 from jitrctl.commands.list_reading import Files, RefusedPath, SignerFiles, list_name, read_lists
-from jitrctl.device.enrollment_rows import read_entries
+from jitrctl.device.enrollment_rows import EntryList, read_entries
 from jitrctl.run.scope import Scope, Yes, over_stages
 
 
@@ -42,10 +43,18 @@ def import_(
     write_entries(
         scope,
         found.entries,
-        f"write {len(found.entries)} entries of {list_name(files)}",
+        _describe(found, list_name(files)),
         yes=yes,
         lift_denials=lift_denials,
         ok=not found.refused,
         refused=found.refused,
         refused_file=str(refused) if found.refused else None,
     )
+
+
+def _describe(found: EntryList, name: str) -> str:
+    """What is written: 120 entries of list.csv, 20 of which deny."""
+    denying = sum(one.rule is EntryRule.DENY for one in found.entries)
+    number = f"{len(found.entries):,} {'entry' if len(found.entries) == 1 else 'entries'}"
+    denials = f", {denying:,} of which {'denies' if denying == 1 else 'deny'}" if denying else ""
+    return f"write {number} of {name}{denials}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,6 +36,12 @@ _Regions = Annotated[
 ]
 _Ca = Annotated[
     str | None, typer.Option(metavar="NAME", help="The CA that issues its certificate; else the fleet's first.")
+]
+_CaOfAccount = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="The CA that issues its certificate; else the account's first, if it has none yet."
+    ),
 ]
 _Device = Annotated[str, typer.Argument(help="The device's name, for instance sensor-0042.")]
 
@@ -169,13 +176,15 @@ def issue(
 
 def connect(
     name: _Device,
-    account: Annotated[str, typer.Option(help="The account to connect to.")],
-    region: Annotated[str | None, typer.Option(help="The Region, when the account runs in several.")] = None,
-    ca: _Ca = None,
+    account: Annotated[str, typer.Option(metavar="NAME", help="The account to connect to.")],
+    region: Annotated[
+        str | None, typer.Option(metavar="REGION", help="The Region, when the account runs in several.")
+    ] = None,
+    ca: _CaOfAccount = None,
     client_id: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Its MQTT client id; else the thing name that the rules make.")
     ] = None,
-    patience: Annotated[float, typer.Option(help="Seconds to try for.")] = 15.0,
+    patience: Annotated[float, typer.Option(metavar="SECONDS", help="How long it is tried.")] = 15.0,
 ) -> None:
     """Connect a device, with a certificate made for it on first use, until it is accepted.
 
@@ -194,7 +203,7 @@ def connect(
             f"account {account} runs in {', '.join(one.region for one in here)}: say which with --region, for instance "
             f"--region {here[0].region}"
         )
-    named = _ca_of(workspace, ca)
+    named = _ca_of(workspace, ca) if ca else _ca_of_device(workspace, name, account)
     files = workspace.issuing_ca(named).find_issued(workspace.devices, name) or _issue(workspace, named, name)
     (place_here,) = workspace.places_of(here)
     stage = LocalStage(here[0], place_here, workspace.load_fleet())
@@ -226,6 +235,20 @@ def _ca_of(workspace: Workspace, name: str | None) -> Ca:
     if named is None:
         raise LocalAwsError(f"the fleet has no CA {name}: it has {', '.join(one.name for one in fleet.cas)}")
     return named
+
+
+def _ca_of_device(workspace: Workspace, name: str, account: str) -> Ca:
+    """The CA that has issued the device's certificate, or else the first that the account has.
+
+    Raises FleetError; LocalAwsError when there is no CA.
+    """
+    default, fleet = _ca_of(workspace, None), workspace.load_fleet()
+    made = ((one, workspace.issuing_ca(one)) for one in fleet.cas)
+    issuers = (
+        one for one, ca in made if ca.certificate.exists() and ca.find_issued(workspace.devices, name) is not None
+    )
+    in_account = (given.ca for one in fleet.accounts if one.name == account for given in one.cas)
+    return next(chain(issuers, in_account), default)
 
 
 def _issue(

@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jitr_fleet.sample_device import make_up_name
 from jitrctl.localaws.endpoint import find_endpoint
 from jitrctl.localaws.own_fleet import find_source
 from jitrctl.terminal import out, table
@@ -14,6 +15,7 @@ from jitrctl.terminal import out, table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jitr_fleet.model import Account
     from jitrctl.localaws.account import LocalAccount
     from jitrctl.localaws.workspace import Workspace
 
@@ -83,11 +85,20 @@ def document_of(account: LocalAccount) -> dict[str, Any]:
     }
 
 
+def _in_fleet(workspace: Workspace, account: LocalAccount) -> Account:
+    return next(one for one in workspace.load_fleet().accounts if one.name == account.name)
+
+
+def _example_device(workspace: Workspace, account: LocalAccount) -> str:
+    """The name of a device that the account admits, of its first CA."""
+    cas = _in_fleet(workspace, account).cas
+    return (make_up_name(cas[0].ca) if cas else None) or "NAME"
+
+
 def _register_cas(workspace: Workspace, account: LocalAccount) -> list[str]:
     """The article's command to register each CA, in the fleet file's mode."""
-    fleet_account = next(one for one in workspace.load_fleet().accounts if one.name == account.name)
     lines = []
-    for registration in fleet_account.cas:
+    for registration in _in_fleet(workspace, account).cas:
         verified = registration.verification_certificate_path
         proof = f"--verification-certificate file://{verified}" if verified else "--certificate-mode SNI_ONLY"
         lines.append(
@@ -106,6 +117,7 @@ def _lines(workspace: Workspace, account: LocalAccount) -> list[str]:
         if name.startswith("AWS_") and name not in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
     ]
     endpoint = find_endpoint(account)
+    device = _example_device(workspace, account)
     context = f"-c target=local -c fleet={workspace.fleet_file}"
     s_client = (
         f"openssl s_client -connect 127.0.0.1:{account.mqtt_port} -servername {endpoint.server_name} "
@@ -118,7 +130,7 @@ def _lines(workspace: Workspace, account: LocalAccount) -> list[str]:
         f"node_modules/.bin/cdk bootstrap aws://{account.id}/{account.region} {context}",
         f"node_modules/.bin/cdk deploy {account.stage} {context}",
         *_register_cas(workspace, account),
-        f".venv/bin/jitrctl local connect sensor-0042 --account {account.name} --region {account.region}",
+        f".venv/bin/jitrctl local connect {device} --account {account.name} --region {account.region}",
         "# any other client: 127.0.0.1 is the address, and the endpoint's name must be the SNI",
         s_client,
     ]

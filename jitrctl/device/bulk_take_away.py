@@ -20,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from jitr.aws.calls import batches
 from jitr.iot_models import Status
 from jitr.store.registry_writes import Due
+from jitr.store.take_away_orders import urgency
 from jitr.sweep.budget import PART_OF_LOOKS
 from jitr.verdicts import OperatorAction, OperatorVerdict
 from jitrctl.clock import now
@@ -102,6 +103,8 @@ def give_orders(
 ) -> TakenAway:
     """Write the orders, several at once, and ask the sweep to begin; `tell` is called with the number written so far.
 
+    ACTIVE devices come first, and the sweep begins with them while the others are written.
+
     Raises Interrupted after Ctrl-C, with what was not written; Unavailable, botocore's errors.
     """
     at, by, registry = now(), stage.caller, stage.registry
@@ -114,15 +117,20 @@ def give_orders(
         return registry.order_take_away(certificate_id, verdict, seen=record) is not None
 
     ordered = overtaken = left = 0
-    try:
-        with ThreadPoolExecutor(_AT_ONCE) as writers:
-            for was_written in writers.map(write, plan.orders.items()):
-                ordered += was_written is True
-                overtaken += was_written is False
-                left += was_written is None
-                tell(ordered + overtaken)
-    finally:
-        is_started = bool(ordered) and _start_sweep(stage)
+    is_started = False
+    by_urgency = sorted(plan.orders.items(), key=lambda one: urgency(one[1]))
+    with ThreadPoolExecutor(_AT_ONCE) as writers:
+        for some in (by_urgency[: plan.active], by_urgency[plan.active :]):
+            before = ordered
+            try:
+                for was_written in writers.map(write, some):
+                    ordered += was_written is True
+                    overtaken += was_written is False
+                    left += was_written is None
+                    tell(ordered + overtaken)
+            finally:
+                if ordered > before:
+                    is_started = _start_sweep(stage)
     if left:
         raise Interrupted(f"{left:,} of {len(plan.orders):,} were {NOT_BEGUN}; the others are carried out")
     return TakenAway(plan=plan, ordered=ordered, overtaken=overtaken, is_started=is_started)

@@ -1,4 +1,4 @@
-"""Copies denials from the stages that have them to another one: entries that deny, and operators' verdicts.
+"""Copies denials from the stages that have them to another one: entries that deny, verdicts, and revoked CAs.
 
 Each account has a registry and an enrollment list of its own. A new account starts with none, and a device that was
 stolen in another one would be let in there. So denials are copied before a stage admits its first device. What is
@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING
 from jitr.admission.enrollment import EntryRule
 from jitr.iot_models import Status
 from jitr.record import Record
+from jitr.store.revoked_cas import CaRevocations
 from jitr.telemetry import VERDICT_DETAIL_TYPE
 from jitr.verdicts import OperatorVerdict, VerdictConflict
 from jitrctl.audit.events import publish_event, verdict_detail
+from jitrctl.ca.revoked_elsewhere import RevokedElsewhere, copy_revocations, find_lacking, read_revocations
 from jitrctl.clock import now
 from jitrctl.device import denied_but_active, enrollment
 from jitrctl.device.registry_scan import scan_denied
@@ -41,9 +43,10 @@ class Denials:
 
     entries: Mapping[Subject, Entry] = field(default_factory=dict)
     verdicts: Mapping[str, OperatorVerdict] = field(default_factory=dict)  # by certificate id
+    cas: CaRevocations = field(default_factory=CaRevocations)
 
     def __bool__(self) -> bool:
-        return bool(self.entries or self.verdicts)
+        return bool(self.entries or self.verdicts or self.cas.revoked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,16 +73,18 @@ class CopyPlan:
 
     entries: tuple[DeniedEntry, ...] = ()
     certificates: tuple[DeniedCertificate, ...] = ()
+    cas: tuple[RevokedElsewhere, ...] = ()
     unchanged: int = 0  # denials that the stage has, too
     allowed: tuple[str, ...] = ()  # what others deny, and is allowed or ACTIVE in the stage: left as it is
 
     def __bool__(self) -> bool:
-        return bool(self.entries or self.certificates)
+        return bool(self.entries or self.certificates or self.cas)
 
     def lines(self) -> list[str]:
         """Each denial in words, with who gave it, where, when and why."""
+        cas = [str(one) for one in self.cas]
         entries = [f"deny {one.entry.subject.kind} {one.entry.subject.name}, {_origin(one)}" for one in self.entries]
-        return entries + [
+        return [*cas, *entries] + [
             f"{one.verdict.action} certificate {one.certificate_id}, {_why(one)}" for one in self.certificates
         ]
 
@@ -90,6 +95,7 @@ class Copied:
 
     entries: int = 0
     verdicts: int = 0
+    cas: int = 0
     overtaken: tuple[str, ...] = ()  # what colleagues wrote meanwhile, and is not replaced
     still_active: tuple[str, ...] = ()  # ids of certificates that a copied denial is about, and that are ACTIVE
 
@@ -104,7 +110,7 @@ def read_denials(stage: Stage) -> Denials:
     except stage.dynamodb.exceptions.ResourceNotFoundException:
         entries = {}
     verdicts = {certificate_id: record.verdict for certificate_id, record in scan_denied(stage) if record.verdict}
-    return Denials(entries=entries, verdicts=verdicts)
+    return Denials(entries=entries, verdicts=verdicts, cas=read_revocations(stage) or CaRevocations())
 
 
 def plan_copy(stage: Stage, sources: Mapping[str, Denials]) -> CopyPlan:
@@ -142,19 +148,26 @@ def plan_copy(stage: Stage, sources: Mapping[str, Denials]) -> CopyPlan:
             allowed.append(f"certificate {certificate_id}, {record.verdict.description} here; {_why(one)}")
         else:
             unchanged += 1
+    cas = find_lacking(stage, {name: denials.cas for name, denials in sources.items()})
+    allowed += [f"CA {one.ca.name}, which has devices here or was admitted again; {one.why}" for one in cas.in_use]
     return CopyPlan(
-        entries=tuple(entries), certificates=tuple(certificates), unchanged=unchanged, allowed=tuple(allowed)
+        entries=tuple(entries),
+        certificates=tuple(certificates),
+        cas=cas.lacking,
+        unchanged=unchanged + cas.unchanged,
+        allowed=tuple(allowed),
     )
 
 
 def copy(stage: Stage, plan: CopyPlan) -> Copied:
-    """Write what a stage lacks, the entries first; each on condition that it is as the plan saw it.
+    """Write what a stage lacks, the CAs first, then entries; each on condition that it is as the plan saw it.
 
     Then look for what became ACTIVE meanwhile, or is by somebody's hand and not by a decision.
 
     Raises Refused, Unavailable, botocore's errors.
     """
     moment = now()
+    cas = copy_revocations(stage, plan.cas)
     written = enrollment.write(
         stage.enrollment,
         [replace(one.entry, note=_note(_origin(one))) for one in plan.entries],
@@ -180,6 +193,7 @@ def copy(stage: Stage, plan: CopyPlan) -> Copied:
     return Copied(
         entries=written.written,
         verdicts=len(denied),
+        cas=cas,
         overtaken=tuple(overtaken),
         still_active=tuple(sorted(still_active)),
     )

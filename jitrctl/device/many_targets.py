@@ -60,14 +60,20 @@ def find_named(stage: Stage, things: Collection[str], serials: Collection[str]) 
     )
 
 
-def find_by_ca(stage: Stage, ca: Ca, issued_between: tuple[datetime, datetime] | None = None) -> FoundHere:
-    """Find the certificates under a CA that are ACTIVE, or pending and not refused.
+def find_by_ca(
+    stage: Stage,
+    ca: Ca,
+    issued_between: tuple[datetime, datetime] | None = None,
+    *,
+    with_inactive: bool = False,
+) -> FoundHere:
+    """Find the certificates under a CA that are ACTIVE, or pending and not refused; `with_inactive` also INACTIVE ones.
 
     With `issued_between` only those whose notBefore is in that time, its ends included.
 
     Raises Unavailable, botocore's errors.
     """
-    found = dependents(stage, ca)
+    found = dependents(stage, ca, with_inactive=with_inactive)
     ids = frozenset(one.certificate_id for one in found.found)
     if issued_between is None:
         return FoundHere(certificates=ids, unknown=found.unknown)

@@ -227,7 +227,7 @@ class Operator:
             self._deregistration.delete(certificate_id, device.arn)
 
     def retire(self, certificate_id: str, order: OrderContext, *, seen: Record | None = None) -> Status | None:
-        """End a certificate that another one follows: set it INACTIVE, then detach its policy and its thing.
+        """End a certificate that another one follows: set it INACTIVE; `detach` is next, after its session's end.
 
         Returns its new status; None when it is not registered here, and nothing was done.
 
@@ -236,19 +236,28 @@ class Operator:
         seen = seen or self._recall(certificate_id)
         if self._status(certificate_id) is None:
             return None
-        status = self.take_away(certificate_id, OperatorAction.DEACTIVATED, order, seen=seen)
-        try:
-            self._deregistration.detach(self._iot.describe(certificate_id).arn)
-        except CertificateUnknown:
-            return None
-        return status
+        return self.take_away(certificate_id, OperatorAction.DEACTIVATED, order, seen=seen)
+
+    def detach(self, certificate_id: str) -> None:
+        """Detach a certificate's policies and things.
+
+        Raises Unavailable, botocore's errors.
+        """
+        if device := self._describe(certificate_id):
+            self._deregistration.detach(device.arn)
 
     def remove_certificate(
-        self, certificate_id: str, order: OrderContext, *, seen: Record | None = None
+        self,
+        certificate_id: str,
+        order: OrderContext,
+        *,
+        seen: Record | None = None,
+        end_sessions: Callable[[Status], object] = lambda _: None,
     ) -> tuple[bool, OperatorVerdict]:
         """Deactivate a certificate, then delete its registration; whether there was one, and the verdict in force.
 
-        Its record stays, so it is refused when it is registered again.
+        `end_sessions` is called in between, with its status: what is detached says no more whose session it is. Its
+        record stays, so it is refused when it is registered again.
 
         Raises OperatingError, Unavailable.
         """
@@ -258,11 +267,11 @@ class Operator:
         status, verdict = self._take_away(certificate_id, word, order, seen)
         if status is None:
             return False, verdict
-        try:
-            arn = self._iot.describe(certificate_id).arn
-        except CertificateUnknown:
+        end_sessions(status)
+        device = self._describe(certificate_id)
+        if device is None:
             return False, verdict
-        self._deregistration.delete(certificate_id, arn)
+        self._deregistration.delete(certificate_id, device.arn)
         return True, verdict
 
     def remove_thing(self, thing_name: str) -> bool:

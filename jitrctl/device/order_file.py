@@ -7,12 +7,15 @@ its first characters.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jitr.errors import Rejected
 from jitr.x509.certificate import Certificate
+from jitr_fleet.certificate_file import certificate_id_in
 from jitrctl.certificate_files import names_file, read_file
 from jitrctl.device.registry_scan import is_marked_serial, parse_serial
 from jitrctl.device.search import parse_device
@@ -25,6 +28,28 @@ MOST = 100_000  # devices of one order
 _MOST_BYTES = 256 * 1024 * 1024
 _SHOWN = 20  # characters of a line in a problem
 _BEGIN, _END = "-----BEGIN", "-----END"
+
+
+# RFC 5280 §4.2.1.9: CA:TRUE is a CA's certificate. An order on it would be kept, and would end no device.
+IS_CA = (
+    "is a CA's certificate, and no device's: `jitrctl ca revoke NAME` takes out a CA; a device whose certificate says "
+    "CA:TRUE is named by its id"
+)
+
+
+class Form(StrEnum):
+    """How a line names a device; the value is its key in --json."""
+
+    ID = "ids"  # of a certificate, or its fingerprint
+    SERIAL = "serials"
+    NAME = "names"  # of a thing
+    FILE = "files"
+    PEM = "pems"
+
+    def describe(self, number: int) -> str:
+        """In words: 3 serial numbers."""
+        one = {Form.SERIAL: "serial number", Form.PEM: "PEM block"}.get(self, self.value.removesuffix("s"))
+        return f"{number:,} {one}{'' if number == 1 else 's'}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +72,7 @@ class FileDevices:
     things: dict[str, int] = field(default_factory=dict)  # by thing name
     serials: dict[str, int] = field(default_factory=dict)  # by serial number, as records have it
     problems: list[LineProblem] = field(default_factory=list)
+    forms: Counter[Form] = field(default_factory=Counter)  # of the lines that can be understood
     lines: int = 0  # that name a device, or should
 
     def refuse(self, line: int, text: str, why: str) -> None:
@@ -109,19 +135,30 @@ def _read_one(found: FileDevices, number: int, content: str) -> None:
             keys = None
         if keys is None or not keys.certificates:
             found.serials.setdefault(serial, number)
+            found.forms[Form.SERIAL] += 1
             return
     try:
-        if names_file(content) and read_file(Path(content)).note:
-            found.refuse(number, content, "holds several certificates: give that file itself with --from")
+        if names_file(content) and not certificate_id_in(content):
+            _read_certificate_file(found, number, content)
             return
         keys = parse_device(content, _shorten(content))
     except Unusable as error:
         found.refuse(number, content, str(error).removeprefix(f"{_shorten(content)} "))
         return
+    found.forms[Form.NAME if keys.things else Form.ID] += 1
     for certificate_id in keys.certificates:
         found.certificates.setdefault(certificate_id, number)
     for thing in keys.things:
         found.things.setdefault(thing, number)
+
+
+def _read_certificate_file(found: FileDevices, number: int, content: str) -> None:
+    """Raises Unusable."""
+    file = read_file(Path(content))
+    if file.note:
+        found.refuse(number, content, "holds several certificates: give that file itself with --from")
+        return
+    _read_certificate(found, number, content, file.pem, Form.FILE)
 
 
 def _read_pem(found: FileDevices, number: int, block: str) -> None:
@@ -131,10 +168,20 @@ def _read_pem(found: FileDevices, number: int, block: str) -> None:
     elif not last.startswith(_END):
         found.refuse(number, "PEM", "has no end")
     else:
-        try:
-            found.certificates.setdefault(Certificate.from_pem(f"{block}\n").fingerprint, number)
-        except Rejected as error:
-            found.refuse(number, "PEM", f"cannot be read: {error.detail}")
+        _read_certificate(found, number, "PEM", f"{block}\n", Form.PEM)
+
+
+def _read_certificate(found: FileDevices, number: int, text: str, pem: str, form: Form) -> None:
+    try:
+        certificate = Certificate.from_pem(pem)
+    except Rejected as error:
+        found.refuse(number, text, f"cannot be read: {error.detail}")
+        return
+    if certificate.is_ca():
+        found.refuse(number, text, IS_CA)
+        return
+    found.certificates.setdefault(certificate.fingerprint, number)
+    found.forms[form] += 1
 
 
 def _shorten(text: str) -> str:

@@ -1,7 +1,8 @@
-"""Commands whose modules are imported when they are run: the help of a group and the completion of names import none.
+"""Commands whose modules are imported when they are run: no help does, nor the completion of their names.
 
 A command stands in its group as an `Outline`: its name, and where its function is. Its text in the group's help is the
-function's docstring, read from the source file without running it, so that each text is written once.
+function's docstring, read from the source file without running it, so that each text is written once; its own help
+needs the function's signature, which `lazy_modules` evaluates alone.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import ast
 import inspect
 from functools import cache, cached_property
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
+
+from jitrctl.run.lazy_modules import find_name, read_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +62,14 @@ class Outline(Command):
     @cached_property
     def loaded(self) -> typer.core.TyperCommand:
         """The command itself; imports its module."""
-        run: Callable[..., None] = getattr(import_module(self._module), self._function)
+        return self._of_function(getattr(import_module(self._module), self._function))
+
+    @cached_property
+    def for_help(self) -> typer.core.TyperCommand:
+        """The command with its options, which cannot be run; imports nothing that it calls."""
+        return self._of_function(find_name(self._module, self._function))
+
+    def _of_function(self, run: Callable[..., None]) -> typer.core.TyperCommand:
         alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         alone.command(self.name, cls=Command, help=self.help)(run)
         command = get_command(alone)
@@ -72,9 +81,12 @@ class Group(_PlainParameters, TyperGroup):
     """A group of groups and outlines."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """The command that the line names, ready to be run."""
+        """The command that the line names, ready to be run, or to show its help where the line has nothing else."""
         name, command, rest = super().resolve_command(ctx, args)
-        return name, command.loaded if isinstance(command, Outline) else command, rest
+        if isinstance(command, Outline):
+            only_help = len(rest) == 1 and rest[0] in ctx.help_option_names
+            command = command.for_help if only_help else command.loaded
+        return name, command, rest
 
 
 def _no_type(ctx: Any) -> None:
@@ -96,9 +108,7 @@ def every_command(group: TyperGroup, name: str = "jitrctl") -> dict[str, TyperCo
 @cache
 def _docstrings(module: str) -> dict[str, str]:
     """The docstrings of a module's functions; its source is read, and not run."""
-    found = find_spec(module)
-    source = found.loader.get_source(module) if found and found.loader else None  # type: ignore[attr-defined]
-    functions = [one for one in ast.parse(source or "").body if isinstance(one, ast.FunctionDef)]
+    functions = [one for one in read_source(module).body if isinstance(one, ast.FunctionDef)]
     return {one.name: ast.get_docstring(one) or "" for one in functions}
 
 

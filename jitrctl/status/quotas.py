@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from jitr.aws.rate_limit import max_concurrency_for
+from jitrctl.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -118,8 +119,10 @@ def bounds(stage: Stage) -> tuple[Bound, ...]:
 def read_quotas(stage: Stage) -> list[QuotaFinding]:
     """Read each quota from Service Quotas.
 
-    Raises botocore's errors, AccessError.
+    Raises Refused where the stage is not on AWS; botocore's errors, AccessError.
     """
+    if stage.access.elsewhere:
+        raise Refused(f"{stage.access.elsewhere} is not AWS, and has no quotas: look at the accounts on AWS")
     client = stage.access.client("service-quotas")
     # An account's quota is listed only after an increase was requested; so the defaults are listed first.
     found = []

@@ -5,15 +5,21 @@ from contextlib import redirect_stderr, redirect_stdout
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jitr.admission.enrollment import EntryRule, Subject, SubjectKind
 from jitr.errors import NotPermitted, Reason
+from jitr.store.revoked_cas import CaRevocation
 from jitr.verdicts import OperatorAction, OperatorVerdict
+from jitr_fleet.model import Account
 from jitrctl.__main__ import main
+from jitrctl.commands.ca import first_denials
 from jitrctl.commands.fleet import copy_denials
 from jitrctl.device import denials, denied_but_active
+from jitrctl.session import stage as stages
+from jitrctl.session.access import Access
 from jitrctl.session.stage import Stage
 from simulation import Leaf
 from tests.support.cli.simulated import DEV, PROD, REGION, Simulated, simulated
@@ -86,6 +92,20 @@ def test_a_second_copy_changes_nothing_and_asks_nothing(fleet: Simulated, stolen
 
     assert (done["entries"], done["verdicts"], done["unchanged"]) == (0, 0, 2)
     assert fleet.verdict(PROD, stolen) == before
+
+
+@pytest.mark.usefixtures("stolen")
+def test_each_account_is_opened_once(fleet: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, before = list[str](), vars(stages)["open_access"]
+
+    def count(account: Account, *more: Any) -> Access:
+        opened.append(account.name)
+        access: Access = before(account, *more)
+        return access
+
+    monkeypatch.setattr(stages, "open_access", count)
+    fleet.say("fleet", "copy-denials", "--account", PROD, "--yes")
+    assert sorted(opened) == [DEV, PROD]
 
 
 def test_all_accounts_get_what_any_denies_and_a_note_stays_the_first_ones(fleet: Simulated, stolen: Leaf) -> None:
@@ -295,6 +315,78 @@ def test_ca_plan_says_why_denials_cannot_be_copied_in_its_document(
     assert "cannot be asked for its denials" in document["warnings"][0]
     assert f"`jitrctl fleet copy-denials --fleet {fleet.file}` afterwards" in document["warnings"][0]
     assert stolen.certificate_id not in said.getvalue()
+
+
+def revoked_in(fleet: Simulated, place: str) -> CaRevocation | None:
+    return fleet.stage(place).revoked_cas.read().get(fleet.old.certificate_id)
+
+
+def test_a_ca_that_another_account_revoked_stays_out_of_a_new_one(fleet: Simulated) -> None:
+    fleet.say("ca", "revoke", "factory", "--account", DEV, "--note", "key leaked", "--yes")
+    plan = fleet.say("ca", "plan", "--account", PROD, "--ca", "factory", code=1)
+    assert "revoke CA factory, revoked in dev/eu-central-1 by arn:" in plan
+    assert "--lift" in plan
+    (told,) = fleet.ask("ca", "apply", "--account", PROD, "--ca", "factory", "--yes", code=1).values()
+    assert (told["cas"][0]["steps"], told["denials"]["cas"]) == ([], 1)
+    assert "key leaked" in told["cas"][0]["obstacles"][0]
+    given = revoked_in(fleet, PROD)
+    assert given is not None
+    assert given.note.startswith("revoked in dev/eu-central-1 by arn:")
+    assert given.note.endswith("key leaked")
+    assert not fleet.place(PROD).iot.cas.by_id
+
+
+def test_a_new_accounts_stack_that_registers_a_revoked_ca_is_undone(fleet: Simulated) -> None:
+    fleet.say("ca", "revoke", "factory", "--account", DEV, "--note", "key leaked", "--yes")
+    fleet.iot(PROD).register_ca_certificate(
+        caCertificate=fleet.old.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
+    )
+    (told,) = fleet.ask("fleet", "copy-denials", "--account", PROD, "--yes").values()
+    assert (told["cas"], len(told["copied"])) == (1, 1)
+    assert not admits(fleet, fleet.issue(NAME), NAME)
+    fleet.sweep(PROD)
+    ca = fleet.place(PROD).iot.cas.by_id[fleet.old.certificate_id]
+    assert ca.status == "INACTIVE"
+    (again,) = fleet.ask("fleet", "copy-denials", "--account", PROD).values()
+    assert (again["cas"], again["unchanged"]) == (0, 1)
+
+
+def test_a_revoked_ca_that_has_devices_here_is_an_operators_to_decide(fleet: Simulated) -> None:
+    fleet.say("ca", "apply", "--account", PROD, "--ca", "factory", "--yes")
+    assert admits(fleet, fleet.issue(NAME), NAME)
+    fleet.say("ca", "revoke", "factory", "--account", DEV, "--yes")
+    fleet.iot(PROD).update_ca_certificate(certificateId=fleet.old.certificate_id, newAutoRegistrationStatus="DISABLE")
+    (told,) = fleet.ask("ca", "apply", "--account", PROD, "--ca", "factory", "--yes", code=1).values()
+    assert told["cas"][0]["steps"] == []
+    assert "`jitrctl ca revoke factory` takes it out here, too" in told["cas"][0]["obstacles"][0]
+    (told,) = fleet.ask("fleet", "copy-denials", "--account", PROD, "--yes", code=1).values()
+    assert told["allowed"][0].startswith("CA factory, which has devices here")
+    assert revoked_in(fleet, PROD) is None
+
+
+def test_what_an_account_lifted_is_not_copied_back_to_it(fleet: Simulated) -> None:
+    fleet.say("ca", "apply", "--account", PROD, "--ca", "factory", "--yes")
+    fleet.say("ca", "revoke", "factory", "--yes")
+    fleet.say("ca", "revoke", "factory", "--account", PROD, "--lift", "--yes")
+    (told,) = fleet.ask("fleet", "copy-denials", "--account", PROD, "--yes", code=1).values()
+    assert (told["cas"], len(told["allowed"])) == (0, 1)
+    assert revoked_in(fleet, PROD) is None
+    assert "or was admitted again" in told["allowed"][0]
+
+
+def test_no_ca_is_registered_while_it_is_not_known_whether_another_account_revoked_it(
+    fleet: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.say("ca", "apply", "--account", PROD, "--ca", "factory", "--yes")
+
+    def refuse(*_: object) -> None:
+        raise NotPermitted("GetItem", "dynamodb:GetItem is not allowed")
+
+    monkeypatch.setattr(first_denials, "read_revocations", refuse)
+    said = fleet.say("ca", "apply", "--account", PROD, "--ca", "factory-2", "--yes", code=1)
+    assert "cannot be asked for its revoked CAs" in said
+    assert "or say --without-denials" in said
+    fleet.say("ca", "apply", "--account", PROD, "--ca", "factory-2", "--without-denials", "--yes")
 
 
 def test_the_reason_of_a_copied_denial_reaches_the_device_record(fleet: Simulated, stolen: Leaf) -> None:

@@ -105,8 +105,30 @@ def test_an_older_crl_is_a_problem_until_it_is_approved_or_followed(fleet: Simul
     assert not problems(fleet, DEV)
 
 
+def test_a_yes_to_an_older_crl_is_followed_by_one_to_the_number_of_devices(fleet: Simulated) -> None:
+    devices = come_up(fleet, DEV, 25)
+    publish(fleet, DEV, {}, number=4)
+    publish(fleet, DEV, dict.fromkeys(devices[:22], ReasonFlags.key_compromise), number=3)
+    assert "refused" in fleet.say("crl", "show", "--ca", "factory")
+    fleet.say("crl", "approve", "factory", "--note", "set up anew", "--account", DEV, "--yes")
+    apply(fleet, DEV)
+    assert statuses(fleet, DEV, devices) == {"ACTIVE"}
+    assert "it takes out 22 of 25 devices" in fleet.say("crl", "show", "--ca", "factory")
+    fleet.say("crl", "approve", "factory", "--note", "stolen", "--account", DEV, "--yes")
+    apply(fleet, DEV)
+    assert statuses(fleet, DEV, devices[:22]) == {"REVOKED"}
+
+
+def test_a_crl_that_cannot_be_used_is_not_approved(fleet: Simulated) -> None:
+    fleet.deployments[DEV].publish_crl(fleet.old.certificate_id, b"<html>")
+    apply(fleet, DEV)
+    said = fleet.say("crl", "approve", "factory", "--note", "why not", "--account", DEV, "--yes", code=1)
+    assert "neither DER nor a PEM" in said
+
+
 def test_where_no_crl_waits_nothing_is_approved_and_nothing_asked(fleet: Simulated) -> None:
-    said = fleet.say("crl", "approve", "factory", "--note", "stolen")
-    assert "applied" in said
+    said = fleet.say("crl", "approve", "factory", "--note", "stolen", code=1)
+    assert "no CRL of CA factory waits for a yes, or is refused as older" in said
+    assert "nothing was approved" in said
     assert log.read_last(fleet.stage(DEV), fleet.old.certificate_id) is None
     assert fleet.say("crl", "approve", "another", "--note", "stolen", code=2)

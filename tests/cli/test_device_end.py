@@ -237,3 +237,48 @@ def test_a_devices_name_is_not_changed(fleet: Simulated) -> None:
     fleet.write(RULES + 'thing_groups = ["line-1"]\nthing_name = "x-{common_name}"\n')
     said = fleet.say("device", "reconcile", device.certificate_id, "--yes", code=1)
     assert "it is thing sensor-0001, and the rules make x-sensor-0001 of it: a name does not change" in said
+
+
+def is_connected(fleet: Simulated, place: str, client_id: str = NAME) -> bool:
+    try:
+        return bool(fleet.place(place).client("iot-data").get_connection(clientId=client_id)["connected"])
+    except fleet.place(place).client("iot-data").exceptions.ResourceNotFoundException:
+        return False
+
+
+def test_a_removed_device_loses_its_session_and_no_other_one_does(fleet: Simulated, rotated: tuple[Leaf, Leaf]) -> None:
+    other = fleet.issue("sensor-0002")
+    assert fleet.knock(DEV, other, "sensor-0002") == "accepted"
+    assert [is_connected(fleet, place) for place in (DEV, PROD)] == [True, True]
+    told = fleet.ask("device", "remove", rotated[1].certificate_id, "--yes")
+    for place in (DEV, PROD):
+        (session,) = told[place]["devices"][0]["sessions"]
+        assert (session["client_id"], session["state"]) == (NAME, "ended")
+        assert not is_connected(fleet, place)
+    assert is_connected(fleet, DEV, "sensor-0002")
+
+
+def test_a_removed_device_whose_session_could_not_be_ended_says_so(fleet: Simulated) -> None:
+    leaf = fleet.issue(NAME)
+    assert fleet.knock(DEV, leaf, NAME) == "accepted"
+
+    def fail(call: Call, moment: Moment) -> Fault | None:
+        return Fault.SERVER_ERROR if (call.operation, moment) == ("DeleteConnection", "before") else None
+
+    fleet.aws.fault = fail
+    said = fleet.say("device", "remove", NAME, "--account", DEV, "--yes", code=1)
+    assert f"{NAME} not ended" in said
+    assert fleet.status(DEV, leaf) is None
+
+
+def test_a_retired_certificate_loses_its_session_where_nothing_else_has_the_thing(
+    fleet: Simulated, rotated: tuple[Leaf, Leaf]
+) -> None:
+    old, new = rotated
+    told = fleet.ask("device", "retire", old.certificate_id, "--yes")
+    (here,), (there,) = (told[place]["sessions"] for place in (DEV, PROD))
+    assert (here["state"], there["state"]) == ("left", "ended")
+    assert f"certificate {new.certificate_id[:16]} of thing {NAME} is ACTIVE" in here["why"]
+    assert (is_connected(fleet, DEV), is_connected(fleet, PROD)) == (True, False)
+    fleet.aws.clock.advance(30)
+    assert attached(fleet, PROD, old) == ([], [])

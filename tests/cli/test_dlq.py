@@ -161,6 +161,18 @@ def test_only_what_was_named_is_dropped(queues: Queues, told: Callable[..., Any]
     assert queues.left(DEV) == [EVENT]
 
 
+@pytest.mark.usefixtures("queues")
+@pytest.mark.parametrize("order", ["redrive", "drop"])
+def test_all_messages_of_an_empty_queue_are_done(
+    fleet_file: Path, order: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["dlq", order, "--all", "--yes", "--account", "dev", "--fleet", str(fleet_file)]
+    assert main(command) == 0
+    assert capsys.readouterr().out == "Nothing is in the dead-letter queue.\n"
+    assert main([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ok"]
+
+
 @pytest.mark.parametrize("order", ["redrive", "drop"])
 def test_nothing_is_done_without_yes_or_without_saying_to_what(
     queues: Queues, fleet_file: Path, order: str, capsys: pytest.CaptureFixture[str]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,53 @@ def test_accounts_that_say_the_same_have_the_same_digest(tables: list[Enrollment
     assert digests[0] == digests[2] != digests[1]
     run("remove", "sensor-0002", "--account", "prod", "--yes")
     assert len({table.digest() for table in tables}) == 1
+
+
+def test_one_order_is_on_several_devices(
+    tables: list[EnrollmentTable], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, _, told = run("allow", "sensor-0001", "sensor-0002", "sensor-0001", "--note", "batch", "--yes")
+    assert code == Exit.DONE
+    assert "allow 2 devices (sensor-0001, sensor-0002), in" in told
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"# found\nsensor-0002\n\nsensor-0003\n")))
+    assert run("deny", "-", "--yes")[0] == Exit.DONE
+    for table in tables:
+        rules = {found.subject.name: found.rule for found in table.scan_entries()}
+        assert rules == {
+            "sensor-0001": EntryRule.ALLOW,
+            "sensor-0002": EntryRule.DENY,
+            "sensor-0003": EntryRule.DENY,
+        }
+    code, said, _ = run("remove", "sensor-0001", "sensor-0003", "--yes", "--json")
+    assert code == Exit.DONE
+    assert [stage["written"] for stage in json.loads(said)["stages"]] == [2] * 3
+    assert tables[0].entries([THING])[THING].rule is EntryRule.REMOVED
+
+
+def test_of_several_devices_the_denied_ones_are_shown_and_stay_denied_with_yes(
+    tables: list[EnrollmentTable], run: Run
+) -> None:
+    run("deny", "sensor-0002", "--account", "prod", "--note", "stolen", "--yes")
+    code, _, told = run("allow", "sensor-0001", "sensor-0002", "--yes")
+    assert code == Exit.FAILED
+    words = " ".join(told.split())
+    assert words.count("thing name sensor-0002, which was denied") == 2
+    assert words.count("stolen; it stays denied (--lift-denials)") == 2
+    assert run("allow", "sensor-0001", "sensor-0002", "--lift-denials", "--yes")[0] == Exit.DONE
+    assert {found.rule for table in tables for found in table.scan_entries()} == {EntryRule.ALLOW}
+
+
+def test_one_of_several_devices_that_is_none_stops_the_order(tables: list[EnrollmentTable], run: Run) -> None:
+    assert run("deny", "sensor-0001", "no such.pem", "--yes")[0] == Exit.UNUSABLE
+    assert list(tables[0].scan_entries()) == []
+
+
+def test_a_list_without_entries_says_so(tables: list[EnrollmentTable], run: Run) -> None:
+    run("allow", "sensor-0001", "--account", "prod", "--yes")
+    assert "dev/eu-central-1: no entry.\n" in run("list")[2]
+    assert "prod/us-east-1: no entry denies.\n" in run("list", "--denied")[2]
+    assert "no entry" not in run("list", "--account", "prod")[2]
+    assert tables
 
 
 def test_a_denial_says_where_the_device_is_in_already(

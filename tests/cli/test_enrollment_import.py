@@ -109,8 +109,9 @@ def test_a_file_is_read_with_all_that_it_says(
         f',{ID.upper()},DENY,,,,,,"stolen, twice"\n'
         "sensor-0002,,allow,,,,no,,\n"
     )
-    code, said, _ = run("import", file, "--note", "batch 7", "--yes", "--json")
+    code, said, plan = run("import", file, "--note", "batch 7", "--yes", "--json")
     assert code == Exit.DONE
+    assert f"write 3 entries of {file}, 1 of which denies, in" in plan
     assert [(stage["written"], stage["unchanged"]) for stage in json.loads(said)["stages"]] == [(3, 0)] * 3
     first, denied, plain = (
         entry(tables[2], subject)

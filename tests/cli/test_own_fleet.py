@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jitr.x509.certificate import Certificate
 from jitr_fleet.parse import load
 from jitrctl.__main__ import main
+from jitrctl.commands import local_display
 from jitrctl.errors import Unusable
 from jitrctl.localaws import accounts, deployment
 from jitrctl.localaws.account import LocalAccount
@@ -361,3 +362,39 @@ def test_a_try_out_device_has_its_name_where_the_rules_look_for_it(draft: Draft)
     assert device_like(factory, "sensor-0001").days == 365
     named = device_like(partner, "N1")
     assert (named.subject, named.san, named.days) == ("/O=Acme/OU=S1/serialNumber=N1/CN=N1", None, 90)
+
+
+def test_the_commands_to_paste_name_a_device_that_the_account_admits(draft: Draft, workspace: Workspace) -> None:
+    prepare(draft, workspace, "dev", "staging")
+    started = running(OwnFleet.read(draft.path, ["dev", "staging"]), workspace.directory)
+    assert [local_display._example_device(workspace, one) for one in started] == ["sensor-7777", "N7"]
+
+
+def test_a_device_connects_with_the_certificate_it_has_or_one_of_the_accounts_first_ca(
+    draft: Draft, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(draft, workspace, "dev", "staging")
+    started = running(OwnFleet.read(draft.path, ["dev", "staging"]), workspace.directory)
+    monkeypatch.setattr(accounts, "find_running", lambda _: tuple(started))
+
+    def stop(*_: object) -> None:
+        raise LocalAwsError("it would connect")
+
+    monkeypatch.setattr(Workspace, "places_of", stop)
+    factory, partner = (workspace.issuing_ca(ca) for ca in workspace.load_fleet().cas)
+
+    def connect(name: str, *options: str) -> None:
+        assert main(["local", "connect", name, "--account", "staging", *options]) == 1
+
+    connect("N1")
+    assert partner.find_issued(workspace.devices, "N1")
+    assert main(["local", "issue", "sensor-0001"]) == 0
+    before = factory.find_issued(workspace.devices, "sensor-0001")
+    assert before
+    first = before.certificate_id
+    connect("sensor-0001")
+    kept = factory.find_issued(workspace.devices, "sensor-0001")
+    assert kept
+    assert kept.certificate_id == first
+    connect("sensor-0001", "--ca", "partner")
+    assert partner.find_issued(workspace.devices, "sensor-0001")

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +12,8 @@ from botocore.exceptions import ClientError
 
 from jitr.aws.rate_limit import max_concurrency_for
 from jitrctl.__main__ import main
-from jitrctl.status.quotas import BOUNDS
+from jitrctl.errors import Refused
+from jitrctl.status.quotas import BOUNDS, read_quotas
 
 DESCRIBE, UPDATE, ATTACH_POLICY = "L-FC864907", "L-77B523DC", "L-CA7D4E3E"
 CONCURRENCY = "L-B99A9384"
@@ -131,6 +132,12 @@ def test_an_accounts_own_quota_comes_before_the_default_and_what_is_too_little_i
     assert (said[DESCRIBE]["per_second"], said[DESCRIBE]["increase_to"]) == (60, None)
     assert (said[UPDATE]["per_second"], said[UPDATE]["increase_to"]) == (10, 65)
     assert said[ATTACH_POLICY]["increase_to"] == 65
+
+
+def test_the_local_aws_has_no_quotas_and_is_not_asked() -> None:
+    local: Any = SimpleNamespace(access=SimpleNamespace(elsewhere="http://127.0.0.1:4566"))
+    with pytest.raises(Refused, match="is not AWS, and has no quotas"):
+        read_quotas(local)
 
 
 def test_each_group_takes_a_call_more(

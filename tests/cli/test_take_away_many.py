@@ -1,10 +1,12 @@
 """`jitrctl device revoke | deactivate` on many devices: counted, written, and carried out by the functions."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jitr.store.registry_writes import Due
 from jitr.verdicts import OperatorAction
 from jitrctl.device import bulk_take_away
 from simulation import Fault, Leaf
@@ -64,7 +66,7 @@ def test_a_file_of_mixed_lines_is_carried_out_in_every_account(fleet: Simulated)
     told = fleet.ask("device", "revoke", "--from", file, "--note", "stolen", "--yes")
     assert (told[DEV]["planned"], told[DEV]["active"], told[DEV]["ordered"]) == (5, 5, 5)
     assert (told[PROD]["planned"], told[PROD]["unrecorded"], told[PROD]["ordered"]) == (5, 5, 5)
-    assert fleet.place(DEV).functions.asked == [fleet.stage(DEV).names.sweep_function]
+    assert fleet.place(DEV).functions.asked == [fleet.stage(DEV).names.sweep_function]  # once: all are ACTIVE
     sweep_all(fleet)
     assert statuses(fleet, DEV, leaves) == ["REVOKED"] * 5
     assert fleet.status(DEV, good) == "ACTIVE"
@@ -97,6 +99,8 @@ def test_each_wrong_line_is_named_and_nothing_is_done_until_that_is_wanted(fleet
     assert "c2VjcmV0" not in said
     assert "nothing was done: 5 lines name no device" in said
     assert fleet.verdict(DEV, leaf) is None
+    document = json.loads("".join(fleet.lines("device", "revoke", "--from", file, "--yes", "--json", code=1)))
+    assert [line.partition(" (")[0] for line in document["warnings"]] == [f"line {line}" for line in (2, 3, 4, 5, 8)]
     told = fleet.ask("device", "revoke", "--from", file, "--despite-problems", "--yes", code=1)
     assert told[DEV]["ordered"] == 1
 
@@ -110,6 +114,62 @@ def test_five_hundred_mixed_lines_with_errors(fleet: Simulated) -> None:
     assert "line 451 (sensor-8001): no account knows a certificate of it" in said
     assert "line 500 (sensor-8050)" in said
     assert "450 to do: 10 ACTIVE, 440 not known here, denied" in said
+
+
+def test_the_plan_says_what_was_chosen_and_in_which_forms(fleet: Simulated) -> None:
+    leaves = join(fleet, DEV, *(f"sensor-{number:04}" for number in range(1, 5)))
+    here = fleet.directory / "device.pem"
+    here.write_text(leaves[0].pem)
+    serial = f"0x{serial_of(fleet, leaves[1])}"
+    file = write(
+        fleet, str(here), serial, leaves[2].certificate_id, leaves[3].pem.strip(), "sensor-0001", "sensor-8001"
+    )
+    told = fleet.say("device", "revoke", "--from", file, "--despite-problems", code=2)
+    assert f"{file}, 6 lines: 1 id, 1 serial number, 2 names, 1 file, 1 PEM block, 1 that names no device" in told
+    assert "4 certificates are revoked, each in every account: dev/" in told
+    told = fleet.say("device", "revoke", "--ca", "factory", "--dry-run")
+    assert "CA factory, all devices 4 certificates are revoked" in told
+    told = fleet.say("device", "revoke", "--ca", "factory", "--issued-between", "2026-11-01", "2026-11-08", "--dry-run")
+    assert "CA factory, devices whose certificates begin between 2026-11-01 00:00:00Z and 2026-11-08 23:59:59Z" in told
+
+
+@pytest.mark.parametrize("form", ["PEM", "file", "id"])
+def test_a_ca_in_a_file_is_refused_and_the_order_on_a_ca_is_named(fleet: Simulated, form: str) -> None:
+    (leaf,) = join(fleet, DEV, "sensor-0001")
+    line = {"PEM": fleet.old.pem.strip(), "file": str(fleet.directory / "factory.pem"), "id": fleet.old.certificate_id}
+    said = fleet.say("device", "revoke", "--from", write(fleet, leaf.certificate_id, line[form]), "--yes", code=1)
+    assert "line 2 (" in said
+    assert "`jitrctl ca revoke" in said
+    assert fleet.verdict(DEV, leaf) is None
+
+
+def test_devices_that_were_deactivated_are_found_to_be_revoked(fleet: Simulated) -> None:
+    leaves = join(fleet, DEV, "sensor-0001", "sensor-0002")
+    fleet.ask("device", "deactivate", "--ca", "factory", "--yes")
+    sweep_all(fleet)
+    assert statuses(fleet, DEV, leaves) == ["INACTIVE"] * 2
+    assert fleet.ask("device", "deactivate", "--ca", "factory", "--yes")[DEV]["planned"] == 0
+    told = fleet.ask("device", "revoke", "--ca", "factory", "--yes")
+    assert (told[DEV]["planned"], told[DEV]["other"]) == (2, 2)
+    sweep_all(fleet)
+    assert statuses(fleet, DEV, leaves) == ["REVOKED"] * 2
+
+
+def test_active_devices_are_written_first_and_taken_away_first(fleet: Simulated) -> None:
+    (leaf,) = join(fleet, DEV, "sensor-0001")
+    pending = fleet.issue("sensor-0002")
+    fleet.place(DEV).connect(pending, client_id="sensor-0002")
+    unknown = [f"{number:064x}" for number in range(60)]
+    file = write(fleet, *unknown, pending.certificate_id, leaf.certificate_id)
+    fleet.aws.calls.clear()
+    fleet.ask("device", "revoke", "--from", file, "--account", DEV, "--yes")
+    made = [one.operation for one in fleet.aws.calls if one.operation in ("TransactWriteItems", "Invoke")]
+    assert made == ["TransactWriteItems", "Invoke", *["TransactWriteItems"] * 61, "Invoke"]
+    due = fleet.stage(DEV).registry.list_due(Due.TAKE_AWAY, fleet.aws.clock.now(), most=100)
+    assert due[0] == leaf.certificate_id
+    fleet.deployments[DEV].sweep()
+    fleet.deployments[DEV].mapping().drain(within=3)
+    assert fleet.status(DEV, leaf) == "REVOKED"
 
 
 def test_a_name_that_means_two_certificates_is_not_guessed(fleet: Simulated) -> None:
@@ -190,6 +250,8 @@ def test_a_thing_group_is_taken_away_with_the_groups_below_it(
         lambda _, params: {"things": ["sensor-0001"]} if params["recursive"] else {"things": []},
         raising=False,
     )
+    said = fleet.say("device", "deactivate", "--thing-group", "batch-7", "--dry-run")
+    assert "Thing group batch-7 and those below it, as all accounts have them; devices of any CA" in said
     told = fleet.ask("device", "deactivate", "--thing-group", "batch-7", "--yes")
     assert told[DEV]["ordered"] == 1
     sweep_all(fleet)

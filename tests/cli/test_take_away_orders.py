@@ -184,3 +184,82 @@ def test_the_functions_may_die_at_every_call_and_the_order_is_carried_out(fleet:
         assert (fleet.status(DEV, leaf), fleet.status(DEV, neighbour)) == ("REVOKED", "ACTIVE"), place
         record = fleet.record(DEV, leaf)
         assert (due(fleet), record.ordered, record.intent) == ([], None, None), place
+
+
+def send_order(fleet: Simulated, leaf: Leaf) -> None:
+    """Order a certificate away, and let the sweep send it; `register` has not seen it yet."""
+    order(fleet, leaf)
+    fleet.deployments[DEV].sweep()
+
+
+def reconnect(fleet: Simulated, leaf: Leaf, name: str, *, times: int) -> None:
+    """As long as not all of AWS IoT knows the status, the device connects again whenever its session is ended."""
+    left = [times]
+
+    def strike(call: Call, moment: Moment) -> None:
+        if call.operation == "DeleteConnection" and moment == "after" and left[0] > 0:
+            left[0] -= 1
+            fleet.place(DEV).iot.connections.begin(name, leaf.certificate_id, clean=True)
+
+    fleet.aws.fault = strike
+
+
+def test_a_device_that_connects_again_is_ended_by_a_second_look_ten_seconds_later(fleet: Simulated) -> None:
+    leaf, other = join(fleet, "sensor-0001"), join(fleet, "sensor-0002")
+    send_order(fleet, leaf)
+    reconnect(fleet, leaf, "sensor-0001", times=1)
+    mapping, begun = fleet.deployments[DEV].mapping(), fleet.aws.clock.monotonic()
+    mapping.poll()
+    assert (fleet.status(DEV, leaf), is_connected(fleet, "sensor-0001")) == ("REVOKED", True)
+    assert due(fleet) == [leaf.certificate_id]
+    assert fleet.aws.clock.monotonic() - begun < 2, "the function does not wait"
+    mapping.drain(within=20)
+    assert 10 <= fleet.aws.clock.monotonic() - begun < 20
+    assert (is_connected(fleet, "sensor-0001"), is_connected(fleet, "sensor-0002")) == (False, True)
+    assert (due(fleet), fleet.record(DEV, leaf).ordered, fleet.record(DEV, leaf).second_look) == ([], None, None)
+    assert fleet.status(DEV, other) == "ACTIVE"
+
+
+def test_a_second_look_at_a_device_that_stays_out_is_one_call_of_aws_iot(fleet: Simulated) -> None:
+    leaf = join(fleet, "sensor-0001")
+    send_order(fleet, leaf)
+    mapping = fleet.deployments[DEV].mapping()
+    mapping.poll()
+    fleet.aws.calls.clear()
+    mapping.drain(within=20)
+    assert [one.operation for one in fleet.aws.calls if one.service in ("iot", "iot-data")] == ["GetConnection"]
+    assert due(fleet) == []
+
+
+def test_a_second_look_leaves_a_device_that_somebody_activated_again(fleet: Simulated) -> None:
+    leaf = join(fleet, "sensor-0001")
+    order(fleet, leaf, DEACTIVATED)
+    fleet.deployments[DEV].sweep()
+    mapping = fleet.deployments[DEV].mapping()
+    mapping.poll()
+    fleet.iot(DEV).update_certificate(certificateId=leaf.certificate_id, newStatus="ACTIVE")
+    assert fleet.place(DEV).connect(leaf, client_id="sensor-0001") == "accepted"
+    mapping.drain(within=20)
+    assert (is_connected(fleet, "sensor-0001"), due(fleet)) == (True, [])
+
+
+def test_a_second_look_whose_message_is_lost_is_made_up_by_the_sweep(fleet: Simulated) -> None:
+    leaf = join(fleet, "sensor-0001")
+    send_order(fleet, leaf)
+    reconnect(fleet, leaf, "sensor-0001", times=1)
+    fleet.deployments[DEV].mapping().poll()
+    fleet.deployments[DEV].registrations.messages.clear()
+    fleet.sweep(DEV, after=3601)
+    assert (is_connected(fleet, "sensor-0001"), due(fleet)) == (False, [])
+
+
+def test_a_new_order_between_the_two_looks_is_carried_out_as_a_whole(fleet: Simulated) -> None:
+    leaf = join(fleet, "sensor-0001")
+    order(fleet, leaf, DEACTIVATED)
+    fleet.deployments[DEV].sweep()
+    fleet.deployments[DEV].mapping().poll()
+    assert fleet.record(DEV, leaf).second_look is not None
+    order(fleet, leaf, REVOKED)
+    assert fleet.record(DEV, leaf).second_look is None
+    fleet.sweep(DEV)
+    assert (fleet.status(DEV, leaf), due(fleet)) == ("REVOKED", [])

@@ -130,8 +130,9 @@ def test_no_digit_of_a_cell_is_lost_however_narrow_the_terminal(width: int, monk
     assert letters == sorted("".join([*row, *row.values()]).replace(" ", ""))
 
 
-def test_a_stage_breaks_between_account_and_region_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [{"stage": "dev/eu-central-1", "thing": "sensor-0001", "decision": "SIGNATURE_ALGORITHM"}]
+@pytest.mark.parametrize("heading", ["stage", "lives in"])
+def test_a_stage_breaks_between_account_and_region_first(heading: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{heading: "dev/eu-central-1", "thing": "sensor-0001", "decision": "SIGNATURE_ALGORITHM"}]
     _, *lines = printed(Terminal(), rows, width=50, monkeypatch=monkeypatch)
     assert [line.split() for line in lines] == [["dev/", "sensor-0001", "SIGNATURE_ALGORITHM"], ["eu-central-1"]]
 

@@ -248,6 +248,16 @@ def test_several_cas_with_one_file_have_one_message(draft: Draft) -> None:
     assert found.message.startswith("the policy of ca.factory and ca.second: statement 2 has the action")
 
 
+def test_what_the_devices_of_several_cas_and_stages_show_alike_is_said_once(draft: Draft) -> None:
+    second_ca(draft, 'policy = "device.json"')
+    draft.replace('common_name = "sensor-[0-9]{4,}"', 'common_name = "gateway-[0-9]{4,}"')
+    write(draft, allow("iot:Connect", f"{ARN}client/other-{THING}"), *TALK)
+
+    message = draft.refused().message
+    assert "as its thing: none of its resources is" in message
+    assert message.startswith("the policy of ca.factory and ca.second: statement 1 allows iot:Connect")
+
+
 def test_a_finding_that_holds_in_some_stages_names_them(draft: Draft) -> None:
     write(draft, allow("iot:Connect", f"{IN_DEV}client/{THING}"))
     assert "ca.factory: in prod/eu-central-1, prod/us-east-1 statement 1 allows iot:Connect" in draft.refused().message

@@ -7,7 +7,7 @@ import pytest
 
 from jitr.admission.naming import THING_NAME
 from jitr_fleet.model import Ca
-from jitr_fleet.sample_device import make_up_device
+from jitr_fleet.sample_device import make_up_device, make_up_name
 from tests.support.fleet.drafts import Draft
 
 
@@ -70,3 +70,18 @@ def test_a_thing_type_that_an_entry_may_give_is_not_known(ca: Ca) -> None:
     assert make_up_device(ca).context[key] == "sensor"
     assert make_up_device(dataclasses.replace(ca, thing_type=None)).context[key] is None
     assert key not in make_up_device(dataclasses.replace(ca, thing_type=None, extra_types=("a",))).context
+
+
+@pytest.mark.parametrize(
+    ("patterns", "name"),
+    [
+        ({"common_name": "pump-[0-9]+"}, "pump-7"),
+        ({"common_name": None, "serial_number": "N[0-9]{3}"}, "N777"),
+        ({"common_name": "a device", "san_dns": "unit-[a-z]"}, "unit-k"),
+        ({"common_name": "[0-9]+ [a-z]+"}, None),
+    ],
+)
+def test_a_name_that_its_certificate_may_have_is_one_for_a_thing(
+    ca: Ca, patterns: dict[str, str | None], name: str | None
+) -> None:
+    assert make_up_name(dataclasses.replace(ca, **patterns)) == name  # type: ignore[arg-type]  # names of any keys

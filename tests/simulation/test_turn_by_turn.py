@@ -1,11 +1,12 @@
 """Calls outside of batches take turns of the same schedule, on the simulated DynamoDB, in virtual time."""
 
+import threading
 from collections.abc import Callable
 
 import pytest
 
 from jitr.errors import Unavailable
-from jitr.pacing.schedule import PACE, TERMS, Need
+from jitr.pacing.schedule import PACE, TERMS, Need, Seen
 from jitr.pacing.turn_by_turn import TurnByTurn
 from jitr.pacing.turns import TURNS_CONFIG
 from simulation import Call, Fault, Moment
@@ -120,3 +121,35 @@ def test_who_does_not_know_the_deployed_rate_does_not_judge_it(fleet: Fleet) -> 
             turns.wait("DescribeCertificate")
             turns.note(1, 0)
         assert ("rate" in fleet.table.items[PACE,]) is judges
+
+
+def test_the_turns_of_the_share_are_given_to_one_thread_at_a_time(fleet: Fleet) -> None:
+    locked: list[bool] = []
+
+    def clock() -> float:
+        locked.append(turns._lock.locked())
+        return fleet.now
+
+    turns = TurnByTurn(
+        fleet.account.client("dynamodb", config=TURNS_CONFIG),
+        "another",  # there is no such table, so that nothing is reserved
+        per_second=RATE,
+        clock=clock,
+        sleep=fleet.aws.clock.sleep,
+    )
+    turns.take(1)
+    assert locked[-1]
+
+
+def test_a_thread_reserves_by_what_it_has_read_itself(fleet: Fleet) -> None:
+    """Another thread that reads in between, or has never read, changes nothing for it."""
+    turns = work(fleet)
+    turns.take(3)
+    mine = turns._seen
+    seen: list[Seen] = []
+    other = threading.Thread(target=lambda: seen.append(turns._seen))
+    other.start()
+    other.join()
+    assert mine.next_at > 0
+    assert seen == [Seen()]
+    assert turns._seen is mine

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jitrctl.terminal import Output
-from tests.support.e2e.hour import report
-from tests.support.e2e.hour.outcome import Outcome, Step
+from tests.support.e2e.hour import kept, report
+from tests.support.e2e.hour.__main__ import main
+from tests.support.e2e.hour.outcome import HourError, Outcome, Step
 from tests.support.e2e.hour.printed import as_shown, find_commands, find_cures, find_sentence
 from tests.support.e2e.hour.run import STEPS, run_hour
 from tests.support.e2e.hour.terminal import Terminal
@@ -99,9 +100,10 @@ def test_what_was_written_over_on_the_screen_is_not_read() -> None:
 
 
 def outcome(**given: str) -> Outcome:
-    step = Step(name="paused", broken="a colleague paused the account", play=lambda _: "")
     cures = (f"jitrctl ca resume {HERE}", f"jitrctl sweep {HERE}")
-    return Outcome(step=step, said="mapping is broken", cures=cures, result="sensor-0001 comes in", seconds=7, **given)
+    fixed = {"name": "paused", "broken": "a colleague paused the account", "said": "mapping is broken"}
+    commands = (("jitrctl fleet status", 1.5),)
+    return Outcome(**fixed, cures=cures, result="sensor-0001 comes in", seconds=7, commands=commands, **given)
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int | None) -> list[str]:
@@ -134,6 +136,12 @@ def test_on_a_terminal_no_line_is_cut_or_too_long(
     assert all(len(line.rstrip()) <= columns for line in lines)
     assert " ".join(" ".join(lines).split()).count(f"jitrctl ca resume {HERE} jitrctl sweep {HERE}") == 2
     assert "paused, 7 s" in lines[0]
+
+
+def test_a_run_is_kept_for_another_table(tmp_path: Path) -> None:
+    kept.write([outcome(), outcome(error="it is refused")], 14, tmp_path / "build" / "hour.json")
+
+    assert kept.read(tmp_path / "build" / "hour.json") == ([outcome(), outcome(error="it is refused")], 14)
 
 
 def test_every_step_has_a_name_of_its_own() -> None:
@@ -206,3 +214,29 @@ def test_the_local_aws_is_stopped_however_the_hour_ends(
 
     assert stopped == [folders[0] / ".local"]
     assert not folders[0].exists()
+
+
+def test_a_step_that_fails_makes_the_hour_fail(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: Operator) -> str:
+        raise HourError("it does not come in")
+
+    steps = (
+        Step(name="set up", broken="-", play=lambda _: "done"),
+        Step(name="paused", broken="-", play=fail),
+        Step(name="replay", broken="-", play=lambda _: "done"),
+    )
+    monkeypatch.setattr("tests.support.e2e.hour.run.accounts.down", lambda _: ())
+    monkeypatch.setattr("tests.support.e2e.hour.run.STEPS", steps)
+    monkeypatch.setattr("tests.support.e2e.hour.run.SET_UP", steps[0])
+    monkeypatch.setattr("tests.support.e2e.hour.__main__.STEPS", steps)
+    monkeypatch.setattr(kept, "FILE", tmp_path / "hour.json")
+
+    assert main([]) == 1
+    assert "2 of 3 steps came out well" in capsys.readouterr().out
+    assert main(["--table"]) == 1
+    assert "failed: paused." in capsys.readouterr().out
+    assert main(["replay"]) == 0
+    assert main(["--table"]) == 0
+    assert main(["nonsense"]) == 2

@@ -9,6 +9,7 @@ import pytest
 from tests.support.survival.brake_pairs import BRAKES
 from tests.support.survival.explorer import Explorer, Pair, replay
 from tests.support.survival.import_pairs import IMPORTS
+from tests.support.survival.lost_ca_pairs import LOST_CAS
 from tests.support.survival.pairs import KNOWN, OTHERS, THREADED
 from tests.support.survival.schedules import parse
 from tests.support.survival.session_pairs import SESSIONS
@@ -18,6 +19,7 @@ SWITCHES = int(os.environ.get("JITR_EXPLORED_SWITCHES", "1"))
 
 # 1,470 schedules of two switches. What they showed, a lock that was opened too early, "refusal-and-claim" shows too.
 _LONG = {"refusal-and-return"}
+_LOST_CAS_IN_THE_SUITE = {"lost-ca-and-activation", "lifting-and-activation"}
 _THREADS_IN_THE_SUITE = {("threads-two-devices", 2), ("threads-one-name", 1), ("threads-one-device", 1)}
 
 
@@ -122,6 +124,17 @@ def test_an_import_keeps_the_promises_where_aws_names_no_ca(
     pair: Pair, record_property: Callable[[str, object], None]
 ) -> None:
     _explore(replace(pair, unnamed=True), 1, record_property)
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [pytest.param(one, marks=() if one.name in _LOST_CAS_IN_THE_SUITE else pytest.mark.deep) for one in LOST_CAS],
+    ids=_id,
+)
+def test_a_lost_ca_and_its_lifting_hold_in_any_schedule(
+    pair: Pair, record_property: Callable[[str, object], None]
+) -> None:
+    _explore(pair, 1, record_property)
 
 
 # Where REVOKED can be left (Undocumented.revoked_may_become_active), a refusal for the verdict itself may set INACTIVE

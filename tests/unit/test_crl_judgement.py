@@ -15,7 +15,7 @@ from jitr.record import Record
 from jitr.revocation.difference import changed_serials
 from jitr.revocation.judgement import Action, ends_a_device, is_too_many, judge
 from jitr.revocation.lateness import warns_from
-from jitr.revocation.succession import CrlIdentity, is_in_future, why_not_after
+from jitr.revocation.succession import CrlIdentity, in_force_from, why_not_after
 from jitr.store.serial_index import issued_as_of
 from jitr.verdicts import OperatorAction, OperatorVerdict
 from jitr.x509.crl_entries import RevocationReason
@@ -67,6 +67,14 @@ def test_a_crl_ends_what_is_registered_and_lifts_its_own_holds(
 )
 def test_a_hold_is_not_lifted_against_what_came_after_it(record: Record) -> None:
     assert judge(record, None) is None
+
+
+@pytest.mark.parametrize("decision", [ACTIVE, None], ids=["ACTIVE", "not recorded"])
+def test_a_suspension_that_was_begun_is_lifted_like_one_that_was_recorded(decision: Decision | None) -> None:
+    assert judge(Record(decision=decision, intent=SUSPENDED), None) is Action.LIFT
+    assert judge(Record(decision=decision, intent=SUSPENDED, verdict=DENIED), None) is None
+    for other in (BY_HAND, REVOKED, replace(REVOKED, reason=Reason.REVOKED_BY_CA)):
+        assert judge(Record(decision=decision, intent=other), None) is None
 
 
 def test_a_claim_counts_as_active_since_it_may_have_been_carried_out() -> None:
@@ -144,8 +152,7 @@ def test_an_older_crl_may_not_follow(new: CrlIdentity, refused: str | None) -> N
 
 
 def test_a_crl_of_a_clock_that_is_a_little_ahead_is_in_force() -> None:
-    assert not is_in_future(FIRST, NOW - timedelta(minutes=4))
-    assert is_in_future(FIRST, NOW - timedelta(minutes=6))
+    assert in_force_from(FIRST) == NOW - timedelta(minutes=5)
 
 
 @pytest.mark.parametrize(("life", "warned"), [(30, 2.0), (7, 2.0), (3, 1.0), (1, 1 / 3)])

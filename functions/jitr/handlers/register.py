@@ -42,12 +42,14 @@ from jitr.aws.crl_bucket import Crls
 from jitr.aws.hook import HOOK_CONFIG, Hook
 from jitr.aws.iot import AwsIot
 from jitr.aws.queues import QueueMessage, RegistrationsQueue
+from jitr.decisions import Outcome
 from jitr.event_details import decision_fields
 from jitr.events import RegistrationEvent
 from jitr.handlers import IN_LAMBDA, start
 from jitr.pacing.turns import TURNS_CONFIG, Turns
 from jitr.registration.batch import Batch
 from jitr.registration.procedure import Registration
+from jitr.registration.take_away import SecondLookDue
 from jitr.registration.threads import Beside, Threads
 from jitr.rules import Rules
 from jitr.session_end import SessionEnd
@@ -115,7 +117,10 @@ class RegisterHandler:
         event = RegistrationEvent.parse(document)
         record = self._registration.recall({event.certificate_id})[event.certificate_id]
         now = self._clock()
-        outcome, decision = self._registration.decide(event, record, sent_at=now, time_is_left=time_is_left)
+        try:
+            outcome, decision = self._registration.decide(event, record, sent_at=now, time_is_left=time_is_left)
+        except SecondLookDue as later:  # the sweep sends it again
+            outcome, decision = Outcome.FOUND, later.decision
         self._announcer.report_outcome(outcome, event.certificate_id, decision)
         settled = decision or record.decision
         return {"outcome": outcome.value, "decision": decision_fields(settled) if settled else None}

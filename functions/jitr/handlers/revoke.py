@@ -40,6 +40,7 @@ from jitr.registration.threads import Threads
 from jitr.revocation.application import CrlApplication
 from jitr.revocation.candidates import Candidates
 from jitr.revocation.enforcement import Enforcement
+from jitr.revocation.walks import Walks
 from jitr.rules import Rules
 from jitr.session_end import SessionEnd
 from jitr.settings import Settings
@@ -175,17 +176,20 @@ def build(environ: Mapping[str, str]) -> tuple[RevokeHandler, Announcer]:
         states=states,
         journal=SweepState(dynamodb, settings.registry_table),
         candidates=Candidates(registry=registry, outcomes=outcomes),
-        enforcement=Enforcement(
-            rules=rules,
-            iot=aws_iot,
-            registry=registry,
-            outcomes=outcomes,
+        walks=Walks(
+            enforcement=Enforcement(
+                rules=rules,
+                iot=aws_iot,
+                registry=registry,
+                outcomes=outcomes,
+                announcer=announcer,
+                sessions=SessionEnd(aws_iot, Connections(boto3.client("iot-data", config=CLIENT_CONFIG))),
+                clock=_now,
+            ),
+            turns=turns,
+            threads=Threads,
             announcer=announcer,
-            sessions=SessionEnd(aws_iot, Connections(boto3.client("iot-data", config=CLIENT_CONFIG))),
-            clock=_now,
         ),
-        turns=turns,
-        threads=Threads,
         announcer=announcer,
         clock=_now,
     )

@@ -10,6 +10,7 @@ call of each scarce API (turns.py). A page of a list is such a call too, for 250
     no table    the account has no stack: the whole rate, since no one else calls
 """
 
+import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -17,15 +18,24 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from jitr.errors import Unavailable
-from jitr.pacing.schedule import TERMS, Need, read_schedule
+from jitr.pacing.schedule import TERMS, Need, Seen, read_schedule
 from jitr.pacing.turns import Turns
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
+class _OfOneThread(threading.local):
+    """What one thread has read."""
+
+    seen: Seen = Seen()
+
+
 class TurnByTurn(Turns):
-    """Takes a turn for each call, one after the other, or some at once (`take`)."""
+    """Takes a turn for each call, one after the other, or some at once (`take`); safe for threads.
+
+    Each thread reserves by the schedule as it has read it itself, as each process does: no lock is held during a call.
+    """
 
     def __init__(
         self,
@@ -43,6 +53,7 @@ class TurnByTurn(Turns):
 
         `need` is the class of the work, which has a guaranteed share (schedule.TERMS).
         """
+        self._own = _OfOneThread()
         self._judges = judges
         self._need = need
         self._part = TERMS[need].share
@@ -57,6 +68,14 @@ class TurnByTurn(Turns):
         )
 
     @property
+    def _seen(self) -> Seen:  # the base class has it once for all threads
+        return self._own.seen
+
+    @_seen.setter
+    def _seen(self, seen: Seen) -> None:
+        self._own.seen = seen
+
+    @property
     def longest_wait(self) -> float:
         """Seconds between two turns while others take all but the guaranteed ones."""
         return self._interval / self._part
@@ -64,7 +83,7 @@ class TurnByTurn(Turns):
     def take(self, most: int) -> list[float]:
         """Reserve turns for work in several threads, at least one; waits until one is free.
 
-        Returns their times, none when that would be too late. Only one thread may take turns.
+        Returns their times, none when that would be too late.
         """
         while not (turns := self._reserve_some(most)):
             if not self.wait_until(self._free_at()):
@@ -100,8 +119,9 @@ class TurnByTurn(Turns):
 
     def _take_from_share(self, interval: float) -> float:
         """Take the next turn of this process's own share, one in so many seconds, without the schedule."""
-        turn = max(self._clock(), self._share_at)
-        self._share_at = turn + interval
+        with self._lock:
+            turn = max(self._clock(), self._share_at)
+            self._share_at = turn + interval
         return turn
 
     def _adjust(self, now: float) -> None:

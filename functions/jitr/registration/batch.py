@@ -12,6 +12,7 @@ A message that may have ended the function is processed alone, after all others.
 too. So from the fourth receive on, the begin of its processing is stored, and its end if it is redelivered.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -28,6 +29,7 @@ from jitr.pacing.turns import Turns
 from jitr.record import Record
 from jitr.registration.procedure import Registration
 from jitr.registration.redelivery import RECEIVES_UNTIL_DEAD, Redelivery
+from jitr.registration.take_away import SecondLookDue
 from jitr.registration.threads import Beside
 from jitr.store.failure_count import FailureCount
 from jitr.telemetry import UNREADABLE_MESSAGES, Announcer
@@ -41,6 +43,7 @@ _RECEIVES_UNTIL_NOTED = 4  # at the third, one that AWS IoT does not know is giv
 # turn, and DescribeCertificate would cost one of ten turns per second.
 _RECALL_HOLDS = timedelta(seconds=1)
 _ORDER = tuple(Need)
+_SECOND_LOOK_SPREAD = 5  # seconds
 
 Messages = list[tuple[QueueMessage, RegistrationEvent]]
 
@@ -291,6 +294,8 @@ class Batch:
                 is_swept=message.is_swept,
                 time_is_left=self._time_is_left,
             )
+        except SecondLookDue as later:
+            self._return_for_second_look(message, later)
         except CertificateUnknown:
             self._miss(message, event)
         except Overtaken as error:
@@ -312,6 +317,15 @@ class Batch:
                     brake_changed=False,
                 )
             self._announcer.report_outcome(outcome, certificate_id, decision, sent_at=message.sent_at)
+
+    def _return_for_second_look(self, message: QueueMessage, later: SecondLookDue) -> None:
+        """Let the message come again when the sessions of a certificate that was taken away are looked at again."""
+        seconds = math.ceil(max((later.look.due_at - self._clock()).total_seconds(), 1))
+        self._redelivery.return_later(message, least=seconds, most=seconds + _SECOND_LOOK_SPREAD)
+        if later.decision:
+            self._announcer.report_outcome(
+                later.decision.outcome, later.decision.certificate_id, later.decision, sent_at=message.sent_at
+            )
 
     def _miss(self, message: QueueMessage, event: RegistrationEvent) -> None:
         """Give a certificate up that AWS IoT does not know; not at once, since AWS IoT is eventually consistent."""

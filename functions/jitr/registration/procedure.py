@@ -36,7 +36,7 @@ from jitr.registration.evidence import Examiner
 from jitr.registration.name_rollback import NameRollbacks
 from jitr.registration.rejection import Rejection
 from jitr.registration.rule_brake import RuleBrake
-from jitr.registration.take_away import TakeAway
+from jitr.registration.take_away import SecondLookDue, TakeAway
 from jitr.rules import Rules
 from jitr.session_end import SessionEnd
 from jitr.settings import Settings
@@ -126,8 +126,8 @@ class Registration:
     def needs(
         self, event: RegistrationEvent, record: Record, *, sent_at: datetime, is_swept: bool = False
     ) -> Need | None:
-        """The class of turns that this event needs; None when it is settled without a call of AWS IoT."""
-        if record.settles(
+        """The class of turns that this event needs; None when it is settled without a paced call of AWS IoT."""
+        if record.is_second_look_due or record.settles(
             event, sent_at=sent_at, now=self._clock(), rules_digest=self._rules_digest, is_swept=is_swept
         ):
             return None
@@ -164,10 +164,14 @@ class Registration:
         `sent_at` is when the message entered the queue, and `is_swept` whether the sweep sent it. `time_is_left` says
         whether there is time for one more call, even the slowest.
 
-        Raises CertificateUnknown, Overtaken and Unavailable; the same event can be decided on again then.
+        Raises CertificateUnknown, Overtaken, Unavailable and SecondLookDue; the same event can be decided on again
+        then.
         """
         now = self._clock()
         # Step 1
+        if record.is_second_look_due:
+            self._take_away.look_again(event.certificate_id, record)
+            return Outcome.DUPLICATE, None
         if record.settles(event, sent_at=sent_at, now=now, rules_digest=self._rules_digest, is_swept=is_swept):
             return Outcome.DUPLICATE, None
         # Step 2
@@ -303,7 +307,10 @@ class Registration:
                 self._rollbacks.give_back(intent)
             done = intent.without_claim
             self._announcer.announce(done)
-            self._registry.record(done, record)
+            if done.outcome is Outcome.FOUND:  # a CRL's or an order's, which replaces what was decided before
+                self._registry.record_found(done, record)
+            else:
+                self._registry.record(done, record)
             return done.outcome, done
         if intent:
             # Another party set another status, perhaps between the claim and ACTIVE.
@@ -324,7 +331,7 @@ class Registration:
     ) -> tuple[Outcome, Decision]:
         """Carry out an operator's order to take the certificate away.
 
-        Raises Overtaken, CertificateUnknown, Unavailable.
+        Raises SecondLookDue, Overtaken, CertificateUnknown, Unavailable.
         """
         _refuse_to_overtake(record, now)
         steps = StepRunner(
@@ -334,6 +341,8 @@ class Registration:
             if applicant.device.status is not Status.ACTIVE:
                 self._mark_for_withdrawal(applicant.device.certificate_id, record, applicant.policy)
             decision = self._take_away.carry_out(applicant, record, steps)
+        except SecondLookDue:
+            raise  # it is recorded
         except Exception as error:
             # Otherwise the next attempt would have to wait until this one is known to be dead.
             self._earlier.leave_traces(applicant, record, steps, error, now=self._clock())

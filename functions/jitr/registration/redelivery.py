@@ -101,6 +101,11 @@ class Redelivery:
         most = min(most, _LONGEST_PUT_OFF)
         self.try_beside(lambda: self._queue.put_off(message, least=min(least, most), most=most))
 
+    def return_later(self, message: QueueMessage, *, least: int, most: int) -> None:
+        """Let a message be redelivered, of which a part is done, and the other is due later: that is no failure."""
+        self.again.append(message.id)
+        self.try_beside(lambda: self._queue.put_off(message, least=least, most=most))
+
     def leave_to_due_evaluation(self, leave: Callable[[], None]) -> bool:
         """Let a message be deleted, since the sweep evaluates its certificate when that is due; False: it must stay.
 

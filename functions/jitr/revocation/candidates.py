@@ -4,13 +4,15 @@
                        `serials`)
     by record          all records of the CA (index `outcomes`), looked up in the CRL in memory
 
-Either way the records are read consistently, a hundred at a time, and what is done already shows there. So a run that
-was broken off begins anew, and finds what is left.
+Either way the records are read consistently, and what is done already shows there. So a page may be read again, and
+what is left is found. Each page says where the walk goes on after it, so that a run can end there and the next one go
+on.
 """
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from jitr.aws.calls import batches
 from jitr.decisions import Outcome
@@ -18,9 +20,13 @@ from jitr.frozen import value
 from jitr.record import Record
 from jitr.revocation.difference import changed_serials
 from jitr.revocation.judgement import Action, judge
+from jitr.store.crl_state import Place
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.x509.crl import RevocationList
+
+if TYPE_CHECKING:
+    from jitr.store.index_pages import Position
 
 # Of a certificate that is registered: HELD ones are `register`'s.
 _LISTED = (Outcome.ACTIVATED, Outcome.FOUND, Outcome.REJECTED, Outcome.REPLACED)
@@ -42,6 +48,18 @@ class Candidate:
     action: Action
 
 
+@value
+class CandidatePage:
+    """Some of the candidates, and where the walk goes on after them."""
+
+    candidates: tuple[Candidate, ...]  # there may be none
+    after: Place | None  # None: nothing is left
+
+
+# Where a walk begins.
+BEGINNING: Place = {}
+
+
 class Candidates:
     """Finds candidates in the registry of one account and Region."""
 
@@ -50,21 +68,32 @@ class Candidates:
         self._outcomes = outcomes
 
     def find(
-        self, ca_certificate_id: str, crl: RevocationList, base: RevocationList | None, *, by_serial: bool
-    ) -> Iterator[list[Candidate]]:
-        """The candidates, page by page; `base` is the CRL that was applied last, None for all that the CRL says.
+        self,
+        ca_certificate_id: str,
+        crl: RevocationList,
+        base: RevocationList | None,
+        *,
+        by_serial: bool,
+        place: Place = BEGINNING,
+    ) -> Iterator[CandidatePage]:
+        """The candidates from a place on, page by page.
 
-        A page may be empty.
+        `base` is the CRL that was applied last, None for all that the CRL says. A place holds for the same CRLs.
 
         Raises Unavailable.
         """
-        found = self._by_serial(ca_certificate_id, crl, base) if by_serial else self._by_record(ca_certificate_id)
-        for records in found:
-            yield [
+        found = (
+            self._by_serial(ca_certificate_id, crl, base, int(place.get("skipped", 0)))
+            if by_serial
+            else self._by_record(ca_certificate_id, place)
+        )
+        for records, after in found:
+            candidates = (
                 Candidate(certificate_id=certificate_id, serial=serial, record=record, action=action)
                 for certificate_id, serial, record in records
                 if (action := judge(record, crl.reason_of(serial)))
-            ]
+            )
+            yield CandidatePage(candidates=tuple(candidates), after=after)
 
     def devices_of(self, ca_certificate_id: str) -> int:
         """The number of the CA's certificates that are or were ACTIVE here, as far as jitr knows.
@@ -76,27 +105,39 @@ class Candidates:
         )
 
     def _by_serial(
-        self, ca_certificate_id: str, crl: RevocationList, base: RevocationList | None
-    ) -> Iterator[list[tuple[str, int, Record]]]:
-        changed = changed_serials(crl.rows, base.rows if base else {})
+        self, ca_certificate_id: str, crl: RevocationList, base: RevocationList | None, skipped: int
+    ) -> Iterator[tuple[list[tuple[str, int, Record]], Place | None]]:
+        changed = islice(changed_serials(crl.rows, base.rows if base else {}), skipped, None)
         while some := list(islice(changed, _AT_ONCE)):
+            skipped += len(some)
             serials = {
                 certificate_id: serial
                 for serial in some
                 for certificate_id in self._outcomes.find_issued(ca_certificate_id, serial)
             }
             records = self._recall(serials)
-            yield [(one, serial, records[one]) for one, serial in serials.items()]
+            after: Place | None = {"skipped": skipped} if len(some) == _AT_ONCE else None
+            yield [(one, serial, records[one]) for one, serial in serials.items()], after
 
-    def _by_record(self, ca_certificate_id: str) -> Iterator[list[tuple[str, int, Record]]]:
-        for outcome in _LISTED:
-            listed = self._outcomes.list_decided(outcome, ca_certificate_id, since=_EVER)
-            while ids := list(islice(listed, _AT_ONCE)):
-                yield [
+    def _by_record(
+        self, ca_certificate_id: str, place: Place
+    ) -> Iterator[tuple[list[tuple[str, int, Record]], Place | None]]:
+        at = _LISTED.index(Outcome(place["outcome"])) if "outcome" in place else 0
+        after: Position | None = place.get("after")
+        while True:
+            ids, after = self._outcomes.page_decided(_LISTED[at], ca_certificate_id, since=_EVER, after=after)
+            at += after is None
+            is_last = at == len(_LISTED)
+            yield (
+                [
                     (one, int(record.decision.serial, 16), record)
                     for one, record in self._recall(ids).items()
                     if record.decision and record.decision.serial
-                ]
+                ],
+                None if is_last else {"outcome": _LISTED[at].value} | ({"after": after} if after else {}),
+            )
+            if is_last:
+                return
 
     def _recall(self, ids: Iterable[str]) -> dict[str, Record]:
         return {one: record for some in batches(list(ids)) for one, record in self._registry.recall(some).items()}

@@ -11,7 +11,7 @@
 
 A lift sets no status. It writes an order into the record, and `register` evaluates the device with all checks, the
 whole plan and the claim, ACTIVE last. If the function dies after (5), the next run finds its intent and the status, and
-goes on with (6).
+goes on with (6); if the next CRL lists the certificate no more, it records the suspension, and then lifts it.
 """
 
 import uuid
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 # As in attempt.py: an older observation is made again before the status is set.
 _FRESH = timedelta(seconds=5)
-_STATUS_OF = {Action.REVOKE: Status.REVOKED, Action.SUSPEND: Status.INACTIVE}
+_STATUS_OF = {Action.REVOKE: Status.REVOKED, Action.SUSPEND: Status.INACTIVE, Action.LIFT: Status.INACTIVE}
 _REASON_OF = {Action.REVOKE: Reason.REVOKED_BY_CA, Action.SUSPEND: Reason.SUSPENDED_BY_CA}
 _METRIC_OF = {Action.REVOKE: REVOKED_BY_CRL, Action.SUSPEND: SUSPENDED_BY_CRL, Action.LIFT: HOLDS_LIFTED}
 
@@ -112,13 +112,16 @@ class Enforcement:
         action = judge(record, reason)
         if action is None:
             return Result.NOTHING
-        if action is Action.LIFT:
+        if action is Action.LIFT and record.is_suspended:
             return self._lift(certificate_id, record, order)
         observed_at = self._clock()
         device = with_recorded_ca(self._iot.describe(certificate_id), record)
         certificate = self._read_named(device, serial, order.ca)
         if certificate is None or not _is_to_be_set(device, record, action):
             return Result.NOTHING
+        if action is Action.LIFT:
+            self._record_suspension(device, record)
+            return self._lift(certificate_id, self._registry.recall([certificate_id])[certificate_id], order)
         return self._end(device, certificate, record, action, reason, order, observed_at)
 
     def _end(
@@ -133,13 +136,14 @@ class Enforcement:
     ) -> Result:
         assert reason is not None  # noqa: S101 -- it is listed
         run = f"revoke {uuid.uuid4()}"
-        decision = self._decision(device, certificate, record, action, reason, order)
-        step = SetStatus(certificate_id=device.certificate_id, status=decision.status)
+        step = SetStatus(certificate_id=device.certificate_id, status=_STATUS_OF[action])
         is_set = device.status is step.status
         if not is_set:
             self._iot.take_turn(step)
             # Before the intent: a status that another party has set is not to be taken for this run's own.
             self._refuse_changed(device, observed_at)
+        # Dated after the wait: what is set within seconds of the intent is this run's (record.is_as_rejected).
+        decision = self._decision(device, certificate, record, action, reason, order)
         self._registry.intend(decision, record, run=run)
         try:
             if not is_set:
@@ -160,6 +164,19 @@ class Enforcement:
         if device.status is not Status.INACTIVE or action is Action.SUSPEND:
             self._end_sessions(device, decision)
         return Result.ENDED
+
+    def _record_suspension(self, device: DeviceRegistration, record: Record) -> None:
+        """Record the suspension that a run carried out before it died, dated as it was begun.
+
+        Raises Overtaken, Unavailable.
+        """
+        begun = record.intent
+        assert begun is not None  # noqa: S101 -- _is_to_be_set has looked
+        self._announcer.announce(begun)
+        if not self._registry.record_found(begun, record):
+            raise Overtaken("another decision on the certificate was made meanwhile")
+        self._announcer.report_outcome(begun.outcome, device.certificate_id, begun)
+        self._announcer.count(_METRIC_OF[Action.SUSPEND])
 
     def _end_sessions(self, device: DeviceRegistration, decision: Decision) -> None:
         for_good = decision.status is Status.REVOKED  # a suspended device may come back to its session
@@ -258,9 +275,9 @@ class Enforcement:
 
 
 def _is_to_be_set(device: DeviceRegistration, record: Record, action: Action) -> bool:
-    """Whether the status is to be set, or was set by a run that died before it recorded it."""
+    """Whether the status is to be set, or was set by a run that died before it recorded it; for a lift the latter."""
     if device.status is Status.ACTIVE:
-        return True
+        return action is not Action.LIFT  # the suspension was begun, and not carried out
     if device.status is Status.INACTIVE and action is Action.REVOKE:
         # A claim on it is given back by `register` first.
         return record.intent is None or is_of_revocation(record.intent)

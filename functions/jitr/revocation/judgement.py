@@ -4,7 +4,9 @@
     a final reason        ACTIVE, INACTIVE                         revoke
     certificateHold       ACTIVE                                   suspend: set INACTIVE
     nothing               suspended by an earlier CRL, and         lift: `register` evaluates it again, ACTIVE last
-                          nothing came after that
+                          nothing came after that; or such a
+                          suspension was begun, and may have
+                          been carried out
     anything              PENDING_ACTIVATION                       nothing: `register` asks the CRL itself
     anything              REVOKED                                  nothing: that is final
     anything              another attempt is under way             later
@@ -46,9 +48,9 @@ def judge(record: Record, reason: RevocationReason | None) -> Action | None:
 
 def _may_lift(record: Record) -> bool:
     """Whether the certificate waits for the end of a hold, and neither an operator nor a successor is against it."""
-    if record.is_hold_lifted or record.is_denied or record.decision is None:
+    if record.is_hold_lifted or record.is_denied or (record.decision and record.decision.replaced_by):
         return False
-    return record.is_suspended and record.decision.replaced_by is None
+    return record.is_suspended or is_suspension(record.intent)
 
 
 def last_status(record: Record) -> Status | None:
@@ -71,6 +73,11 @@ def is_too_many(ended: int, devices: int) -> bool:
 def is_of_revocation(intent: Decision | None) -> bool:
     """Whether an intent is that of a revocation or suspension by a CRL."""
     return intent is not None and intent.outcome is Outcome.FOUND and intent.reason is not None
+
+
+def is_suspension(intent: Decision | None) -> bool:
+    """Whether an intent is that of a suspension by a CRL."""
+    return intent is not None and is_of_revocation(intent) and intent.status is Status.INACTIVE
 
 
 def is_settled(began_at: datetime, now: datetime, *, seconds: float) -> bool:

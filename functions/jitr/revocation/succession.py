@@ -25,23 +25,24 @@ class CrlIdentity:
         return cls(number=crl.number, this_update=crl.this_update)
 
 
-def why_not_after(new: CrlIdentity, before: CrlIdentity) -> str | None:
-    """Why a CRL with other contents must not follow this one; None when it may."""
+def why_not_after(new: CrlIdentity, before: CrlIdentity, *, stands: str = "was applied") -> str | None:
+    """Why a CRL with other contents must not follow this one; None when it may.
+
+    `stands` says what became of the one before.
+    """
     if new.number is not None and before.number is not None:
         if new.number < before.number:
-            return f"number {new.number} is older: number {before.number} was applied"
+            return f"number {new.number} is older: number {before.number} {stands}"
         if new.number == before.number and new.this_update != before.this_update:
-            return (
-                f"number {new.number} has the same number, and says something else: number {before.number} was applied"
-            )
+            return f"number {new.number} has the same number, and says something else: number {before.number} {stands}"
     if new.this_update < before.this_update:
-        return f"it was issued {_time(new.this_update)}, and one of {_time(before.this_update)} was applied"
+        return f"it was issued {_time(new.this_update)}, and one of {_time(before.this_update)} {stands}"
     return None
 
 
-def is_in_future(new: CrlIdentity, now: datetime) -> bool:
-    """Whether the CRL is not in force yet."""
-    return new.this_update > now + _CLOCKS_DIFFER
+def in_force_from(new: CrlIdentity) -> datetime:
+    """The time from which the CRL may be applied."""
+    return new.this_update - _CLOCKS_DIFFER
 
 
 def _time(moment: datetime) -> str:

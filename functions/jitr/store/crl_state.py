@@ -4,6 +4,7 @@
                             applied    the CRL that was applied last, as a whole
                             work       the CRL that is being applied, since when, and whether the brake has let it pass
                             refused    a CRL that may not follow the applied one, and why
+                            walk       how far the CA's certificates were gone through, by runs that had no time left
                             waits      a CRL that waits for an operator's yes, and on which numbers
                             grows      until when the sweep records certificates of the CA that were not known before
                             approved   the CRL that an operator has approved; jitrctl writes it
@@ -15,18 +16,24 @@ was done is found in the certificates' records.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from jitr.aws.calls import batch_get, calling
 from jitr.frozen import value
+from jitr.store import lease
 from jitr.store.dynamodb import deserialize, key, set_attributes, values
+from jitr.store.outcome_index import LISTED_AS, LISTED_AT
 from jitr.store.registry_items import SCHEMA, milliseconds, moment
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _PREFIX = "crl#"
+# What an operator may say yes to: the parts of the state with that name.
+WAITS, REFUSED = "waits", "refused"
+_NUMBERS = ("ended", "lifted", "devices", "number", "later")
 _TIMES = ("at", "this_update", "next_update", "began_at", "found_at", "until")
 
 
@@ -68,6 +75,36 @@ class CrlWork:
     follows_unfinished: bool = False  # the CRL before was begun and never finished: what that one did is in no list
     ended: int = 0
     lifted: int = 0
+    number: int | None = None
+    this_update: datetime | None = None  # None: an earlier version began it
+
+
+# Where a walk goes on: {"outcome": …, "after": …} by record, {"skipped": …} by serial number, {} at its beginning
+# (revocation/candidates.py).
+Place = Mapping[str, Any]
+
+
+@value
+class CrlWalk:
+    """A walk over the certificates on which a CRL has something to say, across runs."""
+
+    version: str
+    mode: str
+    aim: str  # revocation.walk.Aim
+    by_serial: bool
+    began_at: datetime
+    at: datetime  # of the last run
+    place: Place  # where the next run goes on
+    ended: int = 0  # certificates that the CRL takes out, so far
+    later: int = 0  # certificates that have to be tried again, so far
+
+
+class Refusal(StrEnum):
+    """Why a CRL is refused."""
+
+    OLDER = "older"  # than the one before; an operator may approve it
+    EARLY = "early"  # it is not in force yet
+    UNUSABLE = "unusable"
 
 
 @value
@@ -77,6 +114,8 @@ class RefusedCrl:
     version: str
     why: str
     at: datetime
+    cause: str = Refusal.OLDER.value
+    until: datetime | None = None  # when it comes into force, and is applied
 
 
 @value
@@ -97,6 +136,9 @@ class ApprovedCrl:
     by: str  # the caller's ARN
     at: datetime  # by the operator's clock
     note: str = ""
+    # What was seen: REFUSED lets an older CRL follow, and the brake may still stop it; WAITS lets it pass the brake.
+    # Empty: by an earlier version of jitrctl, whose yes was for both.
+    of: str = ""
 
 
 @value
@@ -113,31 +155,40 @@ class CrlState:
     seen: SeenCrl | None = None
     applied: AppliedCrl | None = None
     work: CrlWork | None = None
+    walk: CrlWalk | None = None
     refused: RefusedCrl | None = None
     waits: WaitingCrl | None = None
     grows: GrowingRegistry | None = None
     approved: ApprovedCrl | None = None
 
     def is_approved(self, version: str) -> bool:
-        """Whether an operator has approved exactly this CRL."""
+        """Whether an operator has approved exactly this CRL, so that it may follow a newer one."""
         return self.approved is not None and self.approved.version == version
 
-    def asks_for(self, version: str, mode: str, *, is_complete: bool) -> bool:
+    def passes_brake(self, version: str) -> bool:
+        """Whether an operator has seen how many devices exactly this CRL takes out, and approved it."""
+        return self.approved is not None and self.approved.version == version and self.approved.of != REFUSED
+
+    def asks_for(self, version: str, mode: str, *, is_complete: bool, now: datetime) -> bool:
         """Whether the published CRL is still to be applied, and nothing that only an operator can change forbids it.
 
         `is_complete`: whether all records are in the indexes now.
         """
-        if not self.is_approved(version):
-            if self.refused is not None and self.refused.version == version:
-                return False
-            if self.waits is not None and self.waits.version == version:
-                return False
+        refused, waits = self.refused, self.waits
+        if refused is not None and refused.version == version and not self.is_approved(version):
+            return refused.until is not None and refused.until <= now
+        if waits is not None and waits.version == version and not self.passes_brake(version):
+            return False
         if self.work is not None and self.work.version != version:
             return True  # another one was begun since
         done = self.applied
         if done is None or (done.version, done.mode) != (version, mode):
             return True
         return is_complete and not self.is_whole
+
+    def was_at_work_since(self, moment: datetime) -> bool:
+        """Whether a run has written its state since then: one is probably under way."""
+        return any(one is not None and one.at > moment for one in (self.work, self.walk))
 
     @property
     def is_whole(self) -> bool:
@@ -152,6 +203,7 @@ _PARTS: Mapping[str, Any] = {
     "seen": SeenCrl,
     "applied": AppliedCrl,
     "work": CrlWork,
+    "walk": CrlWalk,
     "refused": RefusedCrl,
     "waits": WaitingCrl,
     "grows": GrowingRegistry,
@@ -208,7 +260,10 @@ class CrlStates:
                     TableName=self._table,
                     Key=key(f"{_PREFIX}{ca_certificate_id}"),
                     UpdateExpression="SET approved = :approved, #schema = :schema",
-                    ConditionExpression="waits.#version = :version OR refused.#version = :version",
+                    ConditionExpression={
+                        WAITS: "waits.#version = :version",
+                        REFUSED: "refused.#version = :version",
+                    }.get(approved.of, "waits.#version = :version OR refused.#version = :version"),
                     ExpressionAttributeNames={"#schema": "schema", "#version": "version"},
                     ExpressionAttributeValues=values(
                         approved=_from_part(approved), version=approved.version, schema=SCHEMA
@@ -223,44 +278,20 @@ class CrlStates:
 
         Raises Unavailable.
         """
-        try:
-            with calling("UpdateItem"):
-                self._client.update_item(
-                    TableName=self._table,
-                    Key=key(f"lease#{_PREFIX}{ca_certificate_id}"),
-                    UpdateExpression="SET holder = :who, #until = :until, #schema = :schema",
-                    ConditionExpression="attribute_not_exists(#until) OR #until < :now OR holder = :who",
-                    ExpressionAttributeNames={"#until": "until", "#schema": "schema"},
-                    ExpressionAttributeValues=values(
-                        who=who,
-                        now=milliseconds(now),
-                        until=milliseconds(now + timedelta(seconds=seconds)),
-                        schema=SCHEMA,
-                    ),
-                )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+        return lease.take(self._client, self._table, f"{_PREFIX}{ca_certificate_id}", who, now, seconds=seconds)
 
     def give_back_lease(self, ca_certificate_id: str, who: str) -> None:
         """Give the lease back, so that the next run can begin at once.
 
         Raises Unavailable.
         """
-        try:
-            with calling("DeleteItem"):
-                self._client.delete_item(
-                    TableName=self._table,
-                    Key=key(f"lease#{_PREFIX}{ca_certificate_id}"),
-                    ConditionExpression="holder = :who",
-                    ExpressionAttributeValues=values(who=who),
-                )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return
+        lease.give_back(self._client, self._table, f"{_PREFIX}{ca_certificate_id}", who)
 
 
 def _from_part(part: Any) -> dict[str, Any]:
-    fields = {name: milliseconds(one) if name in _TIMES else one for name, one in asdict(part).items()}
+    fields = {
+        name: milliseconds(one) if name in _TIMES and one is not None else one for name, one in asdict(part).items()
+    }
     if fields.get("number") is not None:
         fields["number"] = str(fields["number"])  # up to 20 octets, which DynamoDB's numbers do not hold
     return {name: one for name, one in fields.items() if one is not None}
@@ -268,6 +299,14 @@ def _from_part(part: Any) -> dict[str, Any]:
 
 def _to_state(fields: Mapping[str, Any]) -> CrlState:
     return CrlState(**{name: _to_part(made, fields[name]) for name, made in _PARTS.items() if fields.get(name)})
+
+
+def _to_place(fields: Mapping[str, Any]) -> Place:
+    """A place, whose position in the index DynamoDB takes only with exactly its keys."""
+    place = {name: fields[name] for name in ("outcome", "skipped") if name in fields}
+    if after := fields.get("after"):
+        place["after"] = {name: after[name] for name in ("id", LISTED_AS, LISTED_AT) if name in after}
+    return place
 
 
 def _to_part(made: Any, fields: Mapping[str, Any]) -> Any:
@@ -279,7 +318,9 @@ def _to_part(made: Any, fields: Mapping[str, Any]) -> Any:
             continue
         if name in _TIMES:
             known[name] = moment(one)
-        elif name in ("ended", "lifted", "devices", "number"):
+        elif name == "place":
+            known[name] = _to_place(one)
+        elif name in _NUMBERS:
             known[name] = int(one)
         else:
             known[name] = one

@@ -52,14 +52,23 @@ class Outcomes:
 
         Raises Unavailable.
         """
-        wanted = values(as_=partition(ca_certificate_id, outcome), since=milliseconds(since))
-        condition = f"{LISTED_AS} = :as_ AND {LISTED_AT} >= :since"
         after: Position | None = None
         while True:
-            ids, after = query_page(self._client, self._table, OUTCOME_INDEX, condition, wanted, after, most=_PAGE)
+            ids, after = self.page_decided(outcome, ca_certificate_id, since=since, after=after)
             yield from ids
             if after is None:
                 return
+
+    def page_decided(
+        self, outcome: Outcome, ca_certificate_id: str, *, since: datetime, after: Position | None
+    ) -> tuple[list[str], Position | None]:
+        """The next of them, at most a thousand, and the position after them; None: those were the last.
+
+        Raises Unavailable.
+        """
+        wanted = values(as_=partition(ca_certificate_id, outcome), since=milliseconds(since))
+        condition = f"{LISTED_AS} = :as_ AND {LISTED_AT} >= :since"
+        return query_page(self._client, self._table, OUTCOME_INDEX, condition, wanted, after, most=_PAGE)
 
     def find_issued(self, ca_certificate_id: str, serial: int) -> list[str]:
         """The ids of the CA's certificates with this serial number: one, or its twin too (signature_twin.py).

@@ -15,6 +15,7 @@ from jitr.import_order import ImportOrder
 from jitr.iot_models import Status
 from jitr.owners import Owner
 from jitr.record import Record
+from jitr.sessions import SecondLook
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT
 from jitr.store.serial_index import ISSUED_AS
 from jitr.verdicts import OperatorAction, OperatorVerdict
@@ -166,13 +167,14 @@ def to_record(fields: Mapping[str, Any]) -> Record:
         intent=begun,
         unread_intent_at=moment(intent["decided_at"]) if intent and begun is None and "decided_at" in intent else None,
         begun_by=(intent.get("run") or None) if intent else None,
-        verdict=_to_verdict(verdict) if verdict is not None else None,
+        verdict=to_verdict(verdict) if verdict is not None else None,
         replaced_by=fields.get("replaced_by"),
         former_thing_name=fields.get("former_thing_name"),
         tried_name=fields.get("tried_name"),
         tried_is_open=bool(fields.get("tried_is_open")),
         swept_at=moment(fields["swept_at"]) if "swept_at" in fields else None,
         ordered=int(fields["ordered"]) if "ordered" in fields else None,
+        second_look=_to_second_look(fields["second_look"]) if "second_look" in fields else None,
         due=fields.get("due"),
         due_at=moment(fields["due_at"]) if "due_at" in fields else None,
         listed=(fields[LISTED_AS], int(fields[LISTED_AT])) if LISTED_AS in fields and LISTED_AT in fields else None,
@@ -202,7 +204,15 @@ def to_import_order(fields: Mapping[str, Any]) -> ImportOrder:
     )
 
 
-def _to_verdict(fields: Mapping[str, Any]) -> OperatorVerdict:
+def from_second_look(look: SecondLook) -> dict[str, Any]:
+    return {"client_ids": list(look.client_ids), "due_at": milliseconds(look.due_at)}
+
+
+def _to_second_look(fields: Mapping[str, Any]) -> SecondLook:
+    return SecondLook(client_ids=tuple(fields.get("client_ids", ())), due_at=moment(fields.get("due_at", 0)))
+
+
+def to_verdict(fields: Mapping[str, Any]) -> OperatorVerdict:
     """A verdict with an action that this version does not know denies activation: no operator is overruled."""
     words = {word.value: word for word in OperatorAction}
     return OperatorVerdict(

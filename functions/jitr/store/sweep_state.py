@@ -11,12 +11,13 @@ sweep#run                 the last sweep that came to its end, for `jitrctl flee
 
 from collections.abc import Mapping
 from dataclasses import field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from jitr.aws.calls import calling
 from jitr.frozen import value
-from jitr.store.dynamodb import deserialize, key, set_attributes, values
+from jitr.store import lease
+from jitr.store.dynamodb import deserialize, key, set_attributes
 from jitr.store.index_pages import Position
 from jitr.store.registry_items import SCHEMA, milliseconds, moment
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 ACCOUNT = "account"  # in place of a CA's certificate id: the list of all certificates
-_LEASE = "lease#sweep"
+_LEASED = "sweep"
 _RULES = "sweep#rules"
 _ENROLLMENT = "sweep#enrollment"
 _CRLS = "sweep#crls"
@@ -81,40 +82,14 @@ class SweepState:
 
         Raises Unavailable.
         """
-        try:
-            with calling("UpdateItem"):
-                self._client.update_item(
-                    TableName=self._table,
-                    Key=key(_LEASE),
-                    UpdateExpression="SET holder = :who, #until = :until, #schema = :schema",
-                    ConditionExpression="attribute_not_exists(#until) OR #until < :now OR holder = :who",
-                    ExpressionAttributeNames={"#until": "until", "#schema": "schema"},
-                    ExpressionAttributeValues=values(
-                        who=who,
-                        now=milliseconds(now),
-                        until=milliseconds(now + timedelta(seconds=seconds)),
-                        schema=SCHEMA,
-                    ),
-                )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+        return lease.take(self._client, self._table, _LEASED, who, now, seconds=seconds)
 
     def give_back_lease(self, who: str) -> None:
         """Give the lease back, so that the next sweep can begin at once.
 
         Raises Unavailable.
         """
-        try:
-            with calling("DeleteItem"):
-                self._client.delete_item(
-                    TableName=self._table,
-                    Key=key(_LEASE),
-                    ConditionExpression="holder = :who",
-                    ExpressionAttributeValues=values(who=who),
-                )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return
+        lease.give_back(self._client, self._table, _LEASED, who)
 
     def look_back_marker(self, listed: str) -> str | None:
         """The list's marker at which an interrupted look back goes on; None: it begins anew."""

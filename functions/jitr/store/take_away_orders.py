@@ -4,6 +4,7 @@ An order on one device is carried out by jitrctl itself. One on thousands is onl
 record, so that no claim succeeds from then on, and beside it that the functions are to set the status.
 
     certificate#<id>   verdict; `ordered`: the number of the verdict that is still to be carried out
+                       `second_look`: it is carried out, and these sessions are looked at once more before it ends
     takeaway#<id>      due = take-away: what the sweep finds and sends to the queue; it ends with `ordered`
 
 The second item is of its own, since something else is due with the certificate's item, and a decision changes that.
@@ -14,16 +15,36 @@ verdict has another number, so an order whose verdict was replaced is void.
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from jitr.iot_models import Status
 from jitr.record import Record
+from jitr.sessions import SecondLook
 from jitr.store import registry_writes
 from jitr.store.dynamodb import key, set_attributes, values
-from jitr.store.registry_items import SCHEMA, certificate_key, from_verdict, moment, take_away_key
+from jitr.store.registry_items import (
+    SCHEMA,
+    certificate_key,
+    from_second_look,
+    from_verdict,
+    moment,
+    take_away_key,
+)
 from jitr.store.registry_table import RegistryTable
 from jitr.store.registry_writes import Due
 from jitr.verdicts import OperatorVerdict
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+
+def urgency(seen: Record) -> int:
+    """The order's place among those that are due: ACTIVE devices first, then others that are known here, then the rest.
+
+    As `due_at`, in milliseconds, so that all are due at once, whatever the operator's clock says. Only ACTIVE devices
+    have anything to lose: all others are refused by their verdicts already.
+    """
+    if seen.decision is None:
+        return 2
+    return 0 if seen.decision.status is Status.ACTIVE else 1
 
 
 class TakeAwayOrders(RegistryTable):
@@ -40,14 +61,14 @@ class TakeAwayOrders(RegistryTable):
             "Key": key(certificate_key(certificate_id)),
             # due_at 0: due at once, whatever the operator's clock says. swept_at goes: that was another cause.
             "UpdateExpression": "SET verdict = :verdict, #schema = :schema, due = :due, due_at = :due_at,"
-            " ordered = :number REMOVE swept_at",
+            " ordered = :number REMOVE swept_at, second_look",
             "ExpressionAttributeNames": {"#schema": "schema"},
             "ExpressionAttributeValues": values(
                 verdict=from_verdict(given), schema=SCHEMA, due=Due.DENIED.value, due_at=0, number=given.number
             ),
         }
         registry_writes.require_verdict(update, seen.verdict)
-        due = {"due": Due.TAKE_AWAY.value, "due_at": 0, "schema": SCHEMA}
+        due = {"due": Due.TAKE_AWAY.value, "due_at": urgency(seen), "schema": SCHEMA}
         writes: list[TransactWriteItemTypeDef] = [
             {"Update": update},  # type: ignore[typeddict-item]  # built step by step
             {"Update": set_attributes(self._table, take_away_key(certificate_id), **due)},
@@ -60,6 +81,21 @@ class TakeAwayOrders(RegistryTable):
         # botocore tries again when an answer is lost.
         stands = self.recall([certificate_id])[certificate_id].verdict
         return given if stands and from_verdict(stands) == from_verdict(given) else None
+
+    def note_second_look(self, certificate_id: str, record: Record, look: SecondLook) -> bool:
+        """Note that the order that was seen is carried out, except for the second look; False if there is another one.
+
+        Raises Unavailable.
+        """
+        return self._update(
+            {
+                "TableName": self._table,
+                "Key": key(certificate_key(certificate_id)),
+                "UpdateExpression": "SET second_look = :look",
+                "ConditionExpression": "ordered = :seen",
+                "ExpressionAttributeValues": values(look=from_second_look(look), seen=record.ordered),
+            }
+        )
 
     def end_take_away(self, certificate_id: str, record: Record) -> None:
         """End the order that was seen: it was carried out, or is void. A newer one stays.
@@ -76,7 +112,7 @@ class TakeAwayOrders(RegistryTable):
             check = {
                 "Update": at
                 | {
-                    "UpdateExpression": "REMOVE ordered",
+                    "UpdateExpression": "REMOVE ordered, second_look",
                     "ConditionExpression": "ordered = :seen",
                     "ExpressionAttributeValues": values(seen=record.ordered),
                 }

@@ -1,7 +1,7 @@
 """Finds CRLs that are published and not applied, and reports those that need a person.
 
-published, not applied    the function `revoke` is asked to apply it: an event was lost, the rules have changed, or
-                          all records are in the indexes now
+published, not applied    the function `revoke` is asked to apply it: an event was lost, the rules have changed, it
+                          has come into force, or all records are in the indexes now
 refused, waiting          is reported again in each sweep, until an operator or the CA has acted
 late                      it is stale or nearly so, missing or unusable, and new devices depend on it
 """
@@ -47,14 +47,16 @@ class CrlWatch:
         if version == NOTHING.version:
             return
         if mode is CheckMode.ENFORCE:
-            waits = state.waits is not None and state.waits.version == version and not state.is_approved(version)
+            waits = state.waits is not None and state.waits.version == version and not state.passes_brake(version)
             self._announcer.count(CRL_WAITS, int(waits))
             refused = state.refused is not None and state.refused.version == version
             self._announcer.count(CRL_REFUSED, int(refused))
         is_unread = state.seen is None or state.seen.version != version
-        is_due = mode is not CheckMode.OFF and state.asks_for(version, mode.value, is_complete=self._is_complete())
+        is_due = mode is not CheckMode.OFF and state.asks_for(
+            version, mode.value, is_complete=self._is_complete(), now=now
+        )
         is_refused = state.refused is not None and state.refused.version == version
-        is_under_way = state.work is not None and now - state.work.at < _UNDER_WAY
+        is_under_way = state.was_at_work_since(now - _UNDER_WAY)
         if (is_due or (is_unread and not is_refused)) and not is_under_way:
             self._queue.ask(ca.certificate_id)
 

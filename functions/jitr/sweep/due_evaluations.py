@@ -84,7 +84,9 @@ class DueEvaluations:
         for ids in batches(ordered, _PAGE):
             left -= len(ids)
             again = []
-            for certificate_id, record in self._registry.recall(ids).items():
+            records = self._registry.recall(ids)
+            for certificate_id in ids:  # in this order: ACTIVE devices first
+                record = records[certificate_id]
                 if not record.is_take_away_ordered:
                     self._registry.end_take_away(certificate_id, record)  # it was carried out, or is void
                 elif not was_sent_recently(record, now):

@@ -202,12 +202,19 @@ class FullPass:
                 self._announcer.report_outcome(found.outcome, certificate_id, found)
 
     def _list_outcomes(self, records: Mapping[str, Record]) -> None:
-        """Correct the indexes where they differ from a record, as with records of earlier versions."""
-        for record in records.values():
-            issued_as = issued_as_of(record.decision)
-            is_listed = record.listed == (listing(record.decision)) and issued_as in (None, record.issued_as)
-            if record.decision and not is_listed:
-                self._outcomes.list_decision(record.decision)
+        """Correct the indexes where they differ from a record, as with records of earlier versions.
+
+        A CRL that was applied meanwhile did not find those without a serial number in the index: it is applied again.
+        """
+        unlisted = [
+            one
+            for one in records.values()
+            if one.decision and (one.listed != listing(one.decision) or _lacks_serial(one))
+        ]
+        self._identification.note_growth({one.ca_certificate_id for one in unlisted if _lacks_serial(one)})
+        for record in unlisted:
+            assert record.decision is not None  # noqa: S101 -- see above
+            self._outcomes.list_decision(record.decision)
 
     def _select_passed_over(
         self, page: Page, records: Mapping[str, Record], taken_away: Mapping[str, Decision], now: datetime
@@ -263,6 +270,11 @@ class FullPass:
         entries = self._enrollment.entries(subject for of_one in subjects.values() for subject in of_one)
         denied = {subject for subject, entry in entries.items() if entry.rule is EntryRule.DENY}
         yield from (certificate_id for certificate_id, of_one in subjects.items() if denied.intersection(of_one))
+
+
+def _lacks_serial(record: Record) -> bool:
+    """Whether the record is not in the index of serial numbers, and should be."""
+    return issued_as_of(record.decision) not in (None, record.issued_as)
 
 
 def _was_decided_just_now(record: Record, now: datetime) -> bool:

@@ -71,12 +71,21 @@ class Identification:
             if one.status is Status.ACTIVE and self._is_unknown(records[one.certificate_id])
         ]
         if unknown:
-            self._states.note_growth(self._asking, until=self._clock() + _LONGEST_SWEEP)
+            self.note_growth(self._asking)
         for certificate_id in unknown:
             if not time_is_left():
                 return False
             self._identify(certificate_id, records[certificate_id])
         return True
+
+    def note_growth(self, ca_certificate_ids: Iterable[str | None]) -> None:
+        """Note that a CRL that was applied before now does not know all certificates of these CAs.
+
+        Raises Unavailable.
+        """
+        growing = set(ca_certificate_ids)
+        asking = [one for one in self._asking if one in growing]
+        self._states.note_growth(asking, until=self._clock() + _LONGEST_SWEEP)
 
     def _is_unknown(self, record: Record) -> bool:
         if self._among is None or record.foreign_to == self._among or record.begun_at is not None:

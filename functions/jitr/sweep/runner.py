@@ -7,7 +7,8 @@
                     devices when the rules have changed; those whose enrollment entries or CRLs have changed:
                     due_evaluations.py
     - brakes        are ended, announced and reported: brake_end.py
-    - revoked CAs   are set INACTIVE again, if a deployment or a person has set one ACTIVE: ca_guard.py
+    - revoked CAs   are set INACTIVE again, if a deployment or a person has set one ACTIVE: ca_guard.py; their devices
+                    that became ACTIVE too late for an order on all of them are ordered away: late_devices.py
     - CRLs          that are not applied to ACTIVE devices yet, are refused or wait, or are late: crl_watch.py
     3 withdraw      what attempts left behind and no run took back, by index: withdrawal_repair.py
     4 retire        replaced certificates, once the overlap is over and the replacing one is ACTIVE: retirement.py
@@ -48,7 +49,7 @@ from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.store.registry_writes import Due
-from jitr.store.revoked_cas import RevokedCas
+from jitr.store.revoked_cas import CaRevocation, RevokedCas
 from jitr.store.sweep_state import LastRun, SweepState, count_key
 from jitr.store.withdrawal_marks import Withdrawals
 from jitr.sweep.brake_end import maintain_brake, read_brakes
@@ -59,6 +60,7 @@ from jitr.sweep.daily_count import DailyCount
 from jitr.sweep.due_evaluations import DueEvaluations, SendDue
 from jitr.sweep.expiring import EXPIRING
 from jitr.sweep.full_pass import FullPass
+from jitr.sweep.late_devices import LateDevices
 from jitr.sweep.look_back import LookBack
 from jitr.sweep.retirement import CertificateRetirement
 from jitr.sweep.withdrawal_repair import WithdrawalRepair
@@ -164,7 +166,9 @@ class Sweep:
             brakes=brakes,
             journal=journal,
         )
-        self._guard = CaGuard(rules=rules, cas=cas, revoked=revoked_cas, announcer=announcer)
+        self._revoked_cas = revoked_cas
+        self._guard = CaGuard(rules=rules, cas=cas, announcer=announcer)
+        self._late = LateDevices(registry=registry, outcomes=outcomes, announcer=announcer)
         self._crl_watch = CrlWatch(crls=crls, states=crl_states, journal=journal, queue=crl_queue, announcer=announcer)
         self._retirement = CertificateRetirement(
             rules=rules, iot=iot, registry=registry, announcer=announcer, clock=clock
@@ -180,8 +184,12 @@ class Sweep:
         with self._run_part("age of the queue", run):
             swept.queue_is_behind = True  # also if its age cannot be read
             swept.queue_is_behind = self._queue.age_of_oldest(now) > timedelta(seconds=self._rules.pending_after)
+        revoked: dict[str, CaRevocation] = {}
         with self._run_part("revoked CAs", run):
-            self._guard.keep_inactive()
+            revoked = self._revoked_cas.read()
+            self._guard.keep_inactive(revoked)
+        with self._run_part("devices of revoked CAs", run):
+            swept.more_is_due |= not self._late.order_away(revoked, time_is_left=time_is_left)
         allowance = self._allowance(_PART_OF_FORGOTTEN)
         looks = self._allowance(PART_OF_LOOKS)
         # Also while the queue is behind: each is sent once an hour at most, and must not wait for a storm's end.

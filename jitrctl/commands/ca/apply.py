@@ -21,6 +21,7 @@ from jitrctl.commands.ca.first_denials import (
 from jitrctl.commands.ca.status import Cas
 from jitrctl.commands.fleet.copy_denials import plan_document
 from jitrctl.errors import Refused
+from jitrctl.run.parallel import Done, Results
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.session.stage import chosen_cas
 from jitrctl.terminal import grouped, out
@@ -53,14 +54,17 @@ def show_plan(scope: Scope, ca: Cas = None, *, anyway: _Anyway = False) -> None:
     """
     results = scope.across(lambda stage: StagePlans(stage, _plans(stage, ca, anyway=anyway)), doing="asking AWS IoT")
     plans = {done.stage: done.value.cas for done in results.done}
-    to_do = [(stage, one) for stage, of_stage in plans.items() for one in of_stage]
     denials: Mapping[Stage, CopyPlan] = {}
     try:
-        denials = plan_first_denials(scope, plans, without=False)
+        plans, denials = plan_first_denials(scope, plans, without=False)
     except Refused as error:
         scope.warn([("denials", str(error))])
+    to_do = [(stage, one) for stage, of_stage in plans.items() for one in of_stage]
     scope.report(
-        results,
+        Results(
+            done=tuple(Done(stage=one.stage, value=StagePlans(one.stage, plans[one.stage])) for one in results.done),
+            failed=results.failed,
+        ),
         show=lambda: _show_plans(to_do, describe_first_denials(denials)),
         fields=lambda found: {
             "cas": [_plan_document(one) for one in found.cas],
@@ -83,17 +87,19 @@ def apply(
     """Make the registered CAs what the fleet file says: register, activate, enable auto-registration.
 
     Before the first CA of an account lets devices in, the denials of the fleet's other accounts are copied there
-    (`fleet copy-denials`). A wrong mode is shown, not changed. Exit code 1 when a CA still differs from the fleet file,
-    a denial was not copied, or a device that it denies is ACTIVE.
+    (`fleet copy-denials`). A CA that another account has revoked stays out, unless it has devices here. A wrong mode is
+    shown, not changed. Exit code 1 when a CA still differs from the fleet file, a denial was not copied, or a device
+    that it denies is ACTIVE.
 
     Example: jitrctl ca apply --account dev
     """
     stages, failed = scope.open_stages()
     planned = scope.across(lambda stage: _plans(stage, ca, anyway=anyway), doing="asking AWS IoT", stages=stages)
-    to_do = [(done.stage, one) for done in planned.done for one in done.value]
-    plans = {done.stage: done.value for done in planned.done}
-    denials = plan_first_denials(scope, plans, without=without_denials)
-    if any(one.steps for _, one in to_do):
+    plans, denials = plan_first_denials(
+        scope, {done.stage: done.value for done in planned.done}, without=without_denials
+    )
+    to_do = [(stage, one) for stage, of_stage in plans.items() for one in of_stage]
+    if any(one.steps for _, one in to_do) or any(denials.values()):
         steps = [f"{stage}  {one.state.name}: {step}" for stage, one in to_do for step in one.steps]
         scope.confirm([*describe_first_denials(denials), *steps], yes=yes)
     copied = copy_first_denials(scope, denials)

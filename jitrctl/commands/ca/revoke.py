@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,9 +10,16 @@ import typer
 
 from jitr.verdicts import OperatorAction
 from jitrctl.audit.record import audited
-from jitrctl.ca.revocation import RevocationStep, RevokedCa, carry_out, inspect_revocation
+from jitrctl.ca.revocation import (
+    RevocationStep,
+    RevokedCa,
+    carry_out,
+    has_devices_order,
+    inspect_revocation,
+    order_devices,
+)
+from jitrctl.commands.device.selection import describe_left_out
 from jitrctl.commands.device.take_away_many import (
-    describe_left_out,
     plan_in_words,
     taken_in_words,
     write_orders,
@@ -23,7 +31,7 @@ from jitrctl.run import completion
 from jitrctl.run.parallel import Done, Results
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.session.stage import choose, known_ca
-from jitrctl.terminal import out
+from jitrctl.terminal import Exit, out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,6 +50,15 @@ class Devices(StrEnum):
     @property
     def action(self) -> OperatorAction:
         return OperatorAction.REVOKED if self is Devices.REVOKE else OperatorAction.DEACTIVATED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _DevicesResult:
+    """What became of the order on the CA's devices."""
+
+    taken: Mapping[Stage, TakenAway] = field(default_factory=dict)
+    failed: tuple[Failed, ...] = ()
+    declined: str = ""  # why no device was ordered away, when the operator did not confirm that
 
 
 @over_stages
@@ -112,59 +129,115 @@ def revoke_ca(
         return plans[stage]
 
     results = scope.across(run, doing="lifting" if lift else "revoking", stages=list(plans))
-    taken: dict[Stage, TakenAway] = {}
+    of_devices = _DevicesResult()
     if devices is not None:
-        here = [stage for stage in stages if stage.account.name in chosen]
-        taken, others = _take_devices(scope, lost, devices.action, here, note=note, dry_run=dry_run, yes=yes)
-        failed = (*failed, *others)
-    scope.report(
-        Results(
-            done=tuple(Done(stage=done.stage, value=(done.stage, done.value)) for done in results.done),
-            failed=results.failed,
-        ),
-        rows=lambda stage, one: [
-            {"CA": ca, "to do" if dry_run else "done": "; ".join(one[1]) or _nothing_to_do(found[stage])}
-            | ({"devices": taken_in_words(taken[stage], dry_run=dry_run)} if stage in taken else {})
-        ],
-        fields=lambda one: {
-            "ca": ca,
-            "steps": list(one[1]),
-            "dry_run": dry_run,
-            "devices": document(taken[one[0]], dry_run=dry_run) if one[0] in taken else None,
-        },
-        failed=(*failed, *seen.failed),
-        ok=not any(one.overtaken for one in taken.values()),
-    )
+        here = {stage: found[stage] for stage in found if stage.account.name in chosen}
+        of_devices = _take_devices(scope, lost, devices.action, here, note=note, dry_run=dry_run, yes=yes)
+    said = _describe_steps(found, plans, ca, dry_run=dry_run)
+    _report(scope, ca, results, of_devices, said, failed=(*failed, *seen.failed), dry_run=dry_run)
     if not scope.as_json and results.done and not lift:
         out.print(_afterwards(scope, lost), markup=False)
 
 
+def _describe_steps(
+    found: Mapping[Stage, RevokedCa], plans: Mapping[Stage, tuple[RevocationStep, ...]], ca: str, *, dry_run: bool
+) -> dict[Stage, dict[str, str]]:
+    """The first cells of each stage's row."""
+    return {
+        stage: {"CA": ca, "to do" if dry_run else "done": "; ".join(steps) or _nothing_to_do(found[stage])}
+        for stage, steps in plans.items()
+    }
+
+
+def _report(
+    scope: Scope,
+    ca: str,
+    results: Results[tuple[RevocationStep, ...]],
+    of_devices: _DevicesResult,
+    said: Mapping[Stage, Mapping[str, str]],
+    *,
+    failed: Sequence[Failed],
+    dry_run: bool,
+) -> None:
+    """Report what was done about the CA, and about its devices, also when the operator did not confirm the latter.
+
+    Raises typer.Exit: FAILED when a stage failed, else UNUSABLE when it was not confirmed.
+    """
+    taken = of_devices.taken
+    if of_devices.declined:
+        scope.warn([(ca, of_devices.declined)])
+    try:
+        scope.report(
+            Results(
+                done=tuple(Done(stage=done.stage, value=(done.stage, done.value)) for done in results.done),
+                failed=results.failed,
+            ),
+            rows=lambda stage, _: [
+                {**said[stage]} | ({"devices": taken_in_words(taken[stage], dry_run=dry_run)} if stage in taken else {})
+            ],
+            fields=lambda one: {
+                "ca": ca,
+                "steps": list(one[1]),
+                "dry_run": dry_run,
+                "devices": document(taken[one[0]], dry_run=dry_run) if one[0] in taken else None,
+            },
+            failed=(*failed, *of_devices.failed),
+            ok=not of_devices.declined and not any(one.overtaken for one in taken.values()),
+        )
+    except typer.Exit:
+        has_failed = failed or results.failed or of_devices.failed or any(stage.warnings for stage in scope.stages)
+        if of_devices.declined and not has_failed:
+            raise typer.Exit(Exit.UNUSABLE) from None
+        raise
+
+
 def _take_devices(
-    scope: Scope, ca: Ca, action: OperatorAction, stages: Sequence[Stage], *, note: str, dry_run: bool, yes: bool
-) -> tuple[dict[Stage, TakenAway], tuple[Failed, ...]]:
-    """Count the CA's devices in these stages, ask, and order them away there; the results, and the stages that failed.
+    scope: Scope,
+    ca: Ca,
+    action: OperatorAction,
+    found: Mapping[Stage, RevokedCa],
+    *,
+    note: str,
+    dry_run: bool,
+    yes: bool,
+) -> _DevicesResult:
+    """Count the CA's devices in these stages, ask, and order them away there.
 
     An account gets orders on the certificates that it has: the CA is revoked in all, so others are refused.
     """
-    found = scope.across(lambda stage: find_by_ca(stage, ca), doing="reading certificates", stages=stages)
-    for done in found.done:  # a warning of a stage counts: the order is not complete there
+    with_inactive = action is OperatorAction.REVOKED
+    read = scope.across(
+        lambda stage: find_by_ca(stage, ca, with_inactive=with_inactive),
+        doing="reading certificates",
+        stages=list(found),
+    )
+    for done in read.done:  # a warning of a stage counts: the order is not complete there
         done.stage.warnings.extend(describe_left_out(done.value))
-    here = {done.stage: done.value.certificates for done in found.done}
+    here = {done.stage: done.value.certificates for done in read.done}
     planned = scope.across(
         lambda stage: plan_take_away(stage, here[stage], action), doing="reading records", stages=list(here)
     )
     plans = {done.stage: done.value for done in planned.done}
-    if any(plan.orders for plan in plans.values()) and not dry_run:
-        lines = [f"The devices of {ca.name} are {action}, in"]
+    failed = (*read.failed, *planned.failed)
+    unordered = [stage for stage in plans if found[stage].has_table and not has_devices_order(found[stage], action)]
+    if (unordered or any(plan.orders for plan in plans.values())) and not dry_run:
+        lines = [f"The devices of {ca.name} are {action}, also those that are just becoming ACTIVE, in"]
         lines += [f"  {stage}  {plan_in_words(plan)}" for stage, plan in plans.items()]
         if action is OperatorAction.REVOKED:
             lines.append("REVOKED is final in AWS IoT; for a hold, say --devices deactivate.")
         try:
             scope.confirm(lines, yes=yes)
-        except Declined as no:
-            raise Declined(f"{ca.name} is revoked, and no device was ordered away: the same command asks again") from no
+        except Unusable as no:  # Declined, or nobody can be asked
+            why = "the second question was not answered with yes" if isinstance(no, Declined) else str(no)
+            why = f"{ca.name} is revoked, and no device was ordered away: {why}; the same command asks again"
+            return _DevicesResult(failed=failed, declined=why)
+        kept = scope.across(
+            lambda stage: order_devices(stage, ca, action, note), doing="writing the order", stages=unordered
+        )
+        for one in kept.failed:  # the orders on the devices that were counted are written all the same
+            one.stage.warnings.append(f"the order on devices that become ACTIVE late was not written: {one.error}")
     results = write_orders(scope, plans, note, dry_run=dry_run)
-    return {done.stage: done.value for done in results.done}, (*found.failed, *planned.failed, *results.failed)
+    return _DevicesResult(taken={done.stage: done.value for done in results.done}, failed=(*failed, *results.failed))
 
 
 def _warn_of_undeployed(found: Mapping[Stage, RevokedCa], ca: str) -> None:

@@ -21,6 +21,7 @@ from jitrctl.audit.events import publish_own_verdict
 from jitrctl.clock import now
 from jitrctl.commands.device.look_again import look_again
 from jitrctl.commands.device.many import ENDS_THE_STAGE, Devices, OptionalDevices, report_each, run_each
+from jitrctl.commands.device.selection import select
 from jitrctl.commands.device.take_away_many import (
     Despite,
     DryRun,
@@ -28,7 +29,6 @@ from jitrctl.commands.device.take_away_many import (
     IssuedBetween,
     OfCa,
     OfGroup,
-    select,
     take_away_many,
 )
 from jitrctl.device.operations import Operator, OrderContext
@@ -227,13 +227,14 @@ def give_order(
     yes: bool,
     resolve: Resolve = known_targets,
     ends_sessions: bool = False,
+    finish: Callable[[Stage, str], None] | None = None,
     warning: str = "",
 ) -> None:
     """Give an order on certificates in all stages of the scope: resolve, plan, ask, run in each stage, audit.
 
     `devices` is what the operator gave. `what` names the order in the plan ("approve it"); `yes` asks nothing.
     `ends_sessions`: after the status also the device's session is ended, and ten seconds later looked at again.
-    `warning` is shown below the plan.
+    `finish` is the part of the order that comes after the sessions. `warning` is shown below the plan.
 
     Raises Unusable, Refused, typer.Exit.
     """
@@ -262,6 +263,8 @@ def give_order(
         if ends_sessions:
             ended = sessions.end(stage, certificate_id, ordered.status, seen) if ordered.status else ()
             ordered = replace(ordered, sessions=ended)
+        if finish and ordered.status:
+            finish(stage, certificate_id)
         if ordered.action:  # Audit
             publish_own_verdict(stage, certificate_id, ordered.action, ordered.status)
         return ordered

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jitr.owners import NameRollback
+from jitr.sessions import SessionState
 from jitr.verdicts import OperatorVerdict
 from jitrctl.audit.events import publish_own_verdict
 from jitrctl.commands.device.many import Devices, report_each, run_each
 from jitrctl.commands.device.order import name_of, open_operator
 from jitrctl.device.operations import OrderContext
 from jitrctl.device.search import DeviceView, SearchKeys, trace_each
+from jitrctl.device.sessions import DeviceSession, DeviceSessions
 from jitrctl.device.targets import parse_devices, read_devices, refuse_unknown
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.terminal import at
@@ -21,6 +23,8 @@ from jitrctl.terminal import at
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from jitr.iot_models import Status
+    from jitrctl.device.search import StageCertificate
     from jitrctl.session.stage import Stage
 
 STAYS_OUT = "Each certificate is refused when it comes again; with --forget it is evaluated as a new one."
@@ -64,7 +68,7 @@ def remove(
     ] = False,
     yes: Yes = False,
 ) -> None:
-    """Remove devices in every chosen account: their certificates, their things and their records.
+    """Remove devices in every chosen account: their sessions, their certificates, their things and their records.
 
     Their enrollment entries stay: `enrollment remove`. If interrupted, the same command completes it.
 
@@ -88,8 +92,10 @@ def remove(
     if to_do:
         scope.confirm(["Remove, for good,", *to_do, FORGOTTEN if forget else STAYS_OUT], yes=yes)
 
-    def remove_here(stage: Stage, device: str) -> list[tuple[str, str]]:
-        return _remove(stage, remains[stage][device], note=note, forget=forget)
+    sessions = DeviceSessions()
+
+    def remove_here(stage: Stage, device: str) -> _Removed:
+        return _remove(stage, remains[stage][device], sessions, note=note, forget=forget)
 
     results = run_each(scope, list(known), list(remains), remove_here, doing="removing")
     report_each(
@@ -97,9 +103,16 @@ def remove(
         results,
         rows=lambda device, done: [
             ({"device": name_of(device)} if len(known) > 1 else {})
-            | {"removed": "; ".join(f"{kind} {name_of(name)}" for kind, name in done) or "nothing is left here"}
+            | {
+                "removed": "; ".join(f"{kind} {name_of(name)}" for kind, name in done.parts) or "nothing is left here",
+                "session": "; ".join(map(str, done.sessions)) or "none",
+            }
         ],
-        fields=lambda _, done: {"removed": [f"{kind} {name}" for kind, name in done]},
+        fields=lambda _, done: {
+            "ok": all(one.result.state is not SessionState.FAILED for one in done.sessions),
+            "removed": [f"{kind} {name}" for kind, name in done.parts],
+            "sessions": [one.document() for one in done.sessions],
+        },
         failed=(*failed, *seen.failed),
         things=sorted({thing for keys in known.values() for thing in keys.things}),
         certificates=sorted({one for keys in known.values() for one in keys.certificates}),
@@ -130,17 +143,33 @@ def _exists(stage: Stage, thing: str) -> bool:
     return True
 
 
-def _remove(stage: Stage, remains: _Remains, *, note: str, forget: bool) -> list[tuple[str, str]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Removed:
+    """What was removed of a device in one stage."""
+
+    parts: tuple[tuple[str, str], ...]  # kind and name
+    sessions: tuple[DeviceSession, ...]  # the last that became of each client id
+
+
+def _remove(stage: Stage, remains: _Remains, sessions: DeviceSessions, *, note: str, forget: bool) -> _Removed:
     """Remove certificates, things, then their records: so a second run finds what the first one left.
 
-    Returns what was removed: kind and name.
+    The session of each certificate is ended before it is detached from its thing. One that two of them may have opened
+    is ended with the last. Nothing looks again later: a device whose certificate has no policy cannot connect.
     """
     at_work, done = open_operator(stage), list[tuple[str, str]]()
     given = OrderContext(by=stage.caller, note=note)
-    verdicts = dict[str, OperatorVerdict]()
+    verdicts, ended = dict[str, OperatorVerdict](), dict[str | None, DeviceSession]()
     for certificate_id in remains.certificates:
-        seen = remains.view.certificates[certificate_id].record
-        was_there, verdicts[certificate_id] = at_work.remove_certificate(certificate_id, given, seen=seen)
+        seen = remains.view.certificates[certificate_id]
+
+        def end_sessions(status: Status, certificate_id: str = certificate_id, seen: StageCertificate = seen) -> None:
+            found = sessions.end(stage, certificate_id, status, seen)
+            ended.update({one.result.client_id: one for one in found})
+
+        was_there, verdicts[certificate_id] = at_work.remove_certificate(
+            certificate_id, given, seen=seen.record, end_sessions=end_sessions
+        )
         if was_there:
             done.append(("certificate", certificate_id))
         publish_own_verdict(stage, certificate_id, verdicts[certificate_id].action, None)
@@ -148,7 +177,9 @@ def _remove(stage: Stage, remains: _Remains, *, note: str, forget: bool) -> list
     for certificate_id in remains.certificates:
         at_work.forget(certificate_id, wholly=forget, seen=verdicts[certificate_id])
     done += _give_up_names(stage, remains.view)
-    return done
+    if len(ended) > 1:
+        ended.pop(None, None)  # of a certificate without a thing; another one has it
+    return _Removed(parts=tuple(done), sessions=tuple(ended.values()))
 
 
 def _give_up_names(stage: Stage, view: DeviceView) -> list[tuple[str, str]]:

@@ -28,12 +28,24 @@ if TYPE_CHECKING:
 def retire(scope: Scope, devices: Devices, note: Note = "", *, yes: Yes = False) -> None:
     """End old certificates that another one follows, without waiting for the sweep: set INACTIVE, and detached.
 
+    In between their sessions are ended, except where the one that follows may have opened them.
+
     For the old certificate in accounts to which the device has not connected since its rotation; give the certificate's
     id. A device's present certificate is refused: use `device deactivate`.
 
     Example: jitrctl device retire old.pem --account prod --note "has its new one"
     """
-    give_order(scope, devices, "retire it", _retire, note=note, yes=yes, resolve=_old_targets)
+    give_order(
+        scope,
+        devices,
+        "retire it",
+        _retire,
+        note=note,
+        yes=yes,
+        resolve=_old_targets,
+        ends_sessions=True,
+        finish=lambda stage, certificate_id: open_operator(stage).detach(certificate_id),
+    )
 
 
 def _old_targets(scope: Scope, starts: Mapping[str, SearchKeys], stages: Sequence[Stage]) -> list[Target]:

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jitrctl.commands.device.selection import Selection, Targets, chosen_document, find_targets
 from jitrctl.device.bulk_take_away import TakeAwayPlan, TakenAway, document, give_orders, plan_take_away
-from jitrctl.device.many_targets import FoundHere, find_by_ca, find_by_group, find_named
-from jitrctl.device.order_file import FileDevices, LineProblem, read_order_file
-from jitrctl.errors import Interrupted, Refused, Unusable
+from jitrctl.errors import Interrupted, Refused
 from jitrctl.run import completion
-from jitrctl.session.stage import known_ca
-from jitrctl.terminal import Exit, err, out
+from jitrctl.terminal import Exit, err, keep_warning, out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from datetime import timedelta
 
     from jitr.verdicts import OperatorAction
-    from jitrctl.run.parallel import Failed
     from jitrctl.run.scope import Scope
     from jitrctl.session.stage import Stage
 
@@ -64,59 +59,6 @@ Despite = Annotated[
 ]
 
 
-class Selection(NamedTuple):
-    """Which devices are meant: those of one of file, CA and group."""
-
-    file: Path | None = None
-    ca: str | None = None
-    issued_between: tuple[datetime, datetime] | None = None
-    group: str | None = None
-
-
-def select(
-    from_file: str | None, ca: str | None, issued_between: tuple[str, str] | None, group: str | None
-) -> Selection | None:
-    """What the options choose; None when they are not given.
-
-    Raises Unusable when they do not fit together.
-    """
-    if "" in (from_file, ca, group):
-        raise Unusable("--from, --ca or --thing-group is empty: is a variable of your shell not set?")
-    given = [part for part in (from_file, ca, group) if part is not None]
-    if not given and issued_between is None:
-        return None
-    if len(given) != 1:
-        raise Unusable("say one of --from FILE, --ca CA and --thing-group GROUP")
-    if issued_between is None:
-        return Selection(Path(from_file) if from_file is not None else None, ca, None, group)
-    if ca is None:
-        raise Unusable("--issued-between can only be said with --ca")
-    first, last = _read_time(issued_between[0]), _read_time(issued_between[1])
-    if "T" not in issued_between[1] and " " not in issued_between[1]:
-        last += timedelta(days=1) - timedelta(microseconds=1)  # that day included
-    if last < first:
-        raise Unusable("--issued-between takes the earlier time first")
-    return Selection(None, ca, (first, last), None)
-
-
-def _read_time(text: str) -> datetime:
-    """Raises Unusable."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise Unusable(f"{text} is no time: write 2026-11-01 or 2026-11-01T12:00") from error
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Targets:
-    """The certificates that are meant."""
-
-    certificates: frozenset[str]
-    problems: tuple[LineProblem, ...] = ()
-    failed: tuple[Failed, ...] = ()  # stages that could not be asked
-
-
 def take_away_many(
     scope: Scope,
     selection: Selection,
@@ -133,10 +75,12 @@ def take_away_many(
     Raises Unusable, Refused, Declined, typer.Exit.
     """
     stages, not_opened = scope.open_stages()
-    targets = _find(scope, selection, stages)
+    targets = find_targets(scope, selection, action, stages)
     problems = list(map(str, targets.problems))
     _show_problems(scope, problems)
     if problems and not (despite or dry_run):
+        for line in problems if scope.as_json else ():
+            keep_warning(line)  # the document of a failure has them
         raise Refused(
             f"nothing was done: {_count(len(problems), 'line names', 'lines name')} no device; correct them, or say "
             "--despite-problems for the others"
@@ -146,7 +90,7 @@ def take_away_many(
     )
     plans = {done.stage: done.value for done in planned.done}
     if any(plan.orders for plan in plans.values()) and not dry_run:
-        lines = [f"{len(targets.certificates):,} certificates are {action}, in"]
+        lines = _describe_order(targets, action)
         lines += [f"  {stage}  {plan_in_words(plan)}" for stage, plan in plans.items()]
         scope.confirm([*lines, *([warning] if warning else [])], yes=yes)
     results = write_orders(scope, plans, note, dry_run=dry_run)
@@ -154,6 +98,8 @@ def take_away_many(
     failed = tuple({one.stage: one for one in failed}.values())
 
     def show_results() -> None:
+        if dry_run:
+            out.print("\n".join(_describe_order(targets, action)), markup=False, soft_wrap=True)
         for done in results.done:
             out.print(f"{done.stage}: {taken_in_words(done.value, dry_run=dry_run)}", markup=False, soft_wrap=True)
 
@@ -165,6 +111,7 @@ def take_away_many(
             failed=failed,
             ok=not problems and not any(done.value.overtaken for done in results.done),
             certificates=len(targets.certificates),
+            chosen=chosen_document(selection, targets),
             problems=[{"line": one.line, "text": one.text, "why": one.why} for one in targets.problems],
         )
     except typer.Exit:
@@ -192,77 +139,6 @@ def write_orders(scope: Scope, plans: Mapping[Stage, TakeAwayPlan], note: str, *
         return f"writing orders: {sum(written.values()):,} of {most:,}"
 
     return scope.across(give, doing=progress, stages=list(plans), interrupted=interrupted)
-
-
-def _find(scope: Scope, selection: Selection, stages: Sequence[Stage]) -> _Targets:
-    """Find the certificates that are meant, in all stages that can be asked.
-
-    Raises Unusable, Refused.
-    """
-    if selection.file is not None:
-        return _resolve(scope, read_order_file(selection.file), stages)
-    if selection.ca is not None:
-        ca = known_ca(scope.fleet, selection.ca)
-        found = scope.across(
-            lambda stage: find_by_ca(stage, ca, selection.issued_between),
-            doing="reading certificates",
-            stages=stages,
-        )
-    else:
-        group = str(selection.group)
-        found = scope.across(lambda stage: find_by_group(stage, group), doing="reading the thing group", stages=stages)
-        if found.done and not found.failed and all(done.value.is_missing for done in found.done):
-            raise Refused(f"no account has a thing group {group}: correct its name")
-    for done in found.done:  # a warning of a stage counts: the order is not complete there
-        done.stage.warnings.extend(describe_left_out(done.value))
-    return _Targets(
-        certificates=frozenset().union(*(done.value.certificates for done in found.done)), failed=found.failed
-    )
-
-
-def describe_left_out(found: FoundHere) -> Iterable[str]:
-    if found.unknown:
-        yield (
-            f"{found.unknown:,} live certificates are listed under no CA, and no record names theirs: they get no order"
-        )
-    if found.undated:
-        yield f"of {found.undated:,} certificates nothing says when they were issued: they get no order"
-
-
-def _resolve(scope: Scope, given: FileDevices, stages: Sequence[Stage]) -> _Targets:
-    """The certificates of a file's lines; a name or serial number that means none, or several, is a problem."""
-    problems = list(given.problems)
-    certificates = set(given.certificates)
-    failed: tuple[Failed, ...] = ()
-    if given.things or given.serials:
-        asked = scope.across(
-            lambda stage: find_named(stage, given.things, given.serials), doing="reading names", stages=stages
-        )
-        failed = asked.failed
-        not_asked = f", and {asked.failed[0].stage} cannot be asked" if asked.failed else ""
-        here = [done.value for done in asked.done]
-        for name, line in given.things.items():
-            ids = frozenset(one for known in here for one in known.things.get(name, ()))
-            _take_only(certificates, problems, ids, LineProblem(line=line, text=name, why=not_asked))
-        for serial, line in given.serials.items():
-            ids = frozenset(one for known in here for one in known.serials.get(serial, ()))
-            _take_only(certificates, problems, ids, LineProblem(line=line, text=f"0x{serial}", why=not_asked))
-    return _Targets(
-        certificates=frozenset(certificates),
-        problems=tuple(sorted(problems, key=lambda one: one.line)),
-        failed=failed,
-    )
-
-
-def _take_only(certificates: set[str], problems: list[LineProblem], ids: frozenset[str], line: LineProblem) -> None:
-    """Take the one certificate that a line means; if there is none, or several, the line is a problem."""
-    if len(ids) == 1:
-        certificates |= ids
-    elif ids:
-        why = f"means {len(ids)} certificates, say which: {', '.join(sorted(ids))}"
-        problems.append(replace(line, why=why))
-    else:
-        problems.append(replace(line, why=f"no account knows a certificate of it{line.why}"))
 
 
 def _show_problems(scope: Scope, problems: Sequence[str]) -> None:
@@ -305,6 +181,11 @@ def taken_in_words(one: TakenAway, *, dry_run: bool) -> str:
 def _duration(takes: timedelta) -> str:
     minutes = max(1, round(takes.total_seconds() / 60))
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"  # noqa: PLR2004 -- two hours
+
+
+def _describe_order(targets: Targets, action: OperatorAction) -> list[str]:
+    number = _count(len(targets.certificates), "certificate is", "certificates are")
+    return [targets.chosen, f"{number} {action}, each in every account:"]
 
 
 def _count(number: int, one: str, several: str) -> str:

@@ -38,7 +38,7 @@ def copy_denials(
     *,
     yes: Yes = False,
 ) -> None:
-    """Copy denials to accounts that lack them: entries that deny, and devices denied, deactivated or revoked.
+    """Copy denials to accounts that lack them: entries that deny, devices denied, deactivated or revoked, revoked CAs.
 
     For a new account, before its first CA is registered; `ca apply` does it then. What an account has already stays, so
     it can be repeated; what is allowed or ACTIVE there stays, too, and is reported. Refused while an account that may
@@ -62,7 +62,8 @@ def plan_copies(scope: Scope, stages: Sequence[Stage], accounts: Sequence[str]) 
 
     Raises Refused when a stage that may have denials cannot be asked, or one is to be written that is not deployed.
     """
-    sources = choose(scope.fleet, accounts, ())
+    opened = {str(stage): stage for stage in scope.stages}
+    sources = tuple(opened.get(str(one), one) for one in choose(scope.fleet, accounts, ()))
     everywhere = replace(scope, stages=sources)
     read = everywhere.across(read_denials, doing="reading denials", stages=sources)
     if read.failed:
@@ -107,6 +108,7 @@ def copied_document(plan: CopyPlan, done: Copied) -> dict[str, Any]:
     return {
         "entries": done.entries,
         "verdicts": done.verdicts,
+        "cas": done.cas,
         **plan_document(plan),
         "overtaken": list(done.overtaken),
         "still_active": list(done.still_active),
@@ -146,6 +148,7 @@ def _report(scope: Scope, plans: dict[Stage, CopyPlan], results: Results[Copied]
             {
                 "entries": str(done.entries),
                 "verdicts": str(done.verdicts),
+                "CAs": str(done.cas),
                 "had already": str(plans[stage].unchanged),
                 "left": str(len(_remarks(stage, plans[stage], done))),
             }

@@ -18,7 +18,7 @@ from jitr.record import Record
 from jitr.verdicts import OperatorVerdict
 from jitr_fleet.parse import load
 from jitrctl.__main__ import main
-from jitrctl.commands.device import order
+from jitrctl.commands.device import order, remove
 from jitrctl.device.operations import Operator
 from jitrctl.device.sessions import DeviceSessions
 from jitrctl.session import pace
@@ -166,7 +166,7 @@ def simulated(directory: Path, monkeypatch: pytest.MonkeyPatch, rules: str = RUL
         "device.held",
         "device.connect_log",
         "commands.device.order",
-        "commands.enrollment",
+        "commands.enrollment_orders",
     ):
         monkeypatch.setattr(f"jitrctl.{module}.now", fleet.aws.clock.now, raising=False)
     clock, at_once = fleet.aws.clock, threading.Lock()
@@ -176,7 +176,8 @@ def simulated(directory: Path, monkeypatch: pytest.MonkeyPatch, rules: str = RUL
             clock.advance(seconds)
 
     monkeypatch.setattr(order, "Operator", partial(Operator, monotonic=clock.monotonic, sleep=sleep))
-    monkeypatch.setattr(order, "DeviceSessions", partial(DeviceSessions, monotonic=clock.monotonic, sleep=sleep))
+    for command in (order, remove):
+        monkeypatch.setattr(command, "DeviceSessions", partial(DeviceSessions, monotonic=clock.monotonic, sleep=sleep))
     monkeypatch.setattr(pace, "ServiceTime", lambda _client: lambda: clock.now().timestamp())
     monkeypatch.setattr(pace, "TurnByTurn", partial(TurnByTurn, sleep=sleep))
     fleet.deploy()

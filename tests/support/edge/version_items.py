@@ -10,11 +10,14 @@ from jitr.iot_models import Status
 from jitr.owners import Owner
 from jitr.record import Record
 from jitr.store.crl_state import (
+    WAITS,
     AppliedCrl,
     ApprovedCrl,
     CrlState,
+    CrlWalk,
     CrlWork,
     GrowingRegistry,
+    Refusal,
     RefusedCrl,
     SeenCrl,
     WaitingCrl,
@@ -170,11 +173,30 @@ CRL = CrlState(
         ended=3,
         lifted=1,
     ),
-    work=CrlWork(version='"0124"', mode="enforce", began_at=THEN + DAY, at=THEN + DAY, has_passed=True, ended=2),
-    refused=RefusedCrl(version='"0122"', why="it is older", at=THEN),
+    work=CrlWork(
+        version='"0124"',
+        mode="enforce",
+        began_at=THEN + DAY,
+        at=THEN + DAY,
+        has_passed=True,
+        ended=2,
+        number=2**159 + 1,
+        this_update=THEN + DAY,
+    ),
+    walk=CrlWalk(
+        version='"0124"',
+        mode="enforce",
+        aim="carry out",
+        by_serial=False,
+        began_at=THEN + DAY,
+        at=THEN + DAY,
+        place={"outcome": "activated", "after": {"id": f"certificate#{ID}"}},
+        later=1,
+    ),
+    refused=RefusedCrl(version='"0122"', why="it is older", at=THEN, cause=Refusal.OLDER.value, until=THEN + DAY),
     waits=WaitingCrl(version='"0124"', ended=21, devices=30, at=THEN + DAY),
     grows=GrowingRegistry(until=THEN + DAY),
-    approved=ApprovedCrl(version='"0124"', by=ANN, at=THEN + DAY, note="a stolen batch"),
+    approved=ApprovedCrl(version='"0124"', by=ANN, at=THEN + DAY, note="a stolen batch", of=WAITS),
 )
 BRAKE = Brake(
     counters={

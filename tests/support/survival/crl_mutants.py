@@ -11,8 +11,8 @@ CRL_MUTANTS = (
         (
             Change(
                 "revocation/judgement.py",
-                "    return record.is_suspended and record.decision.replaced_by is None",
-                "    return record.decision.status is Status.INACTIVE",
+                "    return record.is_suspended or is_suspension(record.intent)",
+                "    return record.decision is not None and record.decision.status is Status.INACTIVE",
             ),
         ),
         (JUDGEMENT + "test_a_crl_ends_what_is_registered_and_lifts_its_own_holds",),
@@ -33,8 +33,8 @@ CRL_MUTANTS = (
         (
             Change(
                 "revocation/application.py",
-                "        if why := _why_refused(published.version, crl, state):",
-                "        if (why := _why_refused(published.version, crl, state)) and False:",
+                "    if not state.is_approved(version) and (older :=",
+                "    if False and (older :=",
             ),
         ),
         (ON_ACTIVE + "test_an_older_crl_lifts_nothing_and_is_refused",),

@@ -305,18 +305,22 @@ class ExploredWorld:
         while self.unfinished:
             self.unfinished.pop()()
         for seconds in (400, 4000, 4000, 90_000, 4000, 90_000):
-            self.mapping.drain(within=DAY)
+            self.drain()
             self.clock.advance(seconds)
             for label in sorted(self.devices.keys() - self.silent):
                 self.connect(self.devices[label])
-            self.mapping.drain(within=DAY)
+            self.drain()
             self.deployment.sweep()
-            self.mapping.drain(within=DAY)
+            self.drain()
             if self.watch.broken:
                 return
             if self._is_at_rest():
                 break
         self.watch.settled()
+
+    def drain(self) -> None:
+        """Let the functions work off their queues."""
+        self.mapping.drain(within=DAY)
 
     def _is_at_rest(self) -> bool:
         """Whether nothing waits: no certificate, no message, nothing that is due."""

@@ -299,7 +299,8 @@ def _is_kept_out(watch: Watch, certificate: DeviceCertificate) -> bool:
     denied = verdict is not None and not verdict.allows
     by_console = certificate.certificate_id in watch.taken_away or certificate.number in watch.by_hand
     had_its_time = certificate.number in watch.retired
-    return denied or by_console or had_its_time or watch.may_be_refused(certificate)
+    lost_its_ca = certificate.ca_certificate_id in watch.revoked_cas or watch.was_ordered_away_late(certificate)
+    return denied or by_console or had_its_time or lost_its_ca or watch.may_be_refused(certificate)
 
 
 def _is_in_the_way(watch: Watch, name: str, certificate: DeviceCertificate) -> bool:
@@ -378,6 +379,13 @@ def _one_after_the_overlap(watch: Watch, _call: Call | None) -> Iterator[str]:
             yield f"{names} are ACTIVE on {thing.name} long after the overlap"
 
 
+def _lost_ca(watch: Watch, _call: Call | None) -> Iterator[str]:
+    for certificate in watch.certificates.values():
+        is_lost = certificate.ca_certificate_id in watch.lost_cas and certificate.number not in watch.by_hand
+        if is_lost and certificate.status == "ACTIVE":
+            yield f"{watch.name_of(certificate.certificate_id)} is ACTIVE, and its CA's devices were ordered away"
+
+
 AT_THE_END = (
     Promise("decided", "Every certificate is decided, due or queued, and recorded as what it is.", _decided),
     Promise("somebody has it", "The rightful device is ACTIVE and whole.", _somebody_has_it),
@@ -395,5 +403,6 @@ AT_THE_END = (
     Promise("nothing dead", "No message is dead-lettered without a reason.", _nothing_dead),
     Promise("one after the overlap", "The old certificate is retired after the overlap.", _one_after_the_overlap),
     Promise("held come up", "What a brake held is evaluated again once it has ended.", held_come_up),
+    Promise("lost CA", "No device of a lost CA stays, however late it became ACTIVE.", _lost_ca),
     Promise("announced once", "A brake that engages is announced, with one event.", announced_once),
 )

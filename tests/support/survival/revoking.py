@@ -8,7 +8,7 @@ from typing import Any
 from cryptography.x509 import ReasonFlags
 
 from jitr.rules import CheckMode
-from jitr.store.crl_state import ApprovedCrl, CrlState, CrlStates
+from jitr.store.crl_state import REFUSED, WAITS, ApprovedCrl, CrlState, CrlStates
 from simulation import Leaf
 from tests.support.cases.listing import make_crl
 from tests.support.survival.crowd import Crowd
@@ -64,7 +64,8 @@ class Revoking(Crowd):
         """What `jitrctl crl approve` does."""
         state = self.state
         version = state.waits.version if state.waits else state.refused.version if state.refused else ""
-        approved = self.states.approve(CA, ApprovedCrl(version=version, by=OPERATOR, at=self.aws.clock.now()))
+        seen = WAITS if state.waits else REFUSED
+        approved = self.states.approve(CA, ApprovedCrl(version=version, by=OPERATOR, at=self.aws.clock.now(), of=seen))
         body = json.dumps({"ca_certificate_id": CA})
         self.account.sqs.send_message({"QueueUrl": self.deployment.crl_arrivals.url, "MessageBody": body})
         self.revoke.drain(within=DAY)

@@ -13,6 +13,7 @@ from cryptography.x509.oid import NameOID
 
 from jitr.errors import Basis
 from jitr.rules import CaRules, EnrollmentRule, OnReplacement, Rules
+from jitr.store.revoked_cas import REVOKED_CAS
 from simulation import Call, Deployment, SimulatedAccount
 from simulation.iot.certificates import DeviceCertificate
 from simulation.iot.things import SimulatedThing
@@ -127,6 +128,10 @@ class Seen:
     died_there: set[str] = field(default_factory=set)  # things whose makers made no other call
     # The ids of a thing's certificates, by caller and thing, as the caller last read them.
     listed: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    revoked_cas: set[str] = field(default_factory=set)  # the CAs that are revoked now, by id
+    ever_revoked_cas: set[str] = field(default_factory=set)
+    # CAs whose devices are ordered away now; what a promise is about, at the end.
+    lost_cas: set[str] = field(default_factory=set)
     imported: dict[int, str] = field(default_factory=dict)  # registrations by an import, and their source
     sessions_seen: int = 0  # of the sessions that DeleteConnection ended, how many were judged
     step: int = 0
@@ -291,7 +296,20 @@ class Seen:
         now = self.account.aws.clock.now()
         self.rejections += [Rejection(certificate.certificate_id, ca, now) for ca in under if ca][:1]
 
+    def _note_cas(self) -> None:
+        known = {name: fields for name, fields in self.item(REVOKED_CAS).items() if "M" in fields and "#" not in name}
+        self.revoked_cas = set(known)
+        self.ever_revoked_cas |= self.revoked_cas
+        self.lost_cas = {name for name, fields in known.items() if "devices" in fields["M"]}
+
+    def was_ordered_away_late(self, certificate: DeviceCertificate) -> bool:
+        """Whether its CA was revoked with its devices, and the sweep wrote the order on it."""
+        verdict = self.item(f"certificate#{certificate.certificate_id}").get("verdict", {}).get("M", {})
+        denies = bool(verdict) and not verdict["allows"]["BOOL"]
+        return denies and certificate.ca_certificate_id in self.ever_revoked_cas
+
     def _note_items(self, call: Call | None) -> None:
+        self._note_cas()
         for (key,), item in self.deployment.registry.items.items():
             kind, _, rest = key.partition("#")
             if kind == "brake" and "engaged" in item:

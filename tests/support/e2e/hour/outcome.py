@@ -28,19 +28,21 @@ class Step:
 class Outcome:
     """What came of a step."""
 
-    step: Step
+    name: str  # the step's
+    broken: str  # the step's
     said: str  # what a command said of it
     cures: tuple[str, ...]  # as they were printed, in the order in which they were run
     result: str
     seconds: float
+    commands: tuple[tuple[str, float], ...] = ()  # all of them, each with its seconds
     error: str = ""  # why it failed; empty when it did not
 
     @property
     def row(self) -> dict[str, str]:
         """The step's row in the table; the cures are as they were printed."""
         return {
-            "step": self.step.name,
-            "broken": self.step.broken,
+            "step": self.name,
+            "broken": self.broken,
             "said": self.said or "-",
             "cure": "\n".join(self.cures) or "-",
             "then": f"FAILED: {self.result}" if self.error else self.result,

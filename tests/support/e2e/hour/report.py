@@ -12,6 +12,7 @@ from jitrctl.terminal import err, out, short, table
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from pathlib import Path
 
     from tests.support.e2e.hour.outcome import Outcome
 
@@ -35,7 +36,7 @@ def show_table(outcomes: Sequence[Outcome], seconds: float) -> None:
     """
     rows = [{name: _shorten(cell) for name, cell in one.row.items()} for one in outcomes]
     out.print(table(rows) if out.is_piped else _blocks(rows))
-    failed = [one.step.name for one in outcomes if one.error]
+    failed = [one.name for one in outcomes if one.error]
     done = f"{len(outcomes) - len(failed)} of {len(outcomes)} steps came out well, in {seconds:.0f} s"
     out.print(f"\n{done}{'; failed: ' + ', '.join(failed) if failed else ''}.", markup=False, soft_wrap=True)
 
@@ -57,6 +58,10 @@ def _blocks(rows: Sequence[dict[str, str]]) -> Table:
 
 def show_unknown(names: Sequence[str], known: Collection[str]) -> None:
     err.print(f"no steps: {', '.join(names)}; the steps are {', '.join(sorted(known))}", markup=False, soft_wrap=True)
+
+
+def show_none_kept(path: Path) -> None:
+    err.print(f"no run is kept in {path}; `make hour` makes one", markup=False, soft_wrap=True)
 
 
 def show_interrupted() -> None:

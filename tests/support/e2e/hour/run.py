@@ -65,11 +65,13 @@ def _play(step: Step, operator: Operator) -> Outcome:
         error = str(failed)
         result = error.splitlines()[0]
     return Outcome(
-        step=step,
+        name=step.name,
+        broken=step.broken,
         said=operator.said,
         cures=tuple(operator.cures),
         result=result,
         seconds=time.monotonic() - began,
+        commands=tuple((one.command, one.seconds) for one in operator.transcript),
         error=error,
     )
 

@@ -31,11 +31,12 @@ _PATIENCE = 300.0  # seconds for one command
 
 @dataclass(frozen=True, slots=True)
 class Printed:
-    """A command, its exit code, and what is then on the screen."""
+    """A command, its exit code, what is then on the screen, and how long it took."""
 
     command: str
     code: int
     text: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,7 @@ class Terminal:
         Raises TimeoutError when that takes too long. However this ends, nothing that it started is left.
         """
         ours, theirs = pty.openpty()
+        began = time.monotonic()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, self.columns, 0, 0))
         try:
             child = subprocess.Popen(
@@ -71,7 +73,7 @@ class Terminal:
                 _end(child)
         finally:
             os.close(ours)
-        return Printed(command, code, as_shown(raw.decode("utf-8", "replace")))
+        return Printed(command, code, as_shown(raw.decode("utf-8", "replace")), time.monotonic() - began)
 
 
 def _read(ours: int, command: str) -> bytes:
