@@ -98,6 +98,18 @@ def test_an_order_whose_verdict_was_replaced_is_void(fleet: Simulated) -> None:
     assert (fleet.status(DEV, leaf), due(fleet)) == ("ACTIVE", [])
 
 
+def test_an_order_that_a_verdict_of_the_same_kind_replaced_is_void(fleet: Simulated) -> None:
+    """Its operator carries that one out; what somebody does after that is left alone."""
+    leaf = join(fleet, "sensor-0001")
+    given = order(fleet, leaf, DEACTIVATED)
+    later = OperatorVerdict(action=DEACTIVATED, by="bob", at=fleet.aws.clock.now())
+    fleet.stage(DEV).registry.give_verdict(leaf.certificate_id, later, seen=given)
+    for status in ("INACTIVE", "ACTIVE"):
+        fleet.iot(DEV).update_certificate(certificateId=leaf.certificate_id, newStatus=status)
+    fleet.sweep(DEV, after=7200)
+    assert (fleet.status(DEV, leaf), due(fleet)) == ("ACTIVE", [])
+
+
 def test_a_second_order_waits_for_nothing_and_the_first_ones_end_does_not_end_it(fleet: Simulated) -> None:
     leaf = join(fleet, "sensor-0001")
     order(fleet, leaf, DEACTIVATED)

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from tests.support.survival.brake_pairs import BRAKES
+from tests.support.survival.crl_pairs import CRLS
 from tests.support.survival.explorer import Explorer, Pair, replay
+from tests.support.survival.import_pairs import IMPORTS
 from tests.support.survival.lost_ca_pairs import LOST_CAS
 from tests.support.survival.pairs import KNOWN, OTHERS, THREADED
 from tests.support.survival.schedules import parse
@@ -101,6 +103,31 @@ def test_an_order_that_the_functions_carry_out_holds_in_any_schedule(
 
 
 @pytest.mark.parametrize(
+    ("pair", "switches"),
+    [
+        # With the device's own CONNECT, and twice at once, in every run; the others are deep.
+        pytest.param(one, switches, marks=() if switches == 1 and one in IMPORTS[:2] else pytest.mark.deep)
+        for one in IMPORTS
+        for switches in (1, 2)
+        # With two, an order that dies between its status and its look at the claim: as every activation beside one.
+        if switches == 1 or one.name not in ("import-and-deny", "import-and-revoke")
+    ],
+    ids=lambda value: value.name if isinstance(value, Pair) else str(value),
+)
+def test_an_import_keeps_the_promises_in_any_schedule(
+    pair: Pair, switches: int, record_property: Callable[[str, object], None]
+) -> None:
+    _explore(pair, switches, record_property)
+
+
+@pytest.mark.parametrize("pair", IMPORTS[:2], ids=_id)
+def test_an_import_keeps_the_promises_where_aws_names_no_ca(
+    pair: Pair, record_property: Callable[[str, object], None]
+) -> None:
+    _explore(replace(pair, unnamed=True), 1, record_property)
+
+
+@pytest.mark.parametrize(
     "pair",
     [pytest.param(one, marks=() if one.name in _LOST_CAS_IN_THE_SUITE else pytest.mark.deep) for one in LOST_CAS],
     ids=_id,
@@ -109,6 +136,30 @@ def test_a_lost_ca_and_its_lifting_hold_in_any_schedule(
     pair: Pair, record_property: Callable[[str, object], None]
 ) -> None:
     _explore(pair, 1, record_property)
+
+
+# Of the CRLs, what is long is deep: all pairs with one switch take a minute and a half, some with two ten seconds.
+_CRLS_IN_THE_SUITE = {"crl-twice", "crl-and-activation", "hold-and-lift", "hold-and-older", "lifted-and-ordered"}
+_CRLS_WITH_TWO = [one for one in CRLS if one.name in {"hold-and-lift", "lift-and-console", "lifted-and-held-again"}]
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [pytest.param(one, marks=() if one.name in _CRLS_IN_THE_SUITE else pytest.mark.deep) for one in CRLS],
+    ids=_id,
+)
+def test_a_crl_is_the_truth_and_touches_no_other_device_in_any_schedule(
+    pair: Pair, record_property: Callable[[str, object], None]
+) -> None:
+    _explore(pair, 1, record_property)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("pair", _CRLS_WITH_TWO, ids=_id)
+def test_a_crl_is_the_truth_in_schedules_of_two_switches(
+    pair: Pair, record_property: Callable[[str, object], None]
+) -> None:
+    _explore(pair, 2, record_property)
 
 
 # Where REVOKED can be left (Undocumented.revoked_may_become_active), a refusal for the verdict itself may set INACTIVE

@@ -43,6 +43,7 @@ from tests.support.survival.machine_acts import (
     Target,
 )
 from tests.support.survival.machine_checks import UNREADABLE
+from tests.support.survival.machine_crl import CrlWorld, NextCrl, OlderCrl, Revoke
 from tests.support.survival.machine_devices import AUTHORITY, SLOTS
 from tests.support.survival.machine_state import VARIANTS
 from tests.support.survival.world import World
@@ -197,6 +198,35 @@ class Survival(RuleBasedStateMachine):
                 self.world.clock.close()
 
 
+class SurvivalOfCrls(Survival):
+    """The same, and the CA publishes CRLs: a hold, its lifting, a revocation, an older one."""
+
+    world: CrlWorld
+
+    @initialize(
+        on_replacement=st.sampled_from([*[OnReplacement.ROTATE] * 3, *OnReplacement]),
+        on_reject=st.sampled_from(OnReject),
+        batch_size=st.sampled_from([1, 10]),
+        unnamed=st.booleans(),
+    )
+    def build(self, *, on_replacement: OnReplacement, on_reject: OnReject, batch_size: int, unnamed: bool) -> None:
+        self.world = CrlWorld(
+            on_replacement=on_replacement, on_reject=on_reject, batch_size=batch_size, unnamed=unnamed
+        )
+
+    @rule(
+        crl=st.builds(NextCrl, SITES, st.none() | FIRST | TARGETS, st.sampled_from([True, True, False])),
+        beside=st.lists(actors(NEAR), max_size=1),
+        interruptions=INTERRUPTIONS,
+    )
+    def the_next_crl(self, crl: NextCrl, beside: list[Actor], interruptions: list[Interruption]) -> None:
+        self.world.together([crl, *beside], interruptions)  # type: ignore[list-item]  # an act of this machine's own
+
+    @rule(who=st.builds(OlderCrl, SITES) | st.builds(Revoke, SITES), interruptions=INTERRUPTIONS)
+    def an_older_crl_or_another_run(self, who: OlderCrl | Revoke, interruptions: list[Interruption]) -> None:
+        self.world.together([who], interruptions)  # type: ignore[list-item]  # an act of this machine's own
+
+
 PARTS = 5
 OFTEN = 1  # of them are played in every run
 SUITE = settings(
@@ -207,6 +237,12 @@ SUITE = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
+
+
+@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=[pytest.mark.deep]) for part in (1, 2))])
+def test_crls_at_any_moment_between_any_two_calls(part: int) -> None:
+    drawn = settings(SUITE, max_examples=20 if part == 0 else 100)
+    run_state_machine_as_test(seed(100 + part)(type(f"SurvivalOfCrls{part}", (SurvivalOfCrls,), {})), settings=drawn)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from tests.support.survival.explorer import Pair
 from tests.support.survival.one_thread import Act, _Bound
 from tests.support.survival.revoking import ENFORCED, FOR_GOOD, HOLD
 from tests.support.survival.seen import REVOKE
+from tests.support.survival.take_away_pairs import order_away
 
 BOB = "operator-bob"
 Listed = Mapping[str, ReasonFlags]  # by the device's label
@@ -41,6 +42,7 @@ class CrlWorld(ExploredWorld):
         self.number = 1  # of the newest CRL
         self.listed: Listed = {}  # by it
         self.ever_listed: set[str] = set()  # certificate ids
+        self.only_older_ones_lift = False
         self.revoke = self.deployment.revoke_mapping()
         self.publish({})
         self.drain()
@@ -55,6 +57,7 @@ class CrlWorld(ExploredWorld):
             self.number, self.listed = self.number + 1, entries
         listed = {self.devices[label]: reason for label, reason in entries.items()}
         self.ever_listed |= {leaf.certificate_id for leaf in listed}
+        self.watch.listed_by_crl = {self.devices[label].certificate_id for label in self.listed}
         self.deployment.publish_crl(self.ca, _crl(tuple(listed.items()), number or self.number))
 
     def apply(self, entries: Listed) -> None:
@@ -66,9 +69,18 @@ class CrlWorld(ExploredWorld):
         self.publish(entries)
         return self._take_event(caller)
 
+    def publication(self, caller: str, entries: Listed) -> Act:
+        """The next CRL is published while the others are at work, and its event received at once."""
+
+        def run() -> None:
+            self.arrival(caller, entries)()
+
+        return run
+
     def older_arrival(self, caller: str, entries: Listed) -> Act:
         """Somebody uploads an older CRL while the others are at work; then the newest one once more."""
         number = self.number - 1
+        self.only_older_ones_lift = True
 
         def run() -> None:
             newest = self.account.s3.buckets[self.deployment.settings.crl_bucket][object_key(self.ca)].body
@@ -106,6 +118,8 @@ class CrlWorld(ExploredWorld):
     def _list_wrong(self) -> list[str]:
         """What is not as the newest CRL says, at the end."""
         wrong = []
+        if self.only_older_ones_lift and self.watch.release_orders:
+            wrong.append("an older CRL lifted a hold")
         for label, leaf in self.devices.items():
             status, away = self.status(leaf), self.watch.taken_away.get(leaf.certificate_id)
             reason = self.listed.get(label)
@@ -166,7 +180,7 @@ def _on_new(reason: ReasonFlags) -> Callable[[], Prepared]:
         world = _world()
         device = world.device("device", name="sensor-9")
         looks = world.look("register-1", device)
-        return world, {"a CRL lists `device`": world.arrival("revoke-1", {"device": reason}), "it comes up": looks}
+        return world, {"it comes up": looks, "a CRL lists `device`": world.publication("revoke-1", {"device": reason})}
 
     return prepare
 
@@ -181,8 +195,25 @@ def _lifted_again() -> Prepared:
     looks = world.look_at_sent("register-1")
     return world, {
         "a look at `device`, whose hold was lifted": looks,
-        "the next CRL": world.arrival("revoke-1", {"device": HOLD}),
+        "the next CRL": world.publication("revoke-1", {"device": HOLD}),
     }
+
+
+def _lifted_and_ordered() -> Prepared:
+    """`register` evaluates a device whose hold was lifted, and the functions carry out an order to deactivate it."""
+    world = _world("device")
+    device = world.devices["device"]
+    world.apply({"device": HOLD})
+    world.publish({})
+    world.revoke.drain(within=DAY)
+    world.clock.advance(60)
+    looks = world.look_at_sent("register-1")
+    orders = order_away(world, BOB, device, OperatorAction.DEACTIVATED)
+    return world, {"a look at `device`, whose hold was lifted": looks, "bob orders it away": orders}
+
+
+def _order_away(action: OperatorAction) -> Other:
+    return lambda world, device: order_away(world, BOB, device, action)
 
 
 def _twice(world: CrlWorld, _device: Leaf) -> Act:
@@ -226,6 +257,11 @@ CRLS = (
         _on_active(HOLD, lambda world, device: world.release(BOB, device)),
     ),
     Pair(
+        "hold-and-lift",
+        "a hold, and the next CRL without it",
+        _on_active(HOLD, lambda world, _device: world.publication("revoke-2", {})),
+    ),
+    Pair(
         "hold-and-older",
         "a hold, and an older CRL without it",
         _on_active(HOLD, lambda world, _device: world.older_arrival("revoke-2", {})),
@@ -243,5 +279,7 @@ CRLS = (
         "a hold is lifted, and the console sets INACTIVE",
         _on_hold(lambda world, device: world.console(device, "INACTIVE")),
     ),
+    Pair("hold-and-order", "a hold, and an order on many", _on_active(HOLD, _order_away(OperatorAction.REVOKED))),
+    Pair("lifted-and-ordered", "a look after a lift, and an order on many", _lifted_and_ordered),
     Pair("lifted-and-held-again", "a look after a lift, and the next CRL has it on hold", _lifted_again),
 )

@@ -294,13 +294,14 @@ def _somebody_has_it(watch: Watch, _call: Call | None) -> Iterator[str]:
 
 
 def _is_kept_out(watch: Watch, certificate: DeviceCertificate) -> bool:
-    """Whether the test itself kept a certificate out: by its rules, a verdict, the console; or it had its time."""
+    """Whether the test kept a certificate out: by its rules, a verdict, the console, a CRL; or it had its time."""
     verdict = watch.verdicts.get(certificate.certificate_id)
     denied = verdict is not None and not verdict.allows
     by_console = certificate.certificate_id in watch.taken_away or certificate.number in watch.by_hand
     had_its_time = certificate.number in watch.retired
-    lost_its_ca = certificate.ca_certificate_id in watch.revoked_cas or watch.was_ordered_away_late(certificate)
-    return denied or by_console or had_its_time or lost_its_ca or watch.may_be_refused(certificate)
+    by_its_ca = certificate.ca_certificate_id in watch.revoked_cas or watch.was_ordered_away_late(certificate)
+    by_its_ca |= certificate.certificate_id in watch.listed_by_crl
+    return denied or by_console or had_its_time or by_its_ca or watch.may_be_refused(certificate)
 
 
 def _is_in_the_way(watch: Watch, name: str, certificate: DeviceCertificate) -> bool:

@@ -109,6 +109,7 @@ class Seen:
     rejections: list[Rejection] = field(default_factory=list)  # for the rules, in their order
     engagements: set[str] = field(default_factory=set)  # of brakes on CAs' rules, as they are stored
     suspended: set[int] = field(default_factory=set)  # registrations that `revoke` deactivated for a hold
+    listed_by_crl: set[str] = field(default_factory=set)  # certificate ids in the newest CRL
     # Registrations, rejected or suspended before, on which an order was given that takes that back.
     release_orders: set[int] = field(default_factory=set)
     hook_names: tuple[str, ...] = ()  # all that the hook ever gives; none: it gives new ones, or there is no hook
