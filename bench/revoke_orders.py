@@ -1,6 +1,7 @@
 """Revokes devices one by one, by a CRL or by an operator: seconds until each one's CONNECT is refused; virtual time."""
 
 import statistics
+from functools import partial
 from typing import Any
 
 from bench.conditions import COLD_START
@@ -36,6 +37,10 @@ def by_crl(fleet: int, number: int) -> dict[str, Any]:
     return {"crl": _percentiles(spans) | {"refused": refused}}
 
 
+def _take_away(operator: Operator, leaf: Leaf) -> None:
+    operator.take_away(leaf.certificate_id, OperatorAction.REVOKED, _CONTEXT)
+
+
 def _work(world: RevokeWorld) -> None:
     world.clock.sleep(_POLL + COLD_START)
     world.mapping.poll()
@@ -60,7 +65,7 @@ def by_operator(number: int) -> dict[str, Any]:
     for leaf in world.listed:
         world.clock.advance(1.0)
         began = world.clock.monotonic()
-        world.clock.spawn(lambda leaf=leaf: operator.take_away(leaf.certificate_id, OperatorAction.REVOKED, _CONTEXT))  # type: ignore[misc]
+        world.clock.spawn(partial(_take_away, operator, leaf))
         spans.append(_wait_until_refused(world, leaf, began))
     refused = sum(world.account.connect(leaf, client_id="sensor") == "refused" for leaf in world.listed)
     world.clock.close()

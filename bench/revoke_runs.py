@@ -116,7 +116,7 @@ def _start(world: RevokeWorld) -> None:
 def _let_connect(world: RevokeWorld, leaves: list[Leaf]) -> int:
     """Let all connect, again where AWS did not register them, until they are ACTIVE; their number."""
     certificates = world.account.iot.certificates.by_id
-    waiting, registered = list(leaves), []
+    waiting, registered = list(leaves), list[Leaf]()
     began, longest = world.clock.monotonic(), 10 * len(leaves) / _PER_SECOND
     tokens = 0.0
     while (waiting or registered) and world.clock.monotonic() - began < longest:

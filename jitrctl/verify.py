@@ -161,10 +161,10 @@ def without_checks(checks: Collection[str], rules: Rules) -> Rules:
 
 
 def _named(rules: Rules, name: str) -> CaRules:
-    for ca in rules.cas:
-        if ca.name == name:
-            return ca
-    raise Unusable(f"the account has no CA {name}: it has {', '.join(ca.name for ca in rules.cas)}")
+    for origin in rules.origins:
+        if origin.name == name:
+            return origin
+    raise Unusable(f"the account has no CA {name}: it has {', '.join(one.name for one in rules.origins)}")
 
 
 def _issuer(pem: str, rules: Rules) -> CaRules:

@@ -151,7 +151,7 @@ def list_(
 
 
 def _row(entry: Entry) -> dict[str, str]:
-    additions = entry.additions
+    additions, who = entry.additions, entry.by.rpartition(":")[2]
     says = [
         *(f"only in {account}" for account in entry.accounts),
         *([f"type {additions.thing_type}"] if additions.thing_type else []),
@@ -164,7 +164,7 @@ def _row(entry: Entry) -> dict[str, str]:
         "entry": entry.rule.value if entry.at or entry.rule is not EntryRule.REMOVED else "none",
         "says": ", ".join(says),
         "since": f"{entry.at:%Y-%m-%d %H:%M}Z" if entry.at else "",
-        "by": entry.by.rpartition(":")[2].partition("/")[2],  # the user, or the role and its session
+        "by": who.partition("/")[2] or who,  # the user, the role and its session, or root
         "note": entry.note,
     }
 

@@ -116,7 +116,7 @@ def try_without_sni(case: DeviceContext, connector: DeviceConnector) -> LinkFind
         refusal = connector.connect(case.connects_as, sni=False)
     except (LocalAwsError, MqttError, OSError) as error:
         return note(f"not tried: {error}")
-    mode = case.issuing.mode
+    mode = case.mode
     if refusal is None:
         return good("accepted") if mode is CertificateMode.DEFAULT else note(f"accepted, in mode {mode}")
     text = f"{refusal.how}: {refusal.detail}"

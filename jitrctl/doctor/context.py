@@ -10,9 +10,12 @@ import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from jitr.admission.issuers import issuers_of
-from jitr.errors import Rejected
+from jitr.errors import Rejected, Unavailable
 from jitr.iot_models import Status
+from jitr.rules import CertificateMode
 from jitr.x509.certificate import Certificate
 from jitrctl import intake
 from jitrctl.audit import log
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
     from jitr.admission.enrollment import Entry, Subject
     from jitr.admission.procedure import Examination
     from jitr.owners import Owner
-    from jitr_fleet.model import CaDeployment
+    from jitr_fleet.model import CaDeployment, Origin, Source
     from jitrctl.audit.log import AuditEntry
     from jitrctl.ca.plan import CaState
     from jitrctl.device.missing import ThingState
@@ -133,9 +136,31 @@ class DeviceContext:
         return declared
 
     @kept
+    def source(self) -> Source | None:
+        """The source of the import that registered the certificate without a CA; None if AWS knows of none."""
+        if not self.stage.account.sources:
+            return None
+        try:
+            registered = self.stage_certificate.registered
+        except (BotoCoreError, ClientError, Unavailable):
+            return None  # the links that need it say so
+        origin_id = registered.device.ca_certificate_id if registered else None
+        return next((one for one in self.stage.account.sources if one.certificate_id == origin_id), None)
+
+    @property
+    def origin(self) -> Origin:
+        """The source, or the CA that signed the certificate, for the links after `issuer`."""
+        return self.source or self.issuing.ca
+
+    @property
+    def mode(self) -> CertificateMode:
+        """The mode of the certificate."""
+        return CertificateMode.SNI_ONLY if self.source else self.issuing.mode
+
+    @kept
     def examination(self) -> Examination:
         """The result of the functions' checks, made offline."""
-        answer = verify(self.certificates[0], self.stage.rules, ca=self.issuing.ca.name, now=self.now)
+        answer = verify(self.certificates[0], self.stage.rules, ca=self.origin.name, now=self.now)
         return answer.examination
 
     @kept

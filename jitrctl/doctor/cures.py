@@ -48,7 +48,7 @@ def cure_reason(case: DeviceContext, reason: Reason) -> str:
             f"once: `jitrctl device release {case.device} {case.options}`, and have the device connect again"
         )
     if reason.final and reason.rests_on is Basis.RULES:
-        ca = case.issuing.ca.name
+        ca = case.origin.name
         return (
             f"if it is one of yours, correct the rules of ca.{ca} in the fleet file, and deploy: "
             f"`{deploy_command(case.stage)}`; for all that were refused like it: `jitrctl device release "
@@ -161,7 +161,7 @@ def _cure_rotation(case: DeviceContext, owner: Owner, rules: CaRules, *, twin_id
 
 
 def _cure_replacement(case: DeviceContext, made: Decision | None) -> str:
-    ca = case.issuing.ca.name
+    ca = case.origin.name
     owner = case.owner_of(_thing(case, made)) if made else None
     remove = f"; or end the other one: `jitrctl device remove {owner.certificate_id} {case.options}`" if owner else ""
     return (
@@ -202,7 +202,7 @@ def _cure_request(case: DeviceContext, made: Decision) -> str:
 
 
 def _cure_crl(case: DeviceContext, _: Decision) -> str:
-    ca = case.issuing.ca.name
+    ca = case.origin.name
     return f"publish the CA's present CRL: `jitrctl crl put {ca}.crl --ca {ca} {case.options}`, with its file"
 
 

@@ -111,7 +111,7 @@ def evaluate_policies(case: DeviceContext, policies: tuple[str, ...]) -> LinkFin
 
 def _read_policy(case: DeviceContext, name: str) -> AttachedPolicy:
     """A policy of the certificate, with the CA's file where it was deployed from it as it is now."""
-    ca, text, file = case.issuing.ca, case.read_policy_text(name), None
+    ca, text, file = case.origin, case.read_policy_text(name), None
     path = ca.policy or BUILT_IN_POLICY
     if name == case.stage.fleet.policy_name(ca) and path.is_file():
         place = policy_place(case.stage.account, case.stage.region)
@@ -177,7 +177,7 @@ def _describe_messages(attached: list[AttachedPolicy], trial: PolicyTrial) -> tu
 
 def _find_cure(case: DeviceContext, policy: AttachedPolicy) -> str:
     """How a denial is taken away: in the fleet's own policy file, or from the device."""
-    if policy.name == case.stage.fleet.policy_name(case.issuing.ca):
+    if policy.name == case.stage.fleet.policy_name(case.origin):
         deploy = restore_command(case.stage)
         return f"a Deny wins over every Allow: correct the policy's file, and deploy it: `{deploy}`"
     target = case.arn("iot", f"thinggroup/{policy.group}" if policy.group else f"cert/{case.certificate_id}")

@@ -38,7 +38,9 @@ def check_certificate(case: DeviceContext) -> LinkFinding:
 
 
 def check_issuer(case: DeviceContext) -> LinkFinding:
-    """A CA of the fleet signed the certificate, and the fleet file has that CA in this account."""
+    """A CA that the fleet file has in this account signed the certificate; one that was imported needs none."""
+    if case.source:
+        return good(f"registered without a CA, by an import: source {case.source.name}")
     if len(case.possible) > 1:
         names = " and ".join(one.ca.name for one in case.possible)
         return note(
@@ -69,7 +71,7 @@ def check_issuer(case: DeviceContext) -> LinkFinding:
 
 def check_chain(case: DeviceContext) -> LinkFinding:
     """The file's order is right; says whether the device has to send SNI, or its CA."""
-    mode = case.issuing.mode
+    mode = case.mode
     read = [_read(pem) for pem in case.certificates[1:]]
     if case.certificate.is_ca() and any(one and one.is_issued_by(case.certificate) for one in read):
         return broken(

@@ -86,7 +86,7 @@ def check_connection(case: DeviceContext) -> LinkFinding:
 
 def check_policy(case: DeviceContext) -> LinkFinding:
     """The policy of the CA exists, and is attached to the certificate."""
-    registered, expected = _registered(case), case.stage.fleet.policy_name(case.issuing.ca)
+    registered, expected = _registered(case), case.stage.fleet.policy_name(case.origin)
     if expected in registered.policies:
         return good(", ".join(registered.policies))
     cure = f"{reconcile_command(case)} attaches it"

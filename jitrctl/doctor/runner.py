@@ -27,6 +27,7 @@ class Link:
     check: Callable[[DeviceContext], LinkFinding]
     first_connection: bool = False  # matters only until the device is registered and decided on
     of_registered: bool = False  # can be checked only when the certificate is registered
+    of_ca: bool = False  # is about the CA, which a certificate that was registered without one does not need
 
 
 LINKS = (
@@ -34,17 +35,17 @@ LINKS = (
     Link(name="issuer", check=files.check_issuer),
     Link(name="chain and SNI", check=files.check_chain),
     Link(name="checks", check=files.check_admission, first_connection=True),
-    Link(name="CA registered", check=ca.check_registration, first_connection=True),
-    Link(name="CA mode", check=ca.check_mode, first_connection=True),
-    Link(name="CA active", check=ca.check_status, first_connection=True),
-    Link(name="auto-registration", check=ca.check_auto_registration, first_connection=True),
-    Link(name="provisioning template", check=ca.check_template, first_connection=True),
+    Link(name="CA registered", check=ca.check_registration, first_connection=True, of_ca=True),
+    Link(name="CA mode", check=ca.check_mode, first_connection=True, of_ca=True),
+    Link(name="CA active", check=ca.check_status, first_connection=True, of_ca=True),
+    Link(name="auto-registration", check=ca.check_auto_registration, first_connection=True, of_ca=True),
+    Link(name="provisioning template", check=ca.check_template, first_connection=True, of_ca=True),
     Link(name="AWS IoT logging", check=ca.check_logging),
-    Link(name="rule present", check=delivery.check_rule, first_connection=True),
-    Link(name="rule enabled", check=delivery.check_rule_enabled, first_connection=True),
-    Link(name="rule SQL", check=delivery.check_rule_sql, first_connection=True),
-    Link(name="rule action", check=delivery.check_rule_action, first_connection=True),
-    Link(name="rule role", check=delivery.check_rule_role, first_connection=True),
+    Link(name="rule present", check=delivery.check_rule, first_connection=True, of_ca=True),
+    Link(name="rule enabled", check=delivery.check_rule_enabled, first_connection=True, of_ca=True),
+    Link(name="rule SQL", check=delivery.check_rule_sql, first_connection=True, of_ca=True),
+    Link(name="rule action", check=delivery.check_rule_action, first_connection=True, of_ca=True),
+    Link(name="rule role", check=delivery.check_rule_role, first_connection=True, of_ca=True),
     Link(name="queue", check=delivery.check_queue, first_connection=True),
     Link(name="mapping", check=decision.check_mapping, first_connection=True),
     Link(name="messages", check=decision.check_messages, first_connection=True),
@@ -90,7 +91,7 @@ def is_healthy(steps: tuple[LinkResult, ...]) -> bool:
 
 def _check_all(case: DeviceContext, connector: DeviceConnector | None) -> Iterator[tuple[str, LinkFinding]]:
     for link in LINKS:
-        if link.of_registered and not _is_registered(case):
+        if (link.of_registered and not _is_registered(case)) or (link.of_ca and _is_imported(case)):
             continue
         finding = _check(link.check, case)
         if finding.state is State.BROKEN:
@@ -121,6 +122,10 @@ def _is_registered(case: DeviceContext) -> bool:
         return case.stage_certificate.registered is not None
     except (BotoCoreError, ClientError, Unavailable):
         return False
+
+
+def _is_imported(case: DeviceContext) -> bool:
+    return _is_registered(case) and case.source is not None
 
 
 def _is_past_registration(case: DeviceContext) -> bool:

@@ -11,6 +11,7 @@ import pytest
 from jitr.admission.applicant import Applicant
 from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.admission.issuers import find_issuer
+from jitr.aws.queues import EventToSend, send_events
 from jitr.decisions import Outcome
 from jitr.errors import Rejected
 from jitr.import_order import ImportOrder
@@ -18,9 +19,10 @@ from jitr.rules import CertificateMode, source_id
 from jitr.store.enrollment_table import EntryChange
 from jitr.verdicts import OperatorAction, OperatorVerdict
 from jitrctl.device import imports
+from jitrctl.doctor import runner
 from jitrctl.status.sources import read_sources
 from jitrctl.terminal import Exit
-from simulation import Authority, Leaf
+from simulation import Authority, Call, Died, Leaf, Moment
 from tests.support.cli.simulated import DEV, PROD, RULES, Simulated, simulated
 
 SOURCE = source_id("maker")
@@ -321,3 +323,55 @@ def test_two_imports_at_once_register_each_certificate_once(fleet: Simulated, ma
     order = fleet.record(DEV, leaf).import_order
     assert order
     assert order.by == "ann"
+
+
+def test_a_held_import_is_released_with_its_order(fleet: Simulated, maker: Authority) -> None:
+    fleet.write(RULES, source=RULES + 'enrollment = "listed"\n')
+    fleet.deploy()
+    leaf = fleet.issue("sensor-0001", ca=maker)
+    assert take(fleet, bundle(fleet, leaf), "--account", DEV, code=Exit.FAILED)[DEV]["held"]
+    fleet.say("device", "release", leaf.certificate_id, "--account", DEV, "--yes")
+    assert fleet.status(DEV, leaf) is None
+    assert fleet.record(DEV, leaf).import_order is None
+
+
+def test_a_name_is_not_taken_from_an_import_that_may_still_become_active(fleet: Simulated, maker: Authority) -> None:
+    first = fleet.issue("sensor-0001", ca=maker, begins=-2)
+    fleet.aws.fault = die_before_active
+    stage = fleet.stage(DEV)
+    order = ImportOrder(source=SOURCE, by="ann", at=fleet.aws.clock.now())
+    one = imports.CertificateImport(stage.iot, stage.aws_iot, stage.registry)
+    one.register(first.certificate_id, first.pem, order, fleet.record(DEV, first))
+    event = EventToSend(certificate_id=first.certificate_id, ca_certificate_id=None, registered_at=None)
+    url = fleet.deployments[DEV].settings.registrations_queue_url
+    send_events(stage.sqs, url, [event], account_id=stage.account.id, now=fleet.aws.clock.now())
+    fleet.deployments[DEV].mapping().poll()
+    fleet.aws.fault = None
+    assert fleet.status(DEV, first) == "INACTIVE", "its claim is written, and its function is dead"
+    queue = fleet.deployments[DEV].registrations
+    for message in queue.messages:
+        queue.delete(message.receipt_handle)  # the sweep is the next to see it
+    fleet.aws.clock.advance(200)
+    second = fleet.issue("sensor-0001", ca=maker, begins=-1)
+    told = take(fleet, bundle(fleet, second), "--account", DEV, code=Exit.FAILED)[DEV]
+    assert told["held"][0]["why"].startswith("NOT_A_ROTATION: ")
+    told = take(fleet, bundle(fleet, first), "--account", DEV)[DEV]
+    assert told["activated"] == 1, told
+
+
+def die_before_active(call: Call, moment: Moment) -> None:
+    if (call.operation, moment) == ("UpdateCertificate", "before"):
+        raise Died
+
+
+def test_the_doctor_knows_that_an_imported_device_needs_no_ca(
+    fleet: Simulated, maker: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaf = fleet.issue("sensor-0001", ca=maker)
+    take(fleet, bundle(fleet, leaf), "--account", DEV)
+    modelled = ("certificate", "issuer", "chain and SNI", "checks", "CA registered", "rule present", "thing", "policy")
+    monkeypatch.setattr(runner, "LINKS", tuple(link for link in runner.LINKS if link.name in modelled))
+    links = fleet.ask("doctor", bundle(fleet, leaf), "--account", DEV)[DEV]["links"]
+    assert [(one["link"], one["state"]) for one in links] == [
+        (name, "good") for name in modelled if name not in ("CA registered", "rule present")
+    ]

@@ -186,6 +186,14 @@ def test_one_of_several_devices_that_is_none_stops_the_order(tables: list[Enroll
     assert list(tables[0].scan_entries()) == []
 
 
+@pytest.mark.parametrize("who", ["root", "user/ann", "assumed-role/operator/bob"])
+def test_a_list_names_who_wrote_an_entry(tables: list[EnrollmentTable], run: Run, who: str) -> None:
+    written = Entry(subject=THING, rule=EntryRule.ALLOW, by=f"arn:aws:iam::{PROD}:{who}", at=NOW)
+    tables[0].change([EntryChange(entry=written, replaces=None)], by=written.by, at=NOW)
+    (row,) = run("list", "--account", "dev")[1].splitlines()[1:]
+    assert row.split()[-1] == (who.partition("/")[2] or who)
+
+
 def test_a_list_without_entries_says_so(tables: list[EnrollmentTable], run: Run) -> None:
     run("allow", "sensor-0001", "--account", "prod", "--yes")
     assert "dev/eu-central-1: no entry.\n" in run("list")[2]

@@ -171,7 +171,8 @@ def calls_of_an_order(fleet: Simulated, leaf: Leaf) -> list[Call]:
     return [one for one in fleet.aws.calls if one.caller in ("sweep", "register")]
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
+# Before a call is after the one before it, but for the first.
+@pytest.mark.parametrize("moment", [pytest.param("before", marks=pytest.mark.deep), "after"])
 def test_the_functions_may_die_at_every_call_and_the_order_is_carried_out(fleet: Simulated, moment: Moment) -> None:
     number = len(calls_of_an_order(fleet, join(fleet, "sensor-0000")))
     assert number > 20

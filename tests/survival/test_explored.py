@@ -9,6 +9,7 @@ import pytest
 from tests.support.survival.brake_pairs import BRAKES
 from tests.support.survival.crl_pairs import CRLS
 from tests.support.survival.explorer import Explorer, Pair, replay
+from tests.support.survival.import_pairs import IMPORTS
 from tests.support.survival.lost_ca_pairs import LOST_CAS
 from tests.support.survival.pairs import KNOWN, OTHERS, THREADED
 from tests.support.survival.schedules import parse
@@ -99,6 +100,31 @@ def test_an_order_that_the_functions_carry_out_holds_in_any_schedule(
     pair: Pair, switches: int, record_property: Callable[[str, object], None]
 ) -> None:
     _explore(pair, switches, record_property)
+
+
+@pytest.mark.parametrize(
+    ("pair", "switches"),
+    [
+        # With the device's own CONNECT, and twice at once, in every run; the others are deep.
+        pytest.param(one, switches, marks=() if switches == 1 and one in IMPORTS[:2] else pytest.mark.deep)
+        for one in IMPORTS
+        for switches in (1, 2)
+        # With two, an order that dies between its status and its look at the claim: as every activation beside one.
+        if switches == 1 or one.name not in ("import-and-deny", "import-and-revoke")
+    ],
+    ids=lambda value: value.name if isinstance(value, Pair) else str(value),
+)
+def test_an_import_keeps_the_promises_in_any_schedule(
+    pair: Pair, switches: int, record_property: Callable[[str, object], None]
+) -> None:
+    _explore(pair, switches, record_property)
+
+
+@pytest.mark.parametrize("pair", IMPORTS[:2], ids=_id)
+def test_an_import_keeps_the_promises_where_aws_names_no_ca(
+    pair: Pair, record_property: Callable[[str, object], None]
+) -> None:
+    _explore(replace(pair, unnamed=True), 1, record_property)
 
 
 @pytest.mark.parametrize(

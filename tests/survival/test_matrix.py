@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.survival.batch_scenarios import BATCH_SCENARIOS
 from tests.support.survival.crl_scenarios import CRL_SCENARIOS
+from tests.support.survival.lost_ca_scenarios import LOST_CA_SCENARIOS
 from tests.support.survival.matrix import ALL, Company, Strike, outcome_table, possible, recorded_calls
 from tests.support.survival.scenarios import Scenario
 from tests.support.survival.session_scenarios import SESSION_SCENARIOS
@@ -14,7 +15,7 @@ from tests.support.survival.striking import strike_everywhere
 from tools.outcomes import DOCUMENT, read_table
 
 PLAYED = "cases of the failure matrix"
-_LONG = (*BATCH_SCENARIOS, *SESSION_SCENARIOS, *CRL_SCENARIOS)
+_LONG = (*BATCH_SCENARIOS, *SESSION_SCENARIOS, *LOST_CA_SCENARIOS, *CRL_SCENARIOS)
 _DEATH = (Strike.DIES_AFTER, Company.NOBODY)
 # The scenarios of most calls. Of the strikes that leave a call undone, a time-out is in the suite.
 _MANY_CALLS = {"take back", "another name", "retire", "take away", "import, and the sweep"}

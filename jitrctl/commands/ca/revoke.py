@@ -244,8 +244,8 @@ def _warn_of_undeployed(found: Mapping[Stage, RevokedCa], ca: str) -> None:
     for stage, one in found.items():
         if one.is_given and not one.has_table:
             stage.warnings.append(
-                f"not deployed yet, so nothing here keeps that {ca} is revoked: deploy, then run the same command "
-                "again before `ca apply`"
+                f"not deployed yet, so nothing here keeps that {ca} is revoked: `ca apply` copies that from the other "
+                "accounts after the deployment; where the stack registers the CA, `fleet copy-denials` does"
             )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -33,6 +33,9 @@ from tests.support.survival.brake_promises import announced_ids
 from tests.support.survival.invariants import Watch
 from tests.support.survival.one_thread import Act, OneThread, _Bound
 from tests.support.survival.warm import WarmAws
+
+if TYPE_CHECKING:
+    from jitr.rules import CaRules
 
 DAY = 86_400.0
 HOME, HOSTILE = "home", "hostile"
@@ -59,6 +62,7 @@ class ExploredWorld:
         self.clock = self.aws.clock
         self.account = self.aws.account("111111111111")
         self.cas = {name: {"overlap": 3600} | settings for name, settings in cas.items()}
+        self.sources: tuple[CaRules, ...] = ()  # of imports
         for name in self.cas:
             self.account.iot.cas.register_ca_certificate(
                 {
@@ -82,7 +86,8 @@ class ExploredWorld:
         return next(names, certificate_id[:8])
 
     def rules(self) -> Any:
-        return rules(*(ca_rules(authority(name), name=name, **settings) for name, settings in self.cas.items()))
+        cas = (ca_rules(authority(name), name=name, **settings) for name, settings in self.cas.items())
+        return rules(*cas, sources=self.sources)
 
     def deploy(self, ca: str = HOME, **changed: Any) -> None:
         """Other rules, in new execution environments."""

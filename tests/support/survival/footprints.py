@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from jitr.pacing.schedule import PACE
+from jitr.x509.certificate import Certificate
 from simulation import Call
 
 _EVERYTHING = "*"
@@ -19,6 +20,8 @@ def footprint(call: Call) -> tuple[frozenset[str], frozenset[str]]:
             _items(call, reads, writes)
         case "iot":
             what = str(call.parameters.get("certificateId", ""))
+            if pem := call.parameters.get("certificatePem"):
+                what = Certificate.from_pem(pem).fingerprint
             if call.operation.startswith(("Describe", "Get")):
                 reads.add(f"iot {what or _EVERYTHING}")
             elif call.operation.startswith("List"):

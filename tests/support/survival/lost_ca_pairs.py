@@ -1,78 +1,38 @@
 """The pairs of acts around a CA that is revoked with its devices, and its lifting; their schedules are explored.
 
-The acts are jitrctl's own code in one account (jitrctl/ca/revocation.py, jitrctl/device/many_targets.py), without the
-threads that write orders. A device of another CA is ACTIVE and connected throughout.
+A device of another CA is ACTIVE throughout.
 """
 
 from collections.abc import Callable
-from types import SimpleNamespace
-from typing import Any
 
 from botocore.exceptions import ClientError
 
-from jitr.aws.iot import AwsIot
-from jitr.aws.rate_limit import Unpaced
 from jitr.errors import JitrError, Unavailable
-from jitr.store.outcomes import Outcomes
-from jitr.store.registry import Registry
-from jitr.store.revoked_cas import RevokedCas
-from jitr.verdicts import OperatorAction, OperatorVerdict
-from jitr.x509.certificate import Certificate
-from jitr_fleet.resources import ResourceNames
-from jitrctl.ca import revocation
-from jitrctl.device.bulk_take_away import plan_take_away
-from jitrctl.device.many_targets import find_by_ca
+from jitr.verdicts import OperatorAction
 from jitrctl.errors import JitrctlError
 from simulation import Leaf
 from tests.support.survival.explored_world import HOME, HOSTILE, ExploredWorld, Prepared, authority
 from tests.support.survival.explorer import Pair
+from tests.support.survival.lost_ca import LostCa
 from tests.support.survival.one_thread import Act
 
 ANN, BOB = "operator-ann", "operator-bob"
 REVOKED, DEACTIVATED = OperatorAction.REVOKED, OperatorAction.DEACTIVATED
 # A message that was put off comes again within 100 s; one that was lost is sent again after an hour.
 _PAUSES = (0, 100, 3700, 3700)
-_CA: Any = SimpleNamespace(
-    name=HOME,
-    certificate_id=authority(HOME).certificate_id,
-    certificate=Certificate.from_pem(authority(HOME).pem),
-)
-
-
-def _stage(world: ExploredWorld, name: str) -> Any:
-    """What jitrctl's code uses of a stage."""
-    iot, dynamodb = (world.account.client(service, caller=name) for service in ("iot", "dynamodb"))
-    table = world.deployment.settings.registry_table
-    return SimpleNamespace(
-        caller=f"arn:{name}",
-        iot=iot,
-        dynamodb=dynamodb,
-        paced_iot=AwsIot(iot, Unpaced(), clock=world.clock.now, rules=world.deployment.rules),
-        registry=Registry(dynamodb, table),
-        outcomes=Outcomes(dynamodb, table),
-        revoked_cas=RevokedCas(dynamodb, table),
-        names=ResourceNames("acme"),
-        account=SimpleNamespace(cas=(SimpleNamespace(ca=_CA),), activations_per_second=10.0),
-    )
 
 
 def revoke_ca(world: ExploredWorld, name: str, action: OperatorAction = REVOKED) -> Act:
     """`jitrctl ca revoke --devices`, until the functions have carried it out."""
-    stage = _stage(world, name)
+    order = _lost_ca(world, name)
 
     def give() -> None:
-        steps = revocation.inspect_revocation(stage, _CA).steps_to_revoke
-        revocation.carry_out(stage, _CA, steps, "key leaked")
-        revocation.order_devices(stage, _CA, action, "key leaked")
-        ids = find_by_ca(stage, _CA, with_inactive=action is REVOKED).certificates
-        for certificate_id, record in plan_take_away(stage, ids, action).orders.items():
-            verdict = OperatorVerdict(action=action, by=stage.caller, at=world.clock.now())
-            stage.registry.order_take_away(certificate_id, verdict, seen=record)
+        ids = order.revoke(action)
         for pause in _PAUSES:
             world.clock.sleep(pause)
             world.sweep()()
             world._take(f"register-{name}", world.deployment.registrations.receive(10))()
-            if not any(one.is_take_away_ordered for one in stage.registry.recall(ids).values()):
+            if order.is_carried_out(ids):
                 return
         raise Unavailable("the orders are not carried out yet")
 
@@ -81,20 +41,22 @@ def revoke_ca(world: ExploredWorld, name: str, action: OperatorAction = REVOKED)
 
 def lift(world: ExploredWorld, name: str) -> Act:
     """`jitrctl ca revoke --lift`."""
-    stage = _stage(world, name)
+    return _order(world, name, _lost_ca(world, name).lift)
 
-    def give() -> None:
-        steps = revocation.inspect_revocation(stage, _CA).steps_to_lift
-        revocation.carry_out(stage, _CA, steps, "false alarm")
 
-    return _order(world, name, give)
+def _lost_ca(world: ExploredWorld, name: str) -> LostCa:
+    return LostCa(world.deployment, authority(HOME), name=HOME, caller=name)
 
 
 def _order(world: ExploredWorld, name: str, give: Callable[[], None], **ends: bool) -> Act:
     """An order on the CA; if it is cut off, the same person gives it again."""
 
     def run() -> None:
-        devices = [one.certificate_id for one in world.devices.values() if one.ca_certificate_id == _CA.certificate_id]
+        devices = [
+            one.certificate_id
+            for one in world.devices.values()
+            if one.ca_certificate_id == authority(HOME).certificate_id
+        ]
         for certificate_id in devices:
             world.watch.running[certificate_id] += 1
         done = False

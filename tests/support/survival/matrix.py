@@ -11,12 +11,21 @@ from simulation import Call, Died, Fault, Moment
 from tests.support.survival.batch_scenarios import BATCH_SCENARIOS
 from tests.support.survival.crl_scenarios import CRL_SCENARIOS
 from tests.support.survival.import_scenarios import IMPORT_SCENARIOS
+from tests.support.survival.lost_ca_scenarios import LOST_CA_SCENARIOS
 from tests.support.survival.name_scenarios import NAME_SCENARIOS
 from tests.support.survival.scenario_world import World
 from tests.support.survival.scenarios import SCENARIOS, Scenario
 from tests.support.survival.session_scenarios import SESSION_SCENARIOS
 
-ALL = (*SCENARIOS, *NAME_SCENARIOS, *IMPORT_SCENARIOS, *SESSION_SCENARIOS, *CRL_SCENARIOS, *BATCH_SCENARIOS)
+ALL = (
+    *SCENARIOS,
+    *NAME_SCENARIOS,
+    *IMPORT_SCENARIOS,
+    *SESSION_SCENARIOS,
+    *LOST_CA_SCENARIOS,
+    *CRL_SCENARIOS,
+    *BATCH_SCENARIOS,
+)
 
 
 class Strike(Enum):

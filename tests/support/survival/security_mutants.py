@@ -10,6 +10,8 @@ VERDICTS = "tests/unit/test_registration_verdicts.py::"
 ADMISSION = "tests/unit/test_admission.py::"
 CLAIMS = "tests/edge/test_registry_claims.py::"
 REGISTER = "tests/edge/test_register.py::"
+TAKE_AWAY = "tests/cli/test_take_away_orders.py::"
+CA_REVOKE = "tests/cli/test_ca_revoke.py::"
 
 SECURITY_MUTANTS = (
     # What a device can bring
@@ -22,7 +24,9 @@ SECURITY_MUTANTS = (
         "a device may use the CA's key",
         (
             Change(
-                "admission/checks.py", "    if certificate.public_key == fleet_ca(rules).public_key:", "    if False:"
+                "admission/checks.py",
+                "    if not rules.is_source and certificate.public_key == fleet_ca(rules).public_key:",
+                "    if False:",
             ),
         ),
         (ADMISSION + "test_the_catalogue",),
@@ -56,6 +60,40 @@ SECURITY_MUTANTS = (
             Change("record.py", "        if self.is_denied:\n", "        if False:\n"),
         ),
         (VERDICTS + "test_a_certificate_that_was_revoked_and_comes_back_is_refused_for_good",),
+    ),
+    # What an order on a CA or on many devices leaves
+    Mutant(
+        "a device that an old batch activates under a lost CA stays",
+        (
+            Change(
+                "sweep/late_devices.py",
+                "            if wanted and not self._order(",
+                "            if False and self._order(",
+            ),
+        ),
+        (CA_REVOKE + "test_a_device_that_an_old_batch_activates_is_taken_away_by_the_sweep",),
+    ),
+    Mutant(
+        "an account that joins later registers a revoked CA",
+        (
+            Change(
+                "jitrctl/ca/revoked_elsewhere.py",
+                "        if ca.certificate_id not in here.revoked\n",
+                "        if False\n",
+            ),
+        ),
+        ("tests/cli/test_copy_denials.py::test_a_ca_that_another_account_revoked_stays_out_of_a_new_one",),
+    ),
+    Mutant(
+        "a device that connects again after an order on many keeps its session",
+        (
+            Change(
+                "registration/take_away.py",
+                "        if client_ids and self._registry.note_second_look(",
+                "        if False and self._registry.note_second_look(",
+            ),
+        ),
+        (TAKE_AWAY + "test_a_device_that_connects_again_is_ended_by_a_second_look_ten_seconds_later",),
     ),
     # What an event can say
     Mutant(
