@@ -19,6 +19,7 @@ from simulation import Call, Moment
 from simulation.iot.certificates import DeviceCertificate
 from simulation.iot.things import EXCLUSIVE, SimulatedThing
 from tests.support.survival.brake_promises import announced_once, ended_by_an_operator, few_rejected, held_come_up
+from tests.support.survival.end_promises import lost_ca, no_orphans, nothing_dead, one_after_the_overlap
 from tests.support.survival.seen import CONSOLE, CONSOLE_WINDOW, OPERATOR, SWEEP, Seen, common_name, decision_text
 from tests.support.survival.session_promises import own_session
 
@@ -348,45 +349,6 @@ def _has_templates(attributes: dict[str, str]) -> bool:
     return any("{" in one for one in attributes.values())
 
 
-def _no_orphans(watch: Watch, _call: Call | None) -> Iterator[str]:
-    for name, thing in watch.things.items():
-        if not thing.principals and OWNER_ATTRIBUTE in thing.attributes and name not in watch.left:
-            owner = watch.certificates.get(thing.attributes[OWNER_ATTRIBUTE])
-            if owner is None or owner.number in watch.by_hand or owner.certificate_id in watch.detached:
-                continue
-            if name in watch.worked and owner.certificate_id in watch.released:
-                continue  # it was a device's, which an operator had evaluated again: its name may be another one
-            died_there = name in watch.died_there or name in watch.made_last.values()
-            if died_there and not any(one.hook for one in watch.rules_of(owner)):
-                continue  # and the name is another one by now
-            # What waits and will have this very thing, or be asked about only then, has not left it.
-            has_left = owner.status == "ACTIVE" or name != watch.name_for(owner)
-            has_left &= not watch.waits_for_approval(owner)
-            if has_left and owner.status in ("ACTIVE", "PENDING_ACTIVATION"):
-                yield f"thing {name} was made for {watch.name_of(owner.certificate_id)}, and is nobody's"
-
-
-def _nothing_dead(watch: Watch, _call: Call | None) -> Iterator[str]:
-    for message in watch.deployment.dead_letters.messages:
-        yield f"dead-lettered: {message.body}"
-
-
-def _one_after_the_overlap(watch: Watch, _call: Call | None) -> Iterator[str]:
-    for thing in watch.things.values():
-        active = watch.active_on(thing)
-        shared = any(one.on_replacement is OnReplacement.SHARE for each in active for one in watch.rules_of(each))
-        if len(active) > 1 and not shared and not any(one.number in watch.by_hand for one in active):
-            names = ", ".join(watch.name_of(one.certificate_id) for one in active)
-            yield f"{names} are ACTIVE on {thing.name} long after the overlap"
-
-
-def _lost_ca(watch: Watch, _call: Call | None) -> Iterator[str]:
-    for certificate in watch.certificates.values():
-        is_lost = certificate.ca_certificate_id in watch.lost_cas and certificate.number not in watch.by_hand
-        if is_lost and certificate.status == "ACTIVE":
-            yield f"{watch.name_of(certificate.certificate_id)} is ACTIVE, and its CA's devices were ordered away"
-
-
 AT_THE_END = (
     Promise("decided", "Every certificate is decided, due or queued, and recorded as what it is.", _decided),
     Promise("somebody has it", "The rightful device is ACTIVE and whole.", _somebody_has_it),
@@ -398,12 +360,12 @@ AT_THE_END = (
     Promise(
         "no orphans",
         "No thing stays that was made for a certificate which is on another.",
-        _no_orphans,
+        no_orphans,
         "death between CreateThing and AttachThingPrincipal, and a deployment that changes `thing_name`",
     ),
-    Promise("nothing dead", "No message is dead-lettered without a reason.", _nothing_dead),
-    Promise("one after the overlap", "The old certificate is retired after the overlap.", _one_after_the_overlap),
+    Promise("nothing dead", "No message is dead-lettered without a reason.", nothing_dead),
+    Promise("one after the overlap", "The old certificate is retired after the overlap.", one_after_the_overlap),
     Promise("held come up", "What a brake held is evaluated again once it has ended.", held_come_up),
-    Promise("lost CA", "No device of a lost CA stays, however late it became ACTIVE.", _lost_ca),
+    Promise("lost CA", "No device of a lost CA stays, however late it became ACTIVE.", lost_ca),
     Promise("announced once", "A brake that engages is announced, with one event.", announced_once),
 )
