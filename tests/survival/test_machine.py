@@ -255,9 +255,10 @@ class SurvivalOfLostCas(Survival):
         self.world.together([order, *beside], interruptions)  # type: ignore[list-item]  # an act of this machine's own
 
     @rule(site=SITES, devices=DEVICES, interruptions=INTERRUPTIONS)
-    def a_deployment_activates_the_ca(
+    def a_deployment_activates_a_lost_ca(
         self, site: int, devices: list[Target], interruptions: list[Interruption]
     ) -> None:
+        self.world.together([LoseCa(site)], [])  # type: ignore[list-item]  # an act of this machine's own
         self.world.activate_ca(site)
         self.world.together([Connect(site, target) for target in devices], [])
         self.world.together([Deliver(site), Deliver(site)], interruptions)
