@@ -23,6 +23,7 @@ from jitrctl.doctor import runner
 from jitrctl.status.sources import read_sources
 from jitrctl.terminal import Exit
 from simulation import Authority, Call, Died, Leaf, Moment
+from tests.support.cli.orders import BY, announced_orders, fail_service, last_order
 from tests.support.cli.simulated import DEV, PROD, RULES, Simulated, simulated
 
 SOURCE = source_id("maker")
@@ -83,6 +84,27 @@ def test_a_bundle_comes_into_one_account_then_the_other(fleet: Simulated, maker:
         assert (decision.outcome, decision.ca, decision.ca_certificate_id) == (Outcome.ACTIVATED, "maker", SOURCE)
     assert calls(fleet, "RegisterCertificateWithoutCA") == 24
     assert calls(fleet, "DescribeCertificate") == 24 + 1, "one for each device, by the function; and the test's"
+
+
+def test_who_imported_what_and_why_is_kept_and_announced(fleet: Simulated, maker: Authority) -> None:
+    file = bundle(fleet, *(fleet.issue(f"sensor-000{number}", ca=maker) for number in (1, 2)))
+    take(fleet, file, "--account", DEV, "--note", "reel 7", "--may-follow")
+    steps = ("register 2 certificates without a CA; they may follow certificates of CAs and of other sources",)
+    kept = last_order(fleet, SOURCE)
+    assert kept
+    assert (kept.order, kept.by, kept.note, kept.steps, kept.completed) == ("device import", BY, "reel 7", steps, True)
+    (event,) = announced_orders(fleet)
+    assert (event["subject"], event["by"], event["note"]) == (SOURCE, BY, "reel 7")
+    take(fleet, file, "--account", DEV)
+    assert len(announced_orders(fleet)) == 1, "nothing was to be done"
+
+
+def test_an_import_that_cannot_be_announced_names_its_source(fleet: Simulated, maker: Authority) -> None:
+    failing = fail_service("events")
+    fleet.aws.fault = lambda call, moment: failing(call, moment) if "Operator Order" in str(call.parameters) else None
+    told = take(fleet, bundle(fleet, fleet.issue("sensor-0001", ca=maker)), "--account", DEV, code=Exit.FAILED)[DEV]
+    (warning,) = told["warnings"]
+    assert warning.startswith("`device import` about source maker (register 1 certificate without a CA) was carried")
 
 
 def test_a_dry_run_checks_and_changes_nothing(fleet: Simulated, maker: Authority) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitr.import_order import ImportOrder
+from jitrctl.audit.record import audited
 from jitrctl.commands.list_reading import Files, RefusedPath, SignerFiles, list_name, read_lists
 from jitrctl.device.certificate_rows import read_certificates
 from jitrctl.device.imports import Imported, ImportPlan, StageImport, plan_import
@@ -68,7 +69,7 @@ def import_(
         named = plans[stage].source.certificate_id
         return ImportOrder(source=named, by=stage.caller, at=at, note=note, may_follow=may_follow)
 
-    results = _import(scope, plans, found.certificates, make_order, dry_run=dry_run)
+    results = _import(scope, plans, found.certificates, make_order, note=note, may_follow=may_follow, dry_run=dry_run)
 
     def show_results() -> None:
         for done in results.done:
@@ -99,6 +100,8 @@ def _import(
     certificates: Mapping[str, bytes],
     make_order: Any,
     *,
+    note: str,
+    may_follow: bool,
     dry_run: bool,
 ) -> Any:
     """Carry out the plans in all stages at once, with the progress of all; Results[Imported]."""
@@ -114,14 +117,22 @@ def _import(
         def tell(number: int) -> None:
             finished[stage] = number
 
-        return StageImport(
-            stage, plan, certificates, lambda at: make_order(stage, at), interrupted=interrupted, tell=tell
-        ).run()
+        step = f"register {_count(len(plan.todo))} without a CA"
+        step += "; they may follow certificates of CAs and of other sources" if may_follow else ""
+        # The order in a certificate's record ends with the decision; this one stays.
+        with audited(stage, "device import", plan.source.certificate_id, [step], note):
+            return StageImport(
+                stage, plan, certificates, lambda at: make_order(stage, at), interrupted=interrupted, tell=tell
+            ).run()
 
     def progress() -> str:
         return f"importing: {sum(finished.values()):,} of {most:,}"
 
     return scope.across(work, doing=progress, stages=list(plans), interrupted=interrupted)
+
+
+def _count(number: int) -> str:
+    return f"{number:,} {'certificate' if number == 1 else 'certificates'}"
 
 
 def _plan_in_words(plan: ImportPlan) -> str:
