@@ -90,7 +90,9 @@ class Imported:
 def plan_import(stage: Stage, certificates: Mapping[str, bytes], source: str | None) -> ImportPlan:
     """Check all certificates, by id in DER, under the rules of the stage's source; AWS IoT is not called.
 
-    Raises Refused when the stage has no such source, Unavailable, botocore's errors.
+    The account has this source, or any if none is named.
+
+    Raises Refused when none is named and it has several, Unavailable, botocore's errors.
     """
     rules = without_checks(UNREAD_OFFLINE, stage.rules)
     own = _choose_source(stage, source)
@@ -116,15 +118,11 @@ def plan_import(stage: Stage, certificates: Mapping[str, bytes], source: str | N
 
 def _choose_source(stage: Stage, name: str | None) -> CaRules:
     """Raises Refused."""
-    known = {one.name: one for one in stage.rules.sources}
-    if name is None and len(known) == 1:
-        return next(iter(known.values()))
-    if name in known:
-        return known[name]
-    if not known:
-        raise Refused(f"account {stage.account.name} has no source: add registered.NAME = {{}} to it, and deploy")
-    has = f"account {stage.account.name} has {', '.join(known)}"
-    raise Refused(f"{has}: say which with --source" if name is None else f"{has}, and no source {name}")
+    found = [one for one in stage.rules.sources if name in (None, one.name)]
+    if len(found) == 1:
+        return found[0]
+    has = f"account {stage.account.name} has the sources {', '.join(one.name for one in stage.rules.sources)}"
+    raise Refused(f"{has}: say which with --source")
 
 
 def _as_registered(certificate_id: str, certificate: bytes, source: CaRules, at: datetime) -> DeviceRegistration:

@@ -247,10 +247,21 @@ def test_rows_without_a_certificate_are_refused_with_a_sentence(fleet: Simulated
     assert "gives no certificate, and to register one AWS IoT needs it whole" in said
 
 
-def test_an_account_without_the_source_says_what_to_add(fleet: Simulated, maker: Authority) -> None:
-    fleet.write(RULES)
-    told = take(fleet, bundle(fleet, fleet.issue("sensor-0001", ca=maker)), code=Exit.FAILED)[DEV]
-    assert "account dev has no source: add registered.NAME = {} to it, and deploy" in told["error"]
+def test_accounts_without_the_source_are_left_out(fleet: Simulated, maker: Authority) -> None:
+    text = fleet.file.read_text()
+    fleet.file.write_text(text.removesuffix("registered.maker = {}\n"))
+    file = bundle(fleet, fleet.issue("sensor-0001", ca=maker))
+    assert "left out, without a source: prod" in fleet.say("device", "import", file, "--dry-run")
+    assert list(take(fleet, file)) == [DEV]
+    said = fleet.say("device", "import", file, "--account", PROD, "--yes", code=Exit.UNUSABLE)
+    assert "none of the chosen accounts has a source: add registered.NAME = {} to the account in the fleet file" in said
+    said = fleet.say("device", "import", file, "--source", "makr", "--yes", code=Exit.UNUSABLE)
+    assert said.count("the fleet has no source makr: it has maker") == 1
+    fleet.file.write_text(
+        f"{text}[registered.other]\n{RULES}".replace("maker = {}", "maker = {}\nregistered.other = {}")
+    )
+    said = fleet.say("device", "import", file, "--account", PROD, "--yes", code=Exit.FAILED)
+    assert "account prod has the sources maker, other: say which with --source" in said
 
 
 def test_imported_devices_are_listed_shown_counted_and_expire_as_all_others(fleet: Simulated, maker: Authority) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,9 +13,9 @@ from jitrctl.audit.record import audited
 from jitrctl.commands.list_reading import Files, RefusedPath, SignerFiles, list_name, read_lists
 from jitrctl.device.certificate_rows import read_certificates
 from jitrctl.device.imports import Imported, ImportPlan, StageImport, plan_import
-from jitrctl.errors import Interrupted
+from jitrctl.errors import Interrupted, Unusable
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
-from jitrctl.terminal import Exit, out
+from jitrctl.terminal import Exit, err, out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,6 +56,7 @@ def import_(
 
     Example: jitrctl device import manifest.json --signer microchip.crt --account prod
     """
+    scope = _narrow(scope, source)
     found = read_lists(files, signer or (), refused, read_certificates)
     stages, not_opened = scope.open_stages()
     planned = scope.across(
@@ -92,6 +94,28 @@ def import_(
         if any(isinstance(one.cause, Interrupted) for one in results.failed):
             raise typer.Exit(Exit.INTERRUPTED) from None
         raise
+
+
+def _narrow(scope: Scope, source: str | None) -> Scope:
+    """The scope without the accounts that have no source, or not this one.
+
+    Raises Unusable when the fleet has no such source, or none of the accounts has it.
+    """
+    known = [one.name for one in scope.fleet.sources]
+    if source is not None and source not in known:
+        raise Unusable(f"the fleet has no source {source}: it has {', '.join(known) or 'none'}")
+    wanted = known if source is None else [source]
+    stages = tuple(stage for stage in scope.stages if any(one.name in wanted for one in stage.account.sources))
+    what = f"source {source}" if source else "source"
+    if not stages:
+        name = source or "NAME"
+        raise Unusable(
+            f"none of the chosen accounts has a {what}: add registered.{name} = {{}} to the account in the fleet file, "
+            "and deploy"
+        )
+    if left_out := dict.fromkeys(stage.account.name for stage in scope.stages if stage not in stages):
+        err.print(f"left out, without a {what}: {', '.join(left_out)}", style="dim", markup=False, soft_wrap=True)
+    return replace(scope, stages=stages)
 
 
 def _import(
