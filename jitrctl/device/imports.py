@@ -29,7 +29,7 @@ from jitr.decisions import Outcome
 from jitr.errors import CertificateUnknown
 from jitr.iot_models import DeviceRegistration, Status
 from jitrctl.clock import now
-from jitrctl.errors import Interrupted, Refused
+from jitrctl.errors import Refused
 from jitrctl.run.parallel import NOT_BEGUN
 from jitrctl.session import pace
 from jitrctl.verify import without_checks
@@ -80,11 +80,14 @@ class Imported:
     held: dict[str, str] = field(default_factory=dict)  # by certificate id: why
     refused: dict[str, str] = field(default_factory=dict)
     waiting: int = 0  # registered, and left to the functions
+    not_begun: int = 0
+    stopped: str | None = None  # why it was ended early, in words
+    is_interrupted: bool = False  # ended by Ctrl-C
 
     @property
     def is_complete(self) -> bool:
         """Whether every certificate is ACTIVE."""
-        return not (self.plan.refused or self.refused or self.held or self.waiting)
+        return not (self.plan.refused or self.refused or self.held or self.waiting or self.stopped)
 
 
 def plan_import(stage: Stage, certificates: Mapping[str, bytes], source: str | None) -> ImportPlan:
@@ -234,23 +237,24 @@ class StageImport:
         self._import = CertificateImport(stage.iot, stage.paced_iot, stage.registry)
         self._queue_url = stage.sqs.get_queue_url(QueueName=stage.names.registrations_queue)["QueueUrl"]
         self._waiting: dict[str, datetime | None] = {}  # by certificate id: when the decision before was made
-        self._result = Imported(plan=plan)
+        self.result = Imported(plan=plan)
 
-    def run(self) -> Imported:
-        """Register all that is to be done, and wait for the decisions.
+    def run(self) -> None:
+        """Register all that is to be done, and wait for the decisions; `result` has the outcome.
 
-        Raises Interrupted after Ctrl-C, with what was not begun; Unavailable, botocore's errors.
+        It ends early after Ctrl-C, and when the functions decide on nothing.
+
+        Raises Unavailable, botocore's errors.
         """
-        plan, left = self._result.plan, list(self._result.plan.todo)
+        plan, left = self.result.plan, list(self.result.plan.todo)
         began = changed = time.monotonic()
         begun = 0
         self._stage.registry.recall(left[:1])  # its answer has AWS's time
         with ThreadPoolExecutor(MOST_IN_BATCH) as pool:
             while left or self._waiting:
                 if self._interrupted.is_set():
-                    raise Interrupted(
-                        f"{len(left):,} of {len(plan.todo):,} were {NOT_BEGUN}; the others are carried out"
-                    )
+                    self.result.is_interrupted = True
+                    break
                 if left and len(self._waiting) < AHEAD:
                     some, left = left[:MOST_IN_BATCH], left[MOST_IN_BATCH:]
                     self._register(some, pool)
@@ -263,15 +267,26 @@ class StageImport:
                 elif self._waiting and time.monotonic() - changed > _PATIENCE:
                     break
                 self._tell(begun - len(self._waiting))
-        self._result.waiting = len(self._waiting)
-        if left:
-            raise Refused(
-                f"the functions decided on nothing for {_PATIENCE:.0f} s: {len(left):,} certificates were {NOT_BEGUN}"
+        self._note_end(len(left))
+
+    def _note_end(self, left: int) -> None:
+        """Note what is waited for no longer, and why `left` certificates were not begun."""
+        result, waiting = self.result, len(self._waiting)
+        result.waiting, result.not_begun = waiting, left
+        if result.is_interrupted:
+            what = f"{left:,} of {len(result.plan.todo):,} were {NOT_BEGUN}" if left else "interrupted"
+            result.stopped = what + (
+                f"; {waiting:,} are registered INACTIVE, and the functions go on" if waiting else ""
             )
-        return self._result
+        elif left:
+            result.stopped = (
+                f"the functions decided on nothing for {_PATIENCE:.0f} s, so {left:,} certificates were not begun; "
+                f"{waiting:,} are registered INACTIVE, and wait. `jitrctl fleet status` says why (paused, failing, "
+                "many new devices); then give the same command again"
+            )
 
     def _register(self, some: list[str], pool: ThreadPoolExecutor) -> None:
-        seen = self._result.plan.todo
+        seen = self.result.plan.todo
         order = self._order(datetime.fromtimestamp(self._time(), UTC))
 
         def register(certificate_id: str) -> str | None:
@@ -281,7 +296,7 @@ class StageImport:
         ours = []
         for certificate_id, why_not in zip(some, pool.map(register, some), strict=True):
             if why_not:
-                self._result.refused[certificate_id] = why_not
+                self.result.refused[certificate_id] = why_not
             else:
                 ours.append(certificate_id)
         events = [EventToSend(certificate_id=one, ca_certificate_id=None, registered_at=None) for one in ours]
@@ -302,11 +317,11 @@ class StageImport:
                 del self._waiting[certificate_id]
                 why = f"{decision.reason.name}: {decision.detail}" if decision.reason else f"is {decision.status}"
                 if decision.status is Status.ACTIVE:
-                    self._result.activated += 1
+                    self.result.activated += 1
                 elif decision.outcome is Outcome.HELD:
-                    self._result.held[certificate_id] = why
+                    self.result.held[certificate_id] = why
                 else:
-                    self._result.refused[certificate_id] = why
+                    self.result.refused[certificate_id] = why
         return len(self._waiting) < before
 
     def _wait_until(self, moment: float) -> None:

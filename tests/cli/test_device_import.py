@@ -18,6 +18,7 @@ from jitr.import_order import ImportOrder
 from jitr.rules import CertificateMode, source_id
 from jitr.store.enrollment_table import EntryChange
 from jitr.verdicts import OperatorAction, OperatorVerdict
+from jitrctl.commands.device import import_devices
 from jitrctl.device import imports
 from jitrctl.doctor import runner
 from jitrctl.status.sources import read_sources
@@ -105,6 +106,42 @@ def test_an_import_that_cannot_be_announced_names_its_source(fleet: Simulated, m
     told = take(fleet, bundle(fleet, fleet.issue("sensor-0001", ca=maker)), "--account", DEV, code=Exit.FAILED)[DEV]
     (warning,) = told["warnings"]
     assert warning.startswith("`device import` about source maker (register 1 certificate without a CA) was carried")
+
+
+def import_and_stop(fleet: Simulated, monkeypatch: pytest.MonkeyPatch, maker: Authority, **ended: Any) -> str:
+    """Import 22 certificates in batches of ten; after the first one `stop` is called, and no function works."""
+    work = imports.time.sleep
+
+    def sleep(seconds: float) -> None:
+        if calls(fleet, "RegisterCertificateWithoutCA") > ended["after"]:
+            fleet.aws.clock.advance(seconds)
+        else:
+            work(seconds)
+            ended["stop"]()
+
+    monkeypatch.setattr(imports.time, "sleep", sleep)
+    monkeypatch.setattr(imports, "AHEAD", 10)
+    file = bundle(fleet, *(fleet.issue(f"sensor-{number:04}", ca=maker) for number in range(22)))
+    return fleet.say("device", "import", file, "--account", DEV, "--yes", code=ended["code"])
+
+
+def test_an_import_that_gets_no_decision_reports_what_is_done(
+    fleet: Simulated, maker: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = import_and_stop(fleet, monkeypatch, maker, after=10, stop=lambda: None, code=Exit.FAILED)
+    assert "10 are ACTIVE; 10 registered, and left to the functions and the sweep; 2 not begun" in said
+    assert "so 2 certificates were not begun; 10 are registered INACTIVE, and wait. `jitrctl fleet status` says" in said
+    assert [one.get("completed", True) for one in announced_orders(fleet)] == [False]
+
+
+def test_an_import_that_is_interrupted_reports_what_is_done(
+    fleet: Simulated, maker: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = threading.Event()
+    monkeypatch.setattr(import_devices, "threading", SimpleNamespace(Event=lambda: event))
+    said = import_and_stop(fleet, monkeypatch, maker, after=22, stop=event.set, code=Exit.INTERRUPTED)
+    assert "10 are ACTIVE; 12 not begun" in said
+    assert "12 of 22 were not begun, since it was interrupted: the same command again does the rest" in said
 
 
 def test_a_dry_run_checks_and_changes_nothing(fleet: Simulated, maker: Authority) -> None:

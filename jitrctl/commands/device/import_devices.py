@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from jitrctl.session.stage import Stage
 
 _SHOWN = 20  # certificates that are not imported; --json has all
+
+
+class _StoppedEarly(Exception):
+    """An import left certificates that it did not begin."""
 
 
 @over_stages
@@ -91,7 +96,8 @@ def import_(
             refused_file=str(refused) if found.refused else None,
         )
     except typer.Exit:
-        if any(isinstance(one.cause, Interrupted) for one in results.failed):
+        not_begun = any(isinstance(one.cause, Interrupted) for one in results.failed)
+        if not_begun or any(done.value.is_interrupted for done in results.done):
             raise typer.Exit(Exit.INTERRUPTED) from None
         raise
 
@@ -144,10 +150,16 @@ def _import(
         step = f"register {_count(len(plan.todo))} without a CA"
         step += "; they may follow certificates of CAs and of other sources" if may_follow else ""
         # The order in a certificate's record ends with the decision; this one stays.
-        with audited(stage, "device import", plan.source.certificate_id, [step], note):
-            return StageImport(
-                stage, plan, certificates, lambda at: make_order(stage, at), interrupted=interrupted, tell=tell
-            ).run()
+        running = StageImport(
+            stage, plan, certificates, lambda at: make_order(stage, at), interrupted=interrupted, tell=tell
+        )
+        with suppress(_StoppedEarly), audited(stage, "device import", plan.source.certificate_id, [step], note):
+            running.run()
+            if running.result.stopped:
+                raise _StoppedEarly  # the order is announced as broken off, and what is done is reported
+        if running.result.stopped:
+            stage.warnings.append(running.result.stopped)
+        return running.result
 
     def progress() -> str:
         return f"importing: {sum(finished.values()):,} of {most:,}"
@@ -180,6 +192,7 @@ def _in_words(one: Imported, *, dry_run: bool) -> str:
         (len(one.held), "held, INACTIVE"),
         (one.waiting, "registered, and left to the functions and the sweep"),
         (len(one.plan.refused) + len(one.refused), "refused"),
+        (one.not_begun, "not begun"),
     ):
         if number:
             parts.append(f"{number:,} {what}")
@@ -203,6 +216,7 @@ def _document(one: Imported, *, dry_run: bool) -> dict[str, Any]:
         "done": plan.done,
         "activated": one.activated,
         "waiting": one.waiting,
+        "not_begun": one.not_begun,
         "held": [{"certificate_id": one_id, "why": why} for one_id, why in one.held.items()],
         "refused": [{"certificate_id": one_id, "why": why} for one_id, why in refused.items()],
         "seconds": round(plan.takes.total_seconds()),
