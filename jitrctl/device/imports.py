@@ -52,7 +52,9 @@ AHEAD = 200
 _PATIENCE = 120.0  # seconds
 _POLL_EVERY = 1.0  # seconds
 _SWEEP_AFTER = timedelta(minutes=5)
-_OVERTAKEN = "was decided on meanwhile: run the import again"
+_OVERTAKEN = "another import or a decision came first: run the import again"
+_RELEASE_FIRST = "`jitrctl device release` first, with --revoked if it was revoked or deactivated"
+_NOT_CHANGED = "it is not changed: docs/migrate.md says how to take it over"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -144,18 +146,19 @@ def _why_not(record: Record, source: CaRules) -> str | None:
     """Why a certificate with this record is not imported; None if it may be, or was."""
     decision, order, verdict = record.decision, record.import_order, record.verdict
     if verdict is not None and record.is_denied:
-        return f"is {verdict.description}"
+        return f"is {verdict.description}: {_RELEASE_FIRST}"
     if order and order.source != source.certificate_id:
-        return f"an import under [{order.source}] has begun: complete that one"
+        name = order.source.partition(".")[2]
+        return f"an import under [{order.source}] has begun: complete it with --source {name}"
     if decision is None or order:
         return None
     here = f"{decision.status} here, {decision.outcome} {decision.decided_at:%Y-%m-%d}"
     if decision.ca_certificate_id != source.certificate_id:
-        return f"is {here} under {f'CA {decision.ca}' if decision.ca else 'no rules of the fleet'}; it is not changed"
+        return f"is {here} under {f'CA {decision.ca}' if decision.ca else 'no rules of the fleet'}; {_NOT_CHANGED}"
     if decision.status is Status.ACTIVE:
         return None
     why = f": {decision.detail}" if decision.detail else ""
-    return f"is {here}{why}; it is not changed (`jitrctl device release`)"
+    return f"is {here}{why}; it is not changed: `jitrctl device release`, then import it again"
 
 
 class CertificateImport:
@@ -211,7 +214,7 @@ class CertificateImport:
         self._registry.end_import(certificate_id, order)
         if device.status is Status.PENDING_ACTIVATION:
             return "has connected before, and the rules of its CA decide on it"
-        return f"is registered here already, {device.status} since {device.created_at:%Y-%m-%d}; it is not changed"
+        return f"is registered here already, {device.status} since {device.created_at:%Y-%m-%d}; {_NOT_CHANGED}"
 
 
 class StageImport:

@@ -167,6 +167,10 @@ def test_what_is_registered_already_is_reported_and_never_changed(
     assert fleet.record(DEV, leaf).import_order is None
     fleet.sweep(DEV, after=7200)
     assert fleet.status(DEV, leaf) == status
+    if status == "ACTIVE":
+        fleet.ask("device", "deactivate", leaf.certificate_id, "--account", DEV, "--yes")
+    fleet.ask("device", "release", leaf.certificate_id, "--revoked", "--account", DEV, "--yes")
+    assert take(fleet, bundle(fleet, leaf), "--account", DEV)[DEV]["activated"] == 1, "docs/migrate.md says so"
 
 
 def test_a_device_that_connected_first_is_its_cas(fleet: Simulated) -> None:
@@ -226,6 +230,7 @@ def test_a_denied_certificate_is_not_registered(fleet: Simulated, maker: Authori
     told = take(fleet, bundle(fleet, leaf), code=Exit.FAILED)
     assert [told[one]["planned"] for one in (DEV, PROD)] == [0, 0]
     assert "stolen" in told[PROD]["refused"][0]["why"]
+    assert "`jitrctl device release` first, with --revoked" in told[PROD]["refused"][0]["why"]
     assert fleet.status(PROD, leaf) is None
 
 
@@ -240,6 +245,10 @@ def test_an_entry_that_denies_refuses_an_import_and_one_that_allows_ends_a_hold(
     assert [one["certificate_id"] for one in told["held"]] == [leaf.certificate_id]
     assert told["refused"][0]["why"].startswith("ENTRY_DENIES: ")
     assert fleet.status(DEV, leaf) == "INACTIVE"
+    fleet.aws.clock.advance(30)
+    _, *lines = fleet.lines("device", "import", bundle(fleet, leaf, denied), "--account", DEV, "--yes", code=1)
+    assert lines[0].startswith(f"  refused: {denied.certificate_id} is INACTIVE here, rejected ")
+    assert lines[1].startswith(f"  held, INACTIVE: {leaf.certificate_id} NOT_LISTED: ")
     enter(fleet, Entry(subject=Subject(SubjectKind.THING, "sensor-0001"), rule=EntryRule.ALLOW))
     fleet.sweep(DEV, after=100)
     assert fleet.place(DEV).connect(leaf, client_id="sensor-0001") == "accepted"
@@ -389,7 +398,7 @@ def test_two_imports_at_once_register_each_certificate_once(fleet: Simulated, ma
     orders = [ImportOrder(source=SOURCE, by=by, at=fleet.aws.clock.now()) for by in ("ann", "bob")]
     assert one.register(leaf.certificate_id, leaf.pem, orders[0], seen) is None
     said = other.register(leaf.certificate_id, leaf.pem, orders[1], seen)
-    assert said == "was decided on meanwhile: run the import again"
+    assert said == "another import or a decision came first: run the import again"
     order = fleet.record(DEV, leaf).import_order
     assert order
     assert order.by == "ann"

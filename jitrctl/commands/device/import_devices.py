@@ -200,10 +200,10 @@ def _in_words(one: Imported, *, dry_run: bool) -> str:
 
 
 def _problems(one: Imported) -> list[str]:
-    every = {**one.plan.refused, **one.refused, **one.held}
-    lines = [f"{certificate_id} {why}" for certificate_id, why in list(every.items())[:_SHOWN]]
+    refused = [f"refused: {one_id} {why}" for one_id, why in {**one.plan.refused, **one.refused}.items()]
+    every = [*refused, *(f"held, INACTIVE: {one_id} {why}" for one_id, why in one.held.items())]
     more = len(every) - _SHOWN
-    return [*lines, *([f"and {more:,} more, which --json has"] if more > 0 else [])]
+    return [*every[:_SHOWN], *([f"and {more:,} more, which --json has"] if more > 0 else [])]
 
 
 def _document(one: Imported, *, dry_run: bool) -> dict[str, Any]:
