@@ -129,7 +129,7 @@ def test_an_import_that_gets_no_decision_reports_what_is_done(
     fleet: Simulated, maker: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = import_and_stop(fleet, monkeypatch, maker, after=10, stop=lambda: None, code=Exit.FAILED)
-    assert "10 are ACTIVE; 10 registered, and left to the functions and the sweep; 2 not begun" in said
+    assert "10 became ACTIVE; 10 registered, and left to the functions and the sweep; 2 not begun" in said
     assert "so 2 certificates were not begun; 10 are registered INACTIVE, and wait. `jitrctl fleet status` says" in said
     assert [one.get("completed", True) for one in announced_orders(fleet)] == [False]
 
@@ -140,7 +140,7 @@ def test_an_import_that_is_interrupted_reports_what_is_done(
     event = threading.Event()
     monkeypatch.setattr(import_devices, "threading", SimpleNamespace(Event=lambda: event))
     said = import_and_stop(fleet, monkeypatch, maker, after=22, stop=event.set, code=Exit.INTERRUPTED)
-    assert "10 are ACTIVE; 12 not begun" in said
+    assert "10 became ACTIVE; 12 not begun" in said
     assert "12 of 22 were not begun, since it was interrupted: the same command again does the rest" in said
 
 
@@ -284,6 +284,24 @@ def test_an_imported_certificate_follows_a_cas_one_only_by_the_import(fleet: Sim
     fleet.aws.clock.advance(100)
     assert take(fleet, bundle(fleet, new), "--account", DEV, "--may-follow")[DEV]["activated"] == 1
     assert fleet.record(DEV, old).replaced_by == new.certificate_id
+
+
+def test_the_plan_says_what_becomes_of_the_certificates(
+    fleet: Simulated, maker: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaves = [fleet.issue(f"sensor-000{number}", ca=maker) for number in range(3)]
+    take(fleet, bundle(fleet, leaves[0]), "--account", DEV)
+    read = import_devices.read_lists
+    monkeypatch.setattr(import_devices, "read_lists", lambda *words: replace(read(*words), unverified=3))
+    said = fleet.say("device", "import", bundle(fleet, *leaves), "--account", DEV, "--may-follow", "--yes")
+    for line in (
+        "bundle.pem are registered without a CA. Those that pass the checks become ACTIVE devices.",
+        "They may take over thing names from any certificate that was issued earlier (--may-follow).",
+        "The signatures of 3 rows were not verified (--signer).",
+        f"dev/eu-central-1 as {BY} source maker: 2 to register, about 1 min, longer while new devices connect; 1 ACTIVE",
+        "dev/eu-central-1: source maker: 2 became ACTIVE; 1 ACTIVE already",
+    ):
+        assert line in said
 
 
 def test_rows_without_a_certificate_are_refused_with_a_sentence(fleet: Simulated) -> None:

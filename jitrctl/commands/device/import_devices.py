@@ -16,7 +16,7 @@ from jitrctl.device.certificate_rows import read_certificates
 from jitrctl.device.imports import Imported, ImportPlan, StageImport, plan_import
 from jitrctl.errors import Interrupted, Unusable
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
-from jitrctl.terminal import Exit, err, out
+from jitrctl.terminal import Exit, err, out, rough
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,8 +69,14 @@ def import_(
     )
     plans = {done.stage: done.value for done in planned.done}
     if any(plan.todo for plan in plans.values()) and not dry_run:
-        lines = [f"register {len(found.certificates):,} certificates of {list_name(files)} without a CA, in"]
-        scope.confirm([*lines, *(f"  {stage}  {_plan_in_words(plan)}" for stage, plan in plans.items())], yes=yes)
+        lines = [f"Certificates of {list_name(files)} are registered without a CA."]
+        lines[0] += " Those that pass the checks become ACTIVE devices."
+        if may_follow:
+            lines.append("They may take over thing names from any certificate that was issued earlier (--may-follow).")
+        if found.unverified:
+            lines.append(f"The signatures of {found.unverified:,} rows were not verified (--signer).")
+        lines += [f"  {stage} as {stage.caller}  {_plan_in_words(plan)}" for stage, plan in plans.items()]
+        scope.confirm(lines, yes=yes)
 
     def make_order(stage: Stage, at: datetime) -> ImportOrder:
         named = plans[stage].source.certificate_id
@@ -172,23 +178,23 @@ def _count(number: int) -> str:
 
 
 def _plan_in_words(plan: ImportPlan) -> str:
-    parts = [f"as {plan.source.name}"]
+    """A plan: source microchip: 12 to register, about 1 min, longer while new devices connect; 3 ACTIVE already."""
+    parts = []
     if plan.todo:
-        minutes = max(1, round(plan.takes.total_seconds() / 60))
-        parts.append(f"{len(plan.todo):,} to register, within about {minutes} min")
+        parts.append(f"{len(plan.todo):,} to register, about {rough(plan.takes)}, longer while new devices connect")
     if plan.done:
-        parts.append(f"{plan.done:,} done already")
+        parts.append(f"{plan.done:,} ACTIVE already")
     if plan.refused:
         parts.append(f"{len(plan.refused):,} refused")
-    return "; ".join(parts)
+    return f"source {plan.source.name}: {'; '.join(parts)}"
 
 
 def _in_words(one: Imported, *, dry_run: bool) -> str:
     if dry_run or not one.plan.todo:
         return _plan_in_words(one.plan)
-    parts = [f"as {one.plan.source.name}", f"{one.activated:,} are ACTIVE"]
+    parts = [f"{one.activated:,} became ACTIVE"]
     for number, what in (
-        (one.plan.done, "done already"),
+        (one.plan.done, "ACTIVE already"),
         (len(one.held), "held, INACTIVE"),
         (one.waiting, "registered, and left to the functions and the sweep"),
         (len(one.plan.refused) + len(one.refused), "refused"),
@@ -196,7 +202,7 @@ def _in_words(one: Imported, *, dry_run: bool) -> str:
     ):
         if number:
             parts.append(f"{number:,} {what}")
-    return "; ".join(parts)
+    return f"source {one.plan.source.name}: {'; '.join(parts)}"
 
 
 def _problems(one: Imported) -> list[str]:
