@@ -2,7 +2,7 @@
 
     plan       records are read, 100 in a call, and every certificate is checked under the source's rules, offline
     order      for each one: the order into its record, then RegisterCertificateWithoutCA with INACTIVE
-    send       its event, to the queue of `register`: admission, thing, groups, policy, claim, and ACTIVE as the last
+    send       its event, to the queue of `register`: admission, thing, groups, policy, claim, and ACTIVE last
     wait       until the record has the decision; at most `AHEAD` certificates are registered and not decided
 
 The order is written first (jitr/import_order.py). So an import that is killed is completed by its next run, and what it

@@ -46,7 +46,7 @@ def import_(
     may_follow: Annotated[
         bool,
         typer.Option(
-            "--may-follow", help="They may take over thing names from certificates of a CA, or of another source."
+            "--may-follow", help="They may take over thing names from any certificate that was issued earlier."
         ),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check, and show what would be done.")] = False,
@@ -54,7 +54,7 @@ def import_(
 ) -> None:
     """Register certificates without a CA (Multi-Account Registration), in every account that has the source.
 
-    Each passes the checks of its source, gets its thing, groups and policy, and is set ACTIVE as the last. What is
+    Each passes the checks of its source, gets its thing, groups and policy, and is set ACTIVE last. What is
     imported already is left as it is: run it again after an interruption, or for one more account. A certificate that
     is registered in another way is reported and never changed. Takes the lists and manifests of `enrollment import`, as
     far as they hold certificates.
@@ -154,7 +154,7 @@ def _import(
             finished[stage] = number
 
         step = f"register {_count(len(plan.todo))} without a CA"
-        step += "; they may follow certificates of CAs and of other sources" if may_follow else ""
+        step += "; they may follow any certificate that was issued earlier" if may_follow else ""
         # The order in a certificate's record ends with the decision; this one stays.
         running = StageImport(
             stage, plan, certificates, lambda at: make_order(stage, at), interrupted=interrupted, tell=tell
