@@ -147,6 +147,7 @@ def _world(*labels: str) -> CrlWorld:
     world = CrlWorld()
     for number, label in enumerate((*labels, "bystander"), start=1):
         world.bring_up(world.device(label, name=f"sensor-{number}"))
+    world.clock.advance(60)  # decisions are told apart by their times
     return world
 
 

@@ -278,7 +278,7 @@ class Seen:
         now = self.account.aws.clock.now()
         if before == "ACTIVE" and call.caller.startswith(SWEEP):
             self.retired.add(certificate.number)
-        elif call.caller.startswith(REVOKE):
+        elif call.caller.startswith(REVOKE) and call.parameters.get("certificateId") == certificate.certificate_id:
             self.taken_away[certificate.certificate_id] = TakenAway(REVOKE, certificate.number, now)
             if certificate.status == "INACTIVE":
                 self.suspended.add(certificate.number)
