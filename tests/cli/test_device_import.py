@@ -19,6 +19,7 @@ from jitr.rules import CertificateMode, source_id
 from jitr.store.enrollment_table import EntryChange
 from jitr.verdicts import OperatorAction, OperatorVerdict
 from jitrctl.commands.device import import_devices
+from jitrctl.commands.list_reading import read_lists
 from jitrctl.device import imports
 from jitrctl.doctor import runner
 from jitrctl.status.sources import read_sources
@@ -110,7 +111,8 @@ def test_an_import_that_cannot_be_announced_names_its_source(fleet: Simulated, m
 
 def import_and_stop(fleet: Simulated, monkeypatch: pytest.MonkeyPatch, maker: Authority, **ended: Any) -> str:
     """Import 22 certificates in batches of ten; after the first one `stop` is called, and no function works."""
-    work = imports.time.sleep
+    time = vars(imports)["time"]
+    work = time.sleep
 
     def sleep(seconds: float) -> None:
         if calls(fleet, "RegisterCertificateWithoutCA") > ended["after"]:
@@ -119,7 +121,7 @@ def import_and_stop(fleet: Simulated, monkeypatch: pytest.MonkeyPatch, maker: Au
             work(seconds)
             ended["stop"]()
 
-    monkeypatch.setattr(imports.time, "sleep", sleep)
+    monkeypatch.setattr(time, "sleep", sleep)
     monkeypatch.setattr(imports, "AHEAD", 10)
     file = bundle(fleet, *(fleet.issue(f"sensor-{number:04}", ca=maker) for number in range(22)))
     return fleet.say("device", "import", file, "--account", DEV, "--yes", code=ended["code"])
@@ -291,8 +293,7 @@ def test_the_plan_says_what_becomes_of_the_certificates(
 ) -> None:
     leaves = [fleet.issue(f"sensor-000{number}", ca=maker) for number in range(3)]
     take(fleet, bundle(fleet, leaves[0]), "--account", DEV)
-    read = import_devices.read_lists
-    monkeypatch.setattr(import_devices, "read_lists", lambda *words: replace(read(*words), unverified=3))
+    monkeypatch.setattr(import_devices, "read_lists", lambda *words: replace(read_lists(*words), unverified=3))
     said = fleet.say("device", "import", bundle(fleet, *leaves), "--account", DEV, "--may-follow", "--yes")
     for line in (
         "bundle.pem are registered without a CA. Those that pass the checks become ACTIVE devices.",
