@@ -100,8 +100,9 @@ def revoke_ca(
     1, and the same command does the rest.
 
     With --devices, its devices are counted after that, and a second question is asked. Then their certificates get the
-    order: the functions carry it out at each account's rate, and end the sessions. A device that has gone over to the successor keeps its new certificate. Without it, ACTIVE
-    devices stay ACTIVE. `ca rotate` moves the good ones to the successor.
+    order: the functions carry it out at each account's rate, and end the sessions. A device that has gone over to the
+    successor keeps its new certificate. Without it, ACTIVE devices stay ACTIVE. `ca rotate` moves the good ones to the
+    successor.
 
     Example: jitrctl ca revoke factory --devices deactivate --note "key leaked, incident 4711"
     """
@@ -247,7 +248,8 @@ def _warn_of_undeployed(found: Mapping[Stage, RevokedCa], ca: str) -> None:
         if one.is_given and not one.has_table:
             stage.warnings.append(
                 f"not deployed yet, so nothing here keeps that {ca} is revoked: `ca apply` copies that from the other "
-                "accounts after the deployment; where the stack registers the CA, `fleet copy-denials` does"
+                "accounts after the deployment; where the stack registers the CA, deploy first with registered_by = "
+                '"jitrctl", and give `fleet copy-denials`'
             )
 
 
