@@ -73,14 +73,14 @@ def revoke_ca(
     note: Note = "",
     devices: Annotated[
         Devices | None,
-        typer.Option(help="Then take every device of the CA away: REVOKED for good, or INACTIVE."),
+        typer.Option(help="Then revoke (for good) or deactivate every device of the CA."),
     ] = None,
     devices_in: Annotated[
         list[str] | None,
         typer.Option(
             "--devices-in",
             metavar="ACCOUNT",
-            help="With --devices: take them away in this account only, the CA in all; may be repeated.",
+            help="With --devices: give the order in this account only; the CA is revoked in all. May be repeated.",
             autocompletion=completion.accounts,
         ),
     ] = None,
