@@ -64,6 +64,8 @@ def release(
 ) -> None:
     """Have refused devices evaluated again at their next connect; their registrations are deleted for that.
 
+    Devices that were registered without a CA have to be imported again.
+
     With --rejected-for: all devices that were rejected for a reason. The functions evaluate them again, after new
     devices, without a new registration or connect. REVOKED devices, and those that somebody has deactivated, are left
     out. If interrupted, the same command completes it.
