@@ -1,5 +1,6 @@
 """A CRL meets one that is not finished: a run that died or had no time, an older CRL, one that is not in force yet."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,13 +9,14 @@ from jitr.aws.crl_bucket import object_key
 from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitr.handlers.revoke import _DEADLINE
-from jitr.revocation import candidates
+from jitr.revocation import application, candidates, judgement
 from jitr.rules import CheckMode
 from jitr.store import outcomes
-from jitr.store.crl_state import Refusal
+from jitr.store.crl_state import REFUSED, WAITS, ApprovedCrl, CrlState, Refusal, WaitingCrl
 from jitr.verdicts import OperatorAction
 from jitrctl.device.operations import OrderContext
 from simulation import Call, Died, Leaf, Moment
+from tests.support.cases.issuing import NOW
 from tests.support.survival.revoking import CA, FOR_GOOD, HOLD, Revoking
 from tests.support.survival.scenario_world import DAY
 from tests.support.survival.scenarios import OPERATOR
@@ -167,6 +169,43 @@ def test_a_yes_to_an_older_crl_is_none_to_the_number_of_devices_that_it_takes_ou
 
     assert world.approve()
     assert world.statuses(devices) == ["REVOKED"] * 21 + ["ACTIVE"] * 9
+
+
+@pytest.mark.parametrize("seen", [WAITS, REFUSED])
+def test_a_yes_to_a_crl_ends_when_another_one_follows(monkeypatch: pytest.MonkeyPatch, seen: str) -> None:
+    """The same object is published again, and would lift the newer CRL's holds."""
+    monkeypatch.setattr(application, "MOST_AT_ONCE", 0)
+    monkeypatch.setattr(judgement, "MOST_AT_ONCE", 0)
+    world = Revoking()
+    devices = world.come("sensor", 2)
+    approved = world.crl({} if seen == REFUSED else {devices[0]: HOLD}, number=10)
+    world.aws.clock.advance(3600)
+    if seen == REFUSED:
+        world.apply(number=11)
+    world.deployment.publish_crl(CA, approved)
+    world.revoke.drain(within=DAY)
+    assert world.approve()
+    assert (world.state.approved and world.state.approved.of) == seen
+    monkeypatch.setattr(judgement, "MOST_AT_ONCE", 20)
+    world.aws.clock.advance(3600)
+    world.apply(dict.fromkeys(devices, HOLD), number=12)
+    assert world.statuses(devices) == ["INACTIVE", "INACTIVE"]
+
+    world.deployment.publish_crl(CA, approved)
+    world.revoke.drain(within=DAY)
+    world.sweep_and_decide(2)
+
+    assert world.statuses(devices) == ["INACTIVE", "INACTIVE"]
+    assert world.state.refused
+
+
+def test_a_yes_to_a_number_of_devices_lets_no_crl_follow_a_newer_one() -> None:
+    yes = ApprovedCrl(version="10", by=OPERATOR, at=NOW, of=WAITS)
+    waits = WaitingCrl(version="10", ended=30, devices=30, at=NOW)
+    assert CrlState(approved=yes, waits=waits).is_approved("10"), "it follows already, or was let"
+    assert not CrlState(approved=yes, waits=replace(waits, version="11")).is_approved("10")
+    assert not CrlState(approved=yes).is_approved("10")
+    assert CrlState(approved=replace(yes, of="")).is_approved("10"), "an earlier version's yes was for both"
 
 
 def test_a_crl_that_is_not_in_force_yet_is_applied_when_it_is() -> None:
