@@ -24,7 +24,7 @@ from tests.support.survival.scenarios import OPERATOR
 
 def suspend_and_die(world: Revoking, device: Leaf) -> None:
     """The CRL suspends the device; the function dies before it records that, and before its message comes again."""
-    world.aws.fault = _dying_after("UpdateCertificate")
+    world.aws.fault = _dying_at("UpdateCertificate")
     world.publish({device: HOLD})
     world.revoke.poll()
     world.aws.fault = None
@@ -34,9 +34,9 @@ def suspend_and_die(world: Revoking, device: Leaf) -> None:
     assert decision.outcome is Outcome.ACTIVATED, "the suspension is not recorded"
 
 
-def _dying_after(operation: str) -> Any:
+def _dying_at(operation: str, when: Moment = "after") -> Any:
     def die(call: Call, moment: Moment) -> None:
-        if (call.caller, call.operation, moment) == ("revoke", operation, "after"):
+        if (call.caller, call.operation, moment) == ("revoke", operation, when):
             raise Died
 
     return die
@@ -98,13 +98,35 @@ def test_a_suspension_that_was_begun_and_not_carried_out_is_none() -> None:
     assert decision.outcome is Outcome.ACTIVATED
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_revocation_that_was_begun_on_a_hold_and_is_in_no_crl_is_settled(moment: Moment) -> None:
+    """A key compromise was withdrawn: before the function died it has been carried out, or the hold is lifted."""
+    world = Revoking()
+    (device,) = world.come("sensor", 1)
+    world.apply({device: HOLD})
+    world.aws.fault = _dying_at("UpdateCertificate", moment)
+    world.publish({device: FOR_GOOD})
+    world.revoke.poll()
+    world.aws.fault = None
+    world.apply()
+    world.sweep_and_decide(2)
+    assert world.state.work is None, "the CRL is applied"
+    assert world.state.applied
+    assert world.state.applied.number == world.number
+    decision = world.decision(device)
+    assert decision
+    expected = "ACTIVE" if moment == "before" else "REVOKED"
+    assert (world.status(device), decision.status) == (expected, expected)
+    world.check_promises()
+
+
 @pytest.mark.parametrize("reason", [FOR_GOOD, HOLD], ids=["for good", "hold"])
 def test_what_the_daily_pass_finds_of_a_run_that_died_is_recorded(reason: Any) -> None:
     """No CRL comes again; a certificate that is deleted and registered again is refused by its record."""
     world = Revoking()
     (device,) = world.come("sensor", 1)
     world.aws.clock.advance(60)
-    world.aws.fault = _dying_after("UpdateCertificate")
+    world.aws.fault = _dying_at("UpdateCertificate")
     world.publish({device: reason})
     world.revoke.poll()
     world.aws.fault = None
