@@ -11,7 +11,6 @@ from jitr.errors import Reason
 from jitr.handlers.revoke import _DEADLINE
 from jitr.revocation import application, candidates, judgement
 from jitr.rules import CheckMode
-from jitr.store import outcomes
 from jitr.store.crl_state import REFUSED, WAITS, ApprovedCrl, CrlState, Refusal, WaitingCrl
 from jitr.verdicts import OperatorAction
 from jitrctl.device.operations import OrderContext
@@ -279,7 +278,6 @@ def test_runs_that_have_no_time_go_on_where_the_one_before_was(
     monkeypatch: pytest.MonkeyPatch, mode: CheckMode, *, is_by_serial: bool
 ) -> None:
     """Each run has time for one page of the walk; together they read each record few times, and miss none."""
-    monkeypatch.setattr(outcomes, "_PAGE", 4)
     monkeypatch.setattr(candidates, "_AT_ONCE", 4)
     world = Revoking(revocation_of_active=mode)
     if is_by_serial:
@@ -307,6 +305,26 @@ def test_runs_that_have_no_time_go_on_where_the_one_before_was(
     assert world.state.applied
     assert world.state.applied.ended == 9
     assert max(read.count(one) for one in read) <= 6
+
+
+def test_certificates_that_are_not_there_any_more_do_not_keep_a_walk_where_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They stay candidates, and no run has turns for all of them."""
+    monkeypatch.setattr(candidates, "_AT_ONCE", 2)
+    world = Revoking()
+    deleted = world.come("sensor", 19)
+    (last,) = world.come("sensor", 1, first=20)
+    for leaf in deleted:
+        del world.account.iot.certificates.by_id[leaf.certificate_id]
+    world.revoke = world.deployment.revoke_mapping(timeout=_DEADLINE + 1.2)
+    world.publish(dict.fromkeys([*deleted, last], FOR_GOOD))
+    world.revoke.drain(within=120)
+    assert world.status(last) == "REVOKED"
+    world.revoke.drain(within=DAY)
+    assert world.state.work is None
+    assert world.state.applied
+    assert world.state.applied.ended == 1
 
 
 def test_a_crl_that_says_nothing_new_is_applied_in_one_run_and_a_second_look() -> None:
