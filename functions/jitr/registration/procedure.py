@@ -320,7 +320,9 @@ class Registration:
         found = self._observe(applicant, record)
         # A release order that is void, since another party has acted, ends with what was found.
         is_void = record.has_unfinished_release
-        if (is_void or record.is_news(found)) and not self._registry.record_found(found, record):
+        # Of a held import this INACTIVE is another party's: it ends the import's order.
+        ends_import = record.import_order and record.decision and record.decision.is_for(device.created_at)
+        if (is_void or ends_import or record.is_news(found)) and not self._registry.record_found(found, record):
             raise Overtaken("another decision on the certificate was made meanwhile")
         if is_void:
             self._registry.clear_release(device.certificate_id, record)

@@ -1,0 +1,112 @@
+"""Imports that were killed or are held, and what somebody else does to their certificates meanwhile."""
+
+from datetime import timedelta
+
+import pytest
+
+from jitr.decisions import Outcome
+from jitr.iot_models import Status
+from jitr.record import Record
+from simulation import Call, Moment
+from tests.support.survival.import_scenarios import SOURCE, import_one
+from tests.support.survival.scenario_world import DAY, World
+
+HOUR = timedelta(hours=1)
+
+
+class KilledError(Exception):
+    """The operator's process ends."""
+
+
+@pytest.fixture
+def world() -> World:
+    return World(sources=(SOURCE,))
+
+
+def record(world: World) -> Record:
+    return world.registry().recall([world.leaf.certificate_id])[world.leaf.certificate_id]
+
+
+def kill_import(world: World, before: str) -> None:
+    """Import the certificate, until the process ends before the first call of this operation."""
+
+    def fault(call: Call, moment: Moment) -> None:
+        if call.caller == "operator" and call.operation.startswith(before) and moment == "before":
+            raise KilledError
+
+    world.aws.fault = fault
+    with pytest.raises(KilledError):
+        import_one(world)
+    world.aws.fault = None
+
+
+def hold_import(world: World) -> None:
+    """Import a certificate whose name another one has."""
+    world.connect(world.issue("sensor-0001"))
+    world.mapping.drain(within=60)
+    import_one(world)
+    world.mapping.drain(within=60)
+    assert record(world).is_held
+
+
+def set_status(world: World, status: str) -> None:
+    world.aws.clock.advance(60)
+    world.admin.update_certificate(certificateId=world.leaf.certificate_id, newStatus=status)
+
+
+def sweep(world: World, seconds: float = 400) -> None:
+    world.aws.clock.advance(seconds)
+    world.deployment.sweep()
+    world.mapping.drain(within=600)
+
+
+def assert_taken_away(world: World, status: Status) -> None:
+    """The status is recorded, and the certificate stays out when it is deleted and imported again."""
+    decision = record(world).decision
+    assert decision
+    assert (decision.outcome, decision.status, record(world).import_order) == (Outcome.FOUND, status, None)
+    if status is Status.INACTIVE:
+        assert record(world).was_revoked_or_deactivated
+    world.admin.delete_certificate(certificateId=world.leaf.certificate_id)
+    world.aws.clock.advance(3600)
+    import_one(world)
+    world.mapping.drain(within=600)
+    assert world.leaf.certificate_id not in world.account.iot.certificates.by_id
+
+
+@pytest.mark.parametrize("status", ["REVOKED", "INACTIVE"])
+def test_what_a_person_sets_on_a_killed_import_is_recorded(world: World, status: str) -> None:
+    kill_import(world, "SendMessage")
+    set_status(world, status)
+    sweep(world)
+    assert_taken_away(world, Status(status))
+
+
+def test_the_order_of_an_import_that_registered_nothing_ends(world: World) -> None:
+    kill_import(world, "RegisterCertificate")
+    assert record(world).import_order
+    sweep(world)
+    assert (record(world).import_order, record(world).due) == (None, None)
+    import_one(world)
+    world.mapping.drain(within=60)
+    assert world.status() == "ACTIVE"
+
+
+def test_the_daily_pass_records_a_held_import_that_was_revoked(world: World) -> None:
+    hold_import(world)
+    for _ in range(4):
+        sweep(world, 3600)  # until it is evaluated once a day only
+    set_status(world, "REVOKED")
+    due_at = record(world).due_at
+    assert due_at
+    while world.aws.clock.now() + 2 * HOUR < due_at:
+        world.aws.clock.advance(3600)
+        world.deployment.sweep()
+    assert_taken_away(world, Status.REVOKED)
+
+
+def test_a_held_import_that_a_person_deactivates_ends(world: World) -> None:
+    hold_import(world)
+    set_status(world, "INACTIVE")
+    sweep(world, DAY)
+    assert_taken_away(world, Status.INACTIVE)
