@@ -5,11 +5,13 @@ from datetime import timedelta
 import pytest
 
 from jitr.decisions import Outcome
+from jitr.errors import Reason
 from jitr.iot_models import Status
 from jitr.record import Record
+from jitr.store.revoked_cas import CaRevocation, RevokedCas
 from simulation import Call, Moment
 from tests.support.survival.import_scenarios import SOURCE, import_one
-from tests.support.survival.scenario_world import DAY, World
+from tests.support.survival.scenario_world import DAY, World, authority
 
 HOUR = timedelta(hours=1)
 
@@ -110,3 +112,15 @@ def test_a_held_import_that_a_person_deactivates_ends(world: World) -> None:
     set_status(world, "INACTIVE")
     sweep(world, DAY)
     assert_taken_away(world, Status.INACTIVE)
+
+
+def test_no_import_activates_a_certificate_of_a_ca_that_an_operator_revoked(world: World) -> None:
+    now = world.aws.clock.now()
+    cas = RevokedCas(world.account.client("dynamodb", caller="operator"), world.deployment.settings.registry_table)
+    cas.revoke(authority().certificate_id, CaRevocation(by="ann", at=now, note="its key leaked"))
+    world.aws.clock.advance(120)
+    import_one(world)
+    world.mapping.drain(within=60)
+    decision = record(world).decision
+    assert decision
+    assert (decision.reason, world.status()) == (Reason.CA_INACTIVE, "INACTIVE")

@@ -368,9 +368,10 @@ class Registration:
 
         Raises Rejected(CA_INACTIVE).
         """
-        revocation = self._revoked.get(attempt.device.ca_certificate_id or "")
+        ca = attempt.applicant.signer or attempt.rules
+        revocation = self._revoked.get((ca.certificate_id if ca else attempt.device.ca_certificate_id) or "")
         if revocation:
-            name = attempt.rules.name if attempt.rules else "of the device"
+            name = ca.name if ca else "of the device"
             raise Rejected(Reason.CA_INACTIVE, f"CA {name} was {revocation.description}")
 
     def _observe(self, applicant: Applicant, record: Record) -> Decision:
