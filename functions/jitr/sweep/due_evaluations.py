@@ -18,6 +18,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from jitr.admission.issuers import with_recorded_ca
 from jitr.aws.calls import MOST_KEYS, batches
 from jitr.aws.crl_bucket import Crls
 from jitr.aws.iot import AwsIot
@@ -273,7 +274,7 @@ class DueEvaluations:
         Raises Unavailable.
         """
         try:
-            device = self._iot.describe(certificate_id)
+            device = with_recorded_ca(self._iot.describe(certificate_id), record)
         except CertificateUnknown:
             if record.import_order:
                 self._registry.end_import(certificate_id, record.import_order)
