@@ -1,14 +1,19 @@
 """Imports that were killed or are held, and what somebody else does to their certificates meanwhile."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from jitr.decisions import Outcome
+from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
 from jitr.iot_models import Status
 from jitr.record import Record
+from jitr.rules import EnrollmentRule
 from jitr.store.revoked_cas import CaRevocation, RevokedCas
+from jitr.store.withdrawal_marks import marks
+from jitr.telemetry import CONTRADICTIONS
+from jitrctl.device.operations import OrderContext
 from simulation import Call, Moment
 from tests.support.survival.import_scenarios import SOURCE, import_one
 from tests.support.survival.scenario_world import DAY, World, authority
@@ -124,3 +129,49 @@ def test_no_import_activates_a_certificate_of_a_ca_that_an_operator_revoked(worl
     decision = record(world).decision
     assert decision
     assert (decision.reason, world.status()) == (Reason.CA_INACTIVE, "INACTIVE")
+
+
+def test_the_sweeps_message_about_a_killed_import_contradicts_nothing(world: World) -> None:
+    kill_import(world, "SendMessage")
+    sweep(world)
+    assert world.status() == "ACTIVE"
+    assert world.deployment.journal.metrics[CONTRADICTIONS] == 0
+
+
+def test_an_import_that_waits_for_its_approval_can_be_approved() -> None:
+    world = World(sources=(replace(SOURCE, enrollment=EnrollmentRule.APPROVE),))
+    import_one(world)
+    world.mapping.drain(within=60)
+    assert (record(world).is_held, world.status()) == (True, "INACTIVE")
+    world.operator.approve(world.leaf.certificate_id, OrderContext(by="ann"))
+    sweep(world)
+    assert world.status() == "ACTIVE"
+
+
+def test_a_held_import_is_not_detached_by_the_sweep(world: World) -> None:
+    hold_import(world)
+    certificate = world.account.iot.certificates.by_id[world.leaf.certificate_id]
+    world.admin.attach_thing_principal(thingName="sensor-0001", principal=certificate.arn)
+    world.registry().note_withdrawals(
+        marks(world.leaf.certificate_id, ["sensor-0001"], None, world.aws.clock.now() - HOUR)
+    )
+    sweep(world)
+    assert "DetachThingPrincipal" not in [call.operation for call in world.aws.calls]
+
+
+def test_a_status_that_was_found_before_an_order_does_not_end_it(world: World) -> None:
+    kill_import(world, "RegisterCertificate")
+    before, now = record(world), world.aws.clock.now()
+    assert before.import_order
+    later = replace(before.import_order, at=now + HOUR)
+    assert world.registry().order_import(world.leaf.certificate_id, later, seen=before, look_at=now + HOUR)
+    found = Decision(
+        certificate_id=world.leaf.certificate_id,
+        outcome=Outcome.FOUND,
+        status=Status.REVOKED,
+        registered_at=now,
+        decided_at=now,
+        rules_digest="",
+    )
+    assert not world.registry().record_found(found, before)
+    assert record(world).import_order == later
