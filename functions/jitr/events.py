@@ -21,6 +21,9 @@ CERTIFICATE_ID = re.compile(r"[0-9a-f]{64}")  # in lower case, as everywhere in 
 # The CA id in the sweep's event about a certificate whose CA is unknown. Earlier versions refuse an event without two
 # well-formed ids. It is read as no id.
 NO_CA_CERTIFICATE = "0" * 64
+# An earlier version, after a rollback, sends a held import with the id of its source, and refuses that itself; with a
+# later version it can be redriven from the dead-letter queue.
+_SOURCE = "registered."
 _LONGEST_TEXT = 64
 _MILLISECONDS = re.compile(r"[0-9]{1,15}")
 # No device connects again earlier. Later, there is a decision, or the registration's event was lost.
@@ -60,6 +63,8 @@ class RegistrationEvent:
         fields = _object(document)
         if "base64OriginalPayload" in fields:
             fields = _object(_original_payload(fields["base64OriginalPayload"]))
+        if str(fields.get("caCertificateId")).startswith(_SOURCE):
+            fields = fields | {"caCertificateId": NO_CA_CERTIFICATE}
         certificate_id, ca_certificate_id = _id(fields, "certificateId"), _id(fields, "caCertificateId")
         return cls(
             certificate_id=certificate_id,

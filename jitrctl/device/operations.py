@@ -166,8 +166,11 @@ class Operator:
         Raises OperatingError when there is nothing to approve, or an operator denied it; Unavailable.
         """
         record = self._as_seen(certificate_id, seen, unless=OperatorAction.APPROVED)
-        status = self._status(certificate_id)
-        if record.was_revoked_or_deactivated or status not in (None, Status.PENDING_ACTIVATION, Status.ACTIVE):
+        device = self._describe(certificate_id)
+        status = device.status if device else None
+        is_open = status in (None, Status.PENDING_ACTIVATION, Status.ACTIVE)
+        is_held_import = device is not None and record.is_import_unfinished(device)
+        if record.was_revoked_or_deactivated or not (is_open or is_held_import):
             raise self._refusal(
                 certificate_id,
                 record.verdict,

@@ -68,6 +68,11 @@ def test_ids_are_lower_cased() -> None:
     assert (event.certificate_id, event.ca_certificate_id) == ("ab" * 32, "cd" * 32)
 
 
+def test_a_source_in_the_place_of_the_ca_is_read_as_no_ca() -> None:
+    """The version before sends it so after a rollback, and refuses it itself."""
+    assert RegistrationEvent.parse(EVENT | {"caCertificateId": "registered.maker"}).ca_certificate_id is None
+
+
 def test_only_the_ids_are_demanded() -> None:
     event = RegistrationEvent.parse({"certificateId": "ab" * 32, "caCertificateId": "cd" * 32})
     assert (event.account_id, event.certificate_status, event.published_at, event.registered_at) == (None,) * 4

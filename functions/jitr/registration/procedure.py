@@ -320,7 +320,9 @@ class Registration:
         found = self._observe(applicant, record)
         # A release order that is void, since another party has acted, ends with what was found.
         is_void = record.has_unfinished_release
-        if (is_void or record.is_news(found)) and not self._registry.record_found(found, record):
+        # Of a held import this INACTIVE is another party's: it ends the import's order.
+        ends_import = record.import_order and record.decision and record.decision.is_for(device.created_at)
+        if (is_void or ends_import or record.is_news(found)) and not self._registry.record_found(found, record):
             raise Overtaken("another decision on the certificate was made meanwhile")
         if is_void:
             self._registry.clear_release(device.certificate_id, record)
@@ -366,9 +368,10 @@ class Registration:
 
         Raises Rejected(CA_INACTIVE).
         """
-        revocation = self._revoked.get(attempt.device.ca_certificate_id or "")
+        ca = attempt.applicant.signer or attempt.rules
+        revocation = self._revoked.get((ca.certificate_id if ca else attempt.device.ca_certificate_id) or "")
         if revocation:
-            name = attempt.rules.name if attempt.rules else "of the device"
+            name = ca.name if ca else "of the device"
             raise Rejected(Reason.CA_INACTIVE, f"CA {name} was {revocation.description}")
 
     def _observe(self, applicant: Applicant, record: Record) -> Decision:

@@ -308,13 +308,14 @@ def _ends_what_is_due(decision: Decision) -> bool:
 
 
 def record_found(table: str, decision: Decision, record: Record) -> dict[str, Any]:
-    """Write a status that was found, if the record and its intent are still those seen."""
+    """Write a status that was found, if the record, its intent and its import's order are still those seen."""
     update = record_decision(table, decision, denied=record.is_denied)
     _require(
         update,
         "(attribute_not_exists(intent) OR intent.decided_at = :begun)",
         begun=milliseconds(record.begun_at) if record.begun_at else 0,
     )
+    require_import_order(update, record.import_order)
     require_as_seen(update, record)
     return update
 

@@ -18,6 +18,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from jitr.admission.issuers import with_recorded_ca
 from jitr.aws.calls import MOST_KEYS, batches
 from jitr.aws.crl_bucket import Crls
 from jitr.aws.iot import AwsIot
@@ -267,13 +268,18 @@ class DueEvaluations:
     def _describe_waiting(self, certificate_id: str, record: Record) -> EventToSend | None:
         """Describe a certificate; its message if it is pending or has an unfinished attempt or import, else None.
 
+        `register` ends an import's order also where it may not act on it, and records what it finds. The order of a
+        certificate that is not registered ends here.
+
         Raises Unavailable.
         """
         try:
-            device = self._iot.describe(certificate_id)
+            device = with_recorded_ca(self._iot.describe(certificate_id), record)
         except CertificateUnknown:
+            if record.import_order:
+                self._registry.end_import(certificate_id, record.import_order)
             return None
-        is_begun = is_unfinished(record, device.created_at) or record.is_import_unfinished(device)
+        is_begun = is_unfinished(record, device.created_at) or record.import_order is not None
         if device.status is not Status.PENDING_ACTIVATION and not is_begun:
             return None
         return EventToSend(

@@ -177,8 +177,10 @@ class FullPass:
         taken_away = {}
         for one in page.certificates:
             record = records[one.certificate_id]
-            if not record.is_known or record.import_order or _was_decided_just_now(record, self._clock()):
+            if not (record.is_known or record.import_order) or _was_decided_just_now(record, self._clock()):
                 continue
+            if record.import_order and one.status is Status.INACTIVE:
+                continue  # as the import made it, or set by a person: the list does not say; `register` finds out
             found = observe(
                 one,
                 record,

@@ -4,7 +4,8 @@
     being decided on, or to be  later: the run that has it may still do it
     after a release order
     undecided, PENDING or not   `register` goes on: it is sent to the queue, and nothing is detached
-    PENDING_ACTIVATION          what it is not attached to is deleted
+    PENDING_ACTIVATION, or      what it is not attached to is deleted
+    INACTIVE by a held import
     INACTIVE, REVOKED           it is detached, and what is left is deleted; its policy only if it was never ACTIVE
     gone                        what is left is deleted
     ACTIVE                      attached again to the thing that the mark names and to its policy, where one is missing
@@ -109,7 +110,7 @@ class WithdrawalRepair:
             self._make_whole(mark, record, device, now)
             return None
         attached = mark.thing_name in self._iot.things_of(device)
-        if device.status in (Status.INACTIVE, Status.REVOKED):
+        if device.status in (Status.INACTIVE, Status.REVOKED) and not record.is_import_unfinished(device):
             if self._detach(mark, record, device, attached=attached):
                 return _UNTIL_DETACHED
         elif attached:
