@@ -320,8 +320,8 @@ def test_accounts_without_the_source_are_left_out(fleet: Simulated, maker: Autho
     assert list(take(fleet, file)) == [DEV]
     said = fleet.say("device", "import", file, "--account", PROD, "--yes", code=Exit.UNUSABLE)
     assert "none of the chosen accounts has a source: add registered.NAME = {} to the account in the fleet file" in said
-    said = fleet.say("device", "import", file, "--source", "makr", "--yes", code=Exit.UNUSABLE)
-    assert said.count("the fleet has no source makr: it has maker") == 1
+    said = fleet.say("device", "import", file, "--source", "mill", "--yes", code=Exit.UNUSABLE)
+    assert said.count("the fleet has no source mill: it has maker") == 1
     fleet.file.write_text(
         f"{text}[registered.other]\n{RULES}".replace("maker = {}", "maker = {}\nregistered.other = {}")
     )
