@@ -22,7 +22,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
 # Words up to the length of the longest reason are not broken; without room, words up to the second length.
 _LONGEST_WORD, _SHORTEST = 27, 8
@@ -181,6 +181,12 @@ def grouped(texts: Sequence[tuple[str, str]]) -> list[str]:
 def short(certificate_id: str) -> str:
     """The first digits of a certificate's id, enough to recognize it on a terminal; in a pipe all of it."""
     return certificate_id if out.is_piped else f"{certificate_id[:16]}…"
+
+
+def rough(length: timedelta) -> str:
+    """A length of time in words, for an estimate: 12 min, 2.8 h."""
+    minutes = max(1, round(length.total_seconds() / 60))
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"  # noqa: PLR2004 -- two hours
 
 
 def at(moment: datetime) -> str:

@@ -21,7 +21,7 @@ class ImportOrder:
     by: str  # the caller's ARN
     at: datetime  # by AWS's clock
     note: str = ""
-    may_follow: bool = False  # it may take over a thing name from any certificate of a CA, or of another source
+    may_follow: bool = False  # it may take over a thing name from any certificate that was issued earlier
 
     def is_of(self, device: DeviceRegistration) -> bool:
         """Whether the import made this registration: right after the order, and no device made it by a CA."""

@@ -1,8 +1,8 @@
 """Keeps and publishes the orders that are no verdicts on certificates, around carrying them out.
 
 These are `ca apply | rotate | retire | switch-mode | pause | resume | accept-rejections`, `crl approve`,
-`device reconcile | adopt` and `device release --rejected-for`. An order is kept (jitrctl/audit/log.py) before it is
-carried out, so that an interrupted one leaves a trace. Afterwards it is published, as
+`device reconcile | adopt | import` and `device release --rejected-for`. An order is kept (jitrctl/audit/log.py) before
+it is carried out, so that an interrupted one leaves a trace. Afterwards it is published, as
 docs/events/operator-order.v1.schema.json describes, also when an error ended it. Without a stack it is only published.
 An order with nothing to do leaves nothing. When a second Ctrl-C ends jitrctl itself, nothing is published: the kept
 order lacks the mark that it was completed.
@@ -106,6 +106,7 @@ def _mark_completed(stage: Stage, dynamodb: Any, given: AuditEntry) -> None:
 def _in_words(stage: Stage, given: AuditEntry) -> str:
     """An order with its subject and its steps, for a warning."""
     names = {BRAKE: "the brake"} | {ca.certificate_id: f"CA {ca.name}" for ca in stage.fleet.cas}
+    names |= {source.certificate_id: f"source {source.name}" for source in stage.fleet.sources}
     subject = names.get(given.subject) or f"certificate {given.subject}"
     return f"`{given.order}` about {subject} ({'; '.join(given.steps)})"
 

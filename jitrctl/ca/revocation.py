@@ -135,7 +135,7 @@ def _take_step(stage: Stage, ca: Ca, step: RevocationStep, note: str) -> None:
 
 
 def has_devices_order(one: RevokedCa, action: OperatorAction) -> bool:
-    """Whether the CA's devices are ordered away there already, as much or more."""
+    """Whether the order on the CA's devices is kept there already, as strong or stronger."""
     given = one.revocation.devices if one.revocation else None
     return given is not None and (given.action is action or action.is_weaker_than(given.action))
 
@@ -151,4 +151,4 @@ def order_devices(stage: Stage, ca: Ca, action: OperatorAction, note: str) -> No
     except stage.dynamodb.exceptions.ResourceNotFoundException:
         return  # not deployed: nothing activates devices there
     if not is_kept:
-        raise Refused(f"{ca.name} is not revoked here, so its devices were not ordered away: give the order again")
+        raise Refused(f"{ca.name} is not revoked here, so its devices got no order: give the order again")

@@ -30,7 +30,7 @@ _Ca = Annotated[str | None, typer.Option("--ca", metavar="NAME", help="The CA, a
 @over_stages
 def put(
     scope: Scope,
-    file: Annotated[Path, typer.Argument(help="An X.509 CRL, in DER or PEM, signed by the CA.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An X.509 CRL, in DER or PEM, signed by the CA.")],
     ca: _Ca = None,
     *,
     yes: Yes = False,

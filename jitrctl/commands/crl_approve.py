@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jitr.store.crl_state import ApprovedCrl
+from jitr.store.crl_state import REFUSED, WAITS, ApprovedCrl
 from jitrctl.audit.record import audited
 from jitrctl.ca.crl_publish import read_published
 from jitrctl.ca.crl_state import CrlApplied, describe_applied, read_applied
@@ -17,6 +17,8 @@ from jitrctl.run.scope import Scope, Yes, over_stages
 from jitrctl.session.stage import known_ca
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jitrctl.session.stage import Stage
 
 APPROVE = "crl approve"
@@ -32,12 +34,11 @@ def approve(
     *,
     yes: Yes = False,
 ) -> None:
-    """Let the published CRL of a CA be applied to ACTIVE devices, where it waits for a yes, or is refused.
+    """Approve a published CRL that waits, or that was refused as older than the last one.
 
     A CRL waits when it takes out more than 20 devices at once that are more than 5 percent of the CA's. It is refused
-    when it is older than the one that was begun last; after a yes to that, it may still wait for one to the number of
-    devices. REVOKED is final in AWS IoT. The yes is for exactly the CRL that is published now. Exit code 1 when no CRL
-    waits.
+    when it is older than the last one. An older CRL that takes out many devices needs a second approval. REVOKED is
+    final in AWS IoT. The approval is for exactly the CRL that is published now. Exit code 1 when no CRL waits.
 
     Example: jitrctl crl approve factory --note "the batch of May was stolen"
     """
@@ -52,12 +53,19 @@ def approve(
     asked: dict[Stage, CrlApplied] = {done.stage: done.value for done in found.done if done.value.asks_for_approval}
     if not asked and found.done and not (failed or found.failed):
         states = "; ".join(f"{done.stage} {describe_applied(done.value)}" for done in found.done)
-        raise Refused(f"no CRL of CA {name} waits for a yes, or is refused as older: {states}; nothing was approved")
+        raise Refused(
+            f"no CRL of CA {name} waits for an approval, or is refused as older: {states}; nothing was approved"
+        )
     if asked:
         scope.confirm(
             [
-                f"The CRL of CA {name} is applied to ACTIVE devices, in",
-                *(f"  {stage}  {describe_applied(one)}" for stage, one in asked.items()),
+                *_plan_lines(f"The CRL of CA {name} is applied to ACTIVE devices, in", WAITS, asked),
+                *_plan_lines(
+                    f"The CRL of CA {name}, which is older than the last one, may follow it. If it takes out many "
+                    "devices, it then waits for a second approval. In",
+                    REFUSED,
+                    asked,
+                ),
                 "REVOKED is final in AWS IoT.",
             ],
             yes=yes,
@@ -79,8 +87,21 @@ def approve(
     scope.report(
         results,
         rows=lambda stage, changed: [
-            {"CA": name, "CRL": "approved; it is applied now" if changed else describe_applied(before[stage])}
+            {"CA": name, "CRL": _describe_approved(before[stage]) if changed else describe_applied(before[stage])}
         ],
         fields=lambda changed: {"ca": name, "changed": changed},
         failed=(*failed, *found.failed),
     )
+
+
+def _plan_lines(first: str, asks_for: str, asked: Mapping[Stage, CrlApplied]) -> list[str]:
+    """What an approval of this kind does, and the stages where it is given; nothing where there is none."""
+    lines = [f"  {stage}  {describe_applied(one)}" for stage, one in asked.items() if one.asks_for == asks_for]
+    return [first, *lines] if lines else []
+
+
+def _describe_approved(one: CrlApplied) -> str:
+    """What the approval did: the brake may still stop an older CRL."""
+    if one.asks_for == REFUSED:
+        return "approved; `jitrctl crl show` says whether it is applied or waits"
+    return "approved; it is applied now"

@@ -42,7 +42,9 @@ _Queue = Annotated[
         "unforwarded: decision events that did not reach the hub. hub: what the hub's function gave up.",
     ),
 ]
-_Most = Annotated[int, typer.Option("--most", help="At most so many messages of each stage.", min=1, max=10_000)]
+_Most = Annotated[
+    int, typer.Option("--most", metavar="N", help="At most so many messages of each stage.", min=1, max=10_000)
+]
 _Ids = Annotated[list[str] | None, typer.Argument(metavar="MESSAGE", help="Beginnings of message ids, as listed.")]
 _All = Annotated[bool, typer.Option("--all", help="Every message that is there.")]
 
@@ -80,7 +82,7 @@ def show_list(scope: Scope, most: _Most = 100, queue: _Queue = LetterQueue.DEAD)
 @over_stages
 def show(
     scope: Scope,
-    message: Annotated[str, typer.Argument(help="The beginning of its id, as listed.")],
+    message: Annotated[str, typer.Argument(metavar="MESSAGE", help="The beginning of its id, as listed.")],
     *,
     queue: _Queue = LetterQueue.DEAD,
 ) -> None:

@@ -45,7 +45,9 @@ def allow(
         list[str] | None, typer.Option("--belongs-to", metavar="ACCOUNT", help="Only in this account; may be repeated.")
     ] = None,
     thing_type: Annotated[str, typer.Option(help="A thing type for this device.", metavar="TYPE")] = "",
-    group: Annotated[list[str] | None, typer.Option(help="One more thing group; may be repeated.")] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(metavar="GROUP", help="One more thing group; may be repeated.")
+    ] = None,
     attribute: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="An attribute for this device; may be repeated.")
     ] = None,
@@ -104,7 +106,8 @@ def remove(scope: Scope, devices: _Subjects, note: Note = "", *, thing: _Thing =
     """
     subjects = _subjects_of(devices, thing=thing)
     entries = [Entry(subject=subject, rule=EntryRule.REMOVED, note=note) for subject in subjects]
-    write_entries(scope, entries, f"remove the entry of {name_devices(subjects)}", yes=yes, lift_denials=True)
+    what = "remove the entry of" if len(subjects) == 1 else "remove the entries of"
+    write_entries(scope, entries, f"{what} {name_devices(subjects)}", yes=yes, lift_denials=True)
 
 
 @over_stages

@@ -41,7 +41,7 @@ def issue(
     ca: Annotated[Path, typer.Option("--ca-file", metavar="FILE", help="The CA's certificate.")],
     ca_key: Annotated[Path, typer.Option("--ca-key", metavar="FILE", help="The CA's private key, PEM, unencrypted.")],
     output: _Directory = Path(),
-    days: Annotated[int, typer.Option(help="How long it is valid.", min=1, max=3650)] = 365,
+    days: Annotated[int, typer.Option(metavar="DAYS", help="How long it is valid.", min=1, max=3650)] = 365,
 ) -> None:
     """Make a device's key and certificate, NAME.key and NAME.pem, under a CA whose key is here. For development only.
 

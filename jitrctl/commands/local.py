@@ -39,11 +39,9 @@ _Ca = Annotated[
 ]
 _CaOfAccount = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME", help="The CA that issues its certificate; else the account's first, if it has none yet."
-    ),
+    typer.Option(metavar="NAME", help="Without it: the CA of the certificate that it has, or the account's first CA."),
 ]
-_Device = Annotated[str, typer.Argument(help="The device's name, for instance sensor-0042.")]
+_Device = Annotated[str, typer.Argument(metavar="NAME", help="The device's name, for instance sensor-0042.")]
 
 
 def up(
@@ -160,7 +158,7 @@ def issue(
     san: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Its subjectAltName as openssl writes it: URI:urn:dev:42.")
     ] = None,
-    days: Annotated[int | None, typer.Option(help="How long it is valid.", min=1, max=3650)] = None,
+    days: Annotated[int | None, typer.Option(metavar="DAYS", help="How long it is valid.", min=1, max=3650)] = None,
 ) -> None:
     """Issue a device's certificate under a CA of the local AWS; `jitrctl local connect` then uses it.
 

@@ -24,7 +24,8 @@ _MOST_LETTERS = 100
 def replay(
     scope: Scope,
     files: Annotated[
-        list[Path] | None, typer.Argument(help="Files with one event, error-action message or SQS batch each.")
+        list[Path] | None,
+        typer.Argument(metavar="FILE", help="Files with one event, error-action message or SQS batch each."),
     ] = None,
     *,
     dead: Annotated[bool, typer.Option("--dead-letters", help="The messages in the dead-letter queue.")] = False,

@@ -2,7 +2,7 @@
 
     plan       records are read, 100 in a call, and every certificate is checked under the source's rules, offline
     order      for each one: the order into its record, then RegisterCertificateWithoutCA with INACTIVE
-    send       its event, to the queue of `register`: admission, thing, groups, policy, claim, and ACTIVE as the last
+    send       its event, to the queue of `register`: admission, thing, groups, policy, claim, and ACTIVE last
     wait       until the record has the decision; at most `AHEAD` certificates are registered and not decided
 
 The order is written first (jitr/import_order.py). So an import that is killed is completed by its next run, and what it
@@ -29,7 +29,7 @@ from jitr.decisions import Outcome
 from jitr.errors import CertificateUnknown
 from jitr.iot_models import DeviceRegistration, Status
 from jitrctl.clock import now
-from jitrctl.errors import Interrupted, Refused
+from jitrctl.errors import Refused
 from jitrctl.run.parallel import NOT_BEGUN
 from jitrctl.session import pace
 from jitrctl.verify import without_checks
@@ -52,7 +52,9 @@ AHEAD = 200
 _PATIENCE = 120.0  # seconds
 _POLL_EVERY = 1.0  # seconds
 _SWEEP_AFTER = timedelta(minutes=5)
-_OVERTAKEN = "was decided on meanwhile: run the import again"
+_OVERTAKEN = "another import or a decision came first: run the import again"
+_RELEASE_FIRST = "`jitrctl device release` first, with --revoked if it was revoked or deactivated"
+_NOT_CHANGED = "it is not changed: docs/migrate.md says how to take it over"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,17 +82,22 @@ class Imported:
     held: dict[str, str] = field(default_factory=dict)  # by certificate id: why
     refused: dict[str, str] = field(default_factory=dict)
     waiting: int = 0  # registered, and left to the functions
+    not_begun: int = 0
+    stopped: str | None = None  # why it was ended early, in words
+    is_interrupted: bool = False  # ended by Ctrl-C
 
     @property
     def is_complete(self) -> bool:
         """Whether every certificate is ACTIVE."""
-        return not (self.plan.refused or self.refused or self.held or self.waiting)
+        return not (self.plan.refused or self.refused or self.held or self.waiting or self.stopped)
 
 
 def plan_import(stage: Stage, certificates: Mapping[str, bytes], source: str | None) -> ImportPlan:
     """Check all certificates, by id in DER, under the rules of the stage's source; AWS IoT is not called.
 
-    Raises Refused when the stage has no such source, Unavailable, botocore's errors.
+    The account has this source, or any if none is named.
+
+    Raises Refused when none is named and it has several, Unavailable, botocore's errors.
     """
     rules = without_checks(UNREAD_OFFLINE, stage.rules)
     own = _choose_source(stage, source)
@@ -116,15 +123,11 @@ def plan_import(stage: Stage, certificates: Mapping[str, bytes], source: str | N
 
 def _choose_source(stage: Stage, name: str | None) -> CaRules:
     """Raises Refused."""
-    known = {one.name: one for one in stage.rules.sources}
-    if name is None and len(known) == 1:
-        return next(iter(known.values()))
-    if name in known:
-        return known[name]
-    if not known:
-        raise Refused(f"account {stage.account.name} has no source: add registered.NAME = {{}} to it, and deploy")
-    has = f"account {stage.account.name} has {', '.join(known)}"
-    raise Refused(f"{has}: say which with --source" if name is None else f"{has}, and no source {name}")
+    found = [one for one in stage.rules.sources if name in (None, one.name)]
+    if len(found) == 1:
+        return found[0]
+    has = f"account {stage.account.name} has the sources {', '.join(one.name for one in stage.rules.sources)}"
+    raise Refused(f"{has}: say which with --source")
 
 
 def _as_registered(certificate_id: str, certificate: bytes, source: CaRules, at: datetime) -> DeviceRegistration:
@@ -143,18 +146,19 @@ def _why_not(record: Record, source: CaRules) -> str | None:
     """Why a certificate with this record is not imported; None if it may be, or was."""
     decision, order, verdict = record.decision, record.import_order, record.verdict
     if verdict is not None and record.is_denied:
-        return f"is {verdict.description}"
+        return f"is {verdict.description}: {_RELEASE_FIRST}"
     if order and order.source != source.certificate_id:
-        return f"an import under [{order.source}] has begun: complete that one"
+        name = order.source.partition(".")[2]
+        return f"an import under [{order.source}] has begun: complete it with --source {name}"
     if decision is None or order:
         return None
     here = f"{decision.status} here, {decision.outcome} {decision.decided_at:%Y-%m-%d}"
     if decision.ca_certificate_id != source.certificate_id:
-        return f"is {here} under {f'CA {decision.ca}' if decision.ca else 'no rules of the fleet'}; it is not changed"
+        return f"is {here} under {f'CA {decision.ca}' if decision.ca else 'no rules of the fleet'}; {_NOT_CHANGED}"
     if decision.status is Status.ACTIVE:
         return None
     why = f": {decision.detail}" if decision.detail else ""
-    return f"is {here}{why}; it is not changed (`jitrctl device release`)"
+    return f"is {here}{why}; it is not changed: `jitrctl device release`, then import it again"
 
 
 class CertificateImport:
@@ -210,7 +214,7 @@ class CertificateImport:
         self._registry.end_import(certificate_id, order)
         if device.status is Status.PENDING_ACTIVATION:
             return "has connected before, and the rules of its CA decide on it"
-        return f"is registered here already, {device.status} since {device.created_at:%Y-%m-%d}; it is not changed"
+        return f"is registered here already, {device.status} since {device.created_at:%Y-%m-%d}; {_NOT_CHANGED}"
 
 
 class StageImport:
@@ -236,23 +240,24 @@ class StageImport:
         self._import = CertificateImport(stage.iot, stage.paced_iot, stage.registry)
         self._queue_url = stage.sqs.get_queue_url(QueueName=stage.names.registrations_queue)["QueueUrl"]
         self._waiting: dict[str, datetime | None] = {}  # by certificate id: when the decision before was made
-        self._result = Imported(plan=plan)
+        self.result = Imported(plan=plan)
 
-    def run(self) -> Imported:
-        """Register all that is to be done, and wait for the decisions.
+    def run(self) -> None:
+        """Register all that is to be done, and wait for the decisions; `result` has the outcome.
 
-        Raises Interrupted after Ctrl-C, with what was not begun; Unavailable, botocore's errors.
+        It ends early after Ctrl-C, and when the functions decide on nothing.
+
+        Raises Unavailable, botocore's errors.
         """
-        plan, left = self._result.plan, list(self._result.plan.todo)
+        plan, left = self.result.plan, list(self.result.plan.todo)
         began = changed = time.monotonic()
         begun = 0
         self._stage.registry.recall(left[:1])  # its answer has AWS's time
         with ThreadPoolExecutor(MOST_IN_BATCH) as pool:
             while left or self._waiting:
                 if self._interrupted.is_set():
-                    raise Interrupted(
-                        f"{len(left):,} of {len(plan.todo):,} were {NOT_BEGUN}; the others are carried out"
-                    )
+                    self.result.is_interrupted = True
+                    break
                 if left and len(self._waiting) < AHEAD:
                     some, left = left[:MOST_IN_BATCH], left[MOST_IN_BATCH:]
                     self._register(some, pool)
@@ -265,15 +270,26 @@ class StageImport:
                 elif self._waiting and time.monotonic() - changed > _PATIENCE:
                     break
                 self._tell(begun - len(self._waiting))
-        self._result.waiting = len(self._waiting)
-        if left:
-            raise Refused(
-                f"the functions decided on nothing for {_PATIENCE:.0f} s: {len(left):,} certificates were {NOT_BEGUN}"
+        self._note_end(len(left))
+
+    def _note_end(self, left: int) -> None:
+        """Note what is waited for no longer, and why `left` certificates were not begun."""
+        result, waiting = self.result, len(self._waiting)
+        result.waiting, result.not_begun = waiting, left
+        if result.is_interrupted:
+            what = f"{left:,} of {len(result.plan.todo):,} were {NOT_BEGUN}" if left else "interrupted"
+            result.stopped = what + (
+                f"; {waiting:,} are registered INACTIVE, and the functions go on" if waiting else ""
             )
-        return self._result
+        elif left:
+            result.stopped = (
+                f"the functions decided on nothing for {_PATIENCE:.0f} s, so {left:,} certificates were not begun; "
+                f"{waiting:,} are registered INACTIVE, and wait. `jitrctl fleet status` says why (paused, failing, "
+                "many new devices); then give the same command again"
+            )
 
     def _register(self, some: list[str], pool: ThreadPoolExecutor) -> None:
-        seen = self._result.plan.todo
+        seen = self.result.plan.todo
         order = self._order(datetime.fromtimestamp(self._time(), UTC))
 
         def register(certificate_id: str) -> str | None:
@@ -283,7 +299,7 @@ class StageImport:
         ours = []
         for certificate_id, why_not in zip(some, pool.map(register, some), strict=True):
             if why_not:
-                self._result.refused[certificate_id] = why_not
+                self.result.refused[certificate_id] = why_not
             else:
                 ours.append(certificate_id)
         events = [EventToSend(certificate_id=one, ca_certificate_id=None, registered_at=None) for one in ours]
@@ -304,11 +320,11 @@ class StageImport:
                 del self._waiting[certificate_id]
                 why = f"{decision.reason.name}: {decision.detail}" if decision.reason else f"is {decision.status}"
                 if decision.status is Status.ACTIVE:
-                    self._result.activated += 1
+                    self.result.activated += 1
                 elif decision.outcome is Outcome.HELD:
-                    self._result.held[certificate_id] = why
+                    self.result.held[certificate_id] = why
                 else:
-                    self._result.refused[certificate_id] = why
+                    self.result.refused[certificate_id] = why
         return len(self._waiting) < before
 
     def _wait_until(self, moment: float) -> None:

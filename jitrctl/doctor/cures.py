@@ -13,7 +13,7 @@ from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.decisions import Outcome
 from jitr.errors import Basis, Reason
 from jitr.iot_models import Status
-from jitr.rules import OnReplacement
+from jitr.rules import OnReplacement, is_source
 from jitrctl.status.stage_commands import aws_command, deploy_command, restore_command
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def cure_decision(case: DeviceContext, made: Decision) -> str:
         return f"have the device connect again, or `jitrctl sweep {case.options}`"
     cure = _WRITERS[made.reason](case, made) if made.reason in _WRITERS else cure_reason(case, made.reason)
     if made.outcome is Outcome.REJECTED and _NEW_CERTIFICATE not in cure:
-        return f"{cure}; then {release_command(case)}, and have the device connect again"
+        return f"{cure}{_at_once(case)}"
     return cure
 
 
@@ -65,6 +65,12 @@ def release_command(case: DeviceContext) -> str:
     is_revoked = found.registered is not None and found.registered.status is Status.REVOKED
     revoked = " --revoked" if found.record.was_revoked_or_deactivated or is_revoked else ""
     return f"`jitrctl device release {case.device}{revoked} {case.options}`"
+
+
+def release_and_return(case: DeviceContext) -> str:
+    """The commands that have a certificate evaluated again at once: registered without a CA, it is imported again."""
+    again = f"import it again: `{_import_command(case)}`" if case.source else "have the device connect again"
+    return f"{release_command(case)}, and {again}"
 
 
 def reconcile_command(case: DeviceContext) -> str:
@@ -132,32 +138,46 @@ def _cure_not_a_rotation(case: DeviceContext, made: Decision) -> str:
 
 
 def _cure_rotation(case: DeviceContext, owner: Owner, rules: CaRules, *, twin_id: str | None) -> str:
-    remove = f"`jitrctl device remove {owner.certificate_id} {case.options}`{_at_once(case)}"
     shows = f"`jitrctl device show {owner.certificate_id}` shows the other one"
     if owner.certificate_id == twin_id:
         return f"it is one certificate with its signature written differently: have the device use the other; {shows}"
     if case.certificate.not_before <= owner.issued_at:
         later = f"have the device use its later certificate, which has the name; {shows}"
+        remove = f"`jitrctl device remove {owner.certificate_id} {case.options}`{_at_once(case)}"
         return f"{later}. If that one is the wrong one: {remove}"
     if owner.ca_certificate_id not in (rules.certificate_id, rules.succeeds):
-        old = next((ca.name for ca in case.stage.fleet.cas if ca.certificate_id == owner.ca_certificate_id), None)
-        succeeds = (
-            f'if ca.{rules.name} is the successor of ca.{old}: succeeds = "{old}" under [ca.{rules.name}] in the fleet '
-            f"file, and `{deploy_command(case.stage)}`; if only this device changes its CA"
-            if old
-            else "if this is the same device, with a certificate of another CA"
-        )
-        return f"{shows}; {succeeds}: {remove}"
+        return f"{shows}{_cure_other_issuer(case, owner, rules)}"
     if rules.on_replacement is OnReplacement.REJECT:
         return _cure_replacement(case, None)
-    subject = Subject(SubjectKind.CERTIFICATE, case.certificate_id)
-    allow = _allow(
-        case.read_entries([subject]).get(subject) or Entry(subject=subject, rule=EntryRule.ALLOW), may_follow=True
-    )
+    comes_in = "the next sweep evaluates it again" if rules.is_source else "it comes in when it connects again"
     return (
-        f"two devices may have one name; {shows}. If this is a rotation before its time: `{allow}`; it comes in when "
-        "it connects again"
+        f"two devices may have one name; {shows}. If this is a rotation before its time: `{_allow_to_follow(case)}`; "
+        f"{comes_in}"
     )
+
+
+def _cure_other_issuer(case: DeviceContext, owner: Owner, rules: CaRules) -> str:
+    """By where both certificates are from: what lets one follow the other (docs/migrate.md, who may follow whom)."""
+    same = ". If it is the same device:"
+    if rules.is_source:
+        return f"{same} import it again with `{_import_command(case, '--may-follow')}`"
+    if is_source(owner.ca_certificate_id):
+        return f"{same} `{_allow_to_follow(case)}`; it comes in when it connects again"
+    old = next((ca.name for ca in case.stage.fleet.cas if ca.certificate_id == owner.ca_certificate_id), None)
+    succeeds = (
+        f'if ca.{rules.name} is the successor of ca.{old}: succeeds = "{old}" under [ca.{rules.name}] in the fleet '
+        f"file, and `{deploy_command(case.stage)}`; if only this device changes its CA"
+        if old
+        else "if this is the same device, with a certificate of another CA"
+    )
+    return f"; {succeeds}: `jitrctl device remove {owner.certificate_id} {case.options}`{_at_once(case)}"
+
+
+def _allow_to_follow(case: DeviceContext) -> str:
+    """The order that lets the certificate follow another, with all that its entry gives."""
+    subject = Subject(SubjectKind.CERTIFICATE, case.certificate_id)
+    found = case.read_entries([subject]).get(subject)
+    return _allow(found or Entry(subject=subject, rule=EntryRule.ALLOW), may_follow=True)
 
 
 def _cure_replacement(case: DeviceContext, made: Decision | None) -> str:
@@ -185,7 +205,7 @@ def _cure_verdict(case: DeviceContext, made: Decision) -> str:
             "an operator shut out this certificate with its signature written differently; to undo that: "
             f"`jitrctl device release {made.twin_id} --revoked {case.options}`"
         )
-    return f"if it is to be let in: {release_command(case)}; then have the device connect again"
+    return f"if it is to be let in: {release_and_return(case)}"
 
 
 def _cure_missing_target(case: DeviceContext, _: Decision) -> str:
@@ -209,14 +229,14 @@ def _cure_crl(case: DeviceContext, _: Decision) -> str:
 def _cure_hook_refused(case: DeviceContext, _: Decision) -> str:
     return (
         "ask the owners of the CA's hook; it is asked again at the ordinary intervals, or at once: "
-        f"{release_command(case)}, and have the device connect again"
+        f"{release_and_return(case)}"
     )
 
 
 def _cure_hook_failed(case: DeviceContext, _: Decision) -> str:
     return (
         "repair the hook's function, as the detail says; it is asked again at the ordinary intervals, or at once: "
-        f"{release_command(case)}, and have the device connect again"
+        f"{release_and_return(case)}"
     )
 
 
@@ -255,7 +275,14 @@ def _thing(case: DeviceContext, made: Decision) -> str:
 
 def _at_once(case: DeviceContext) -> str:
     """How a held device is evaluated before its time, after something changed that is not about its certificate."""
-    return f"; then {release_command(case)}, and have the device connect again"
+    return f"; then {release_and_return(case)}"
+
+
+def _import_command(case: DeviceContext, *more: str) -> str:
+    """The command that imports the device, from its file where that was given."""
+    file = case.device if case.file else "FILE"
+    source = ("--source", case.source.name) if case.source else ()
+    return " ".join(["jitrctl device import", file, *more, *source, case.options])
 
 
 def _arn(case: DeviceContext) -> str:

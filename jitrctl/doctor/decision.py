@@ -9,7 +9,7 @@ from jitr.decisions import Outcome
 from jitr.iot_models import Status
 from jitr.verdicts import OperatorAction
 from jitrctl.audit.log import PAUSE
-from jitrctl.doctor.cures import cure_decision, release_command
+from jitrctl.doctor.cures import cure_decision, release_and_return
 from jitrctl.doctor.finding import LinkFinding, broken, good, note
 from jitrctl.queues.dead_letters import LetterQueue
 from jitrctl.status.stage_commands import restore_command
@@ -98,7 +98,7 @@ def check_status(case: DeviceContext) -> LinkFinding:
         why = f"{decision.outcome} {at(decision.decided_at)}, {decision.reason}: {decision.detail}"
     else:
         why = "set by something other than jitr"
-    cure = f"if it is to be let in: {release_command(case)}, and have the device connect again"
+    cure = f"if it is to be let in: {release_and_return(case)}"
     if decision and decision.outcome is Outcome.REPLACED:
         why, cure = f"a newer certificate replaced it{_by_which(decision)}", "the device has to use its new certificate"
     elif decision and decision.reason and not verdict:

@@ -47,7 +47,7 @@ def _differing(stage: Stage, state: CaState) -> Problem | None:
         return Problem(
             kind=Kind.CA,
             severity=Severity.DRIFTED,
-            text=f"CA {state.name}: {'; '.join(texts)}; its devices go over to its successor, or are taken away",
+            text=f"CA {state.name}: {'; '.join(texts)}; its devices go over to its successor, or are deactivated",
             runbook="a-cas-key-leaked",
         )
     return Problem(

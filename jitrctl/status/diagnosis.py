@@ -277,8 +277,8 @@ def _notes(stage: Stage, health: Health) -> list[str]:
     if (rate := _rate(stage, health)) is not None:
         notes.append(rate)
     if health.orders_waiting:
-        waiting = "1 certificate is" if health.orders_waiting == 1 else f"{health.orders_waiting:,} certificates are"
-        notes.append(f"{waiting} ordered away, and the functions have not done that yet")
+        waiting = "1 certificate has" if health.orders_waiting == 1 else f"{health.orders_waiting:,} certificates have"
+        notes.append(f"{waiting} an order to be deactivated or revoked, which the functions have not carried out yet")
     if health.waiting_for_hub:
         waiting = "1 event waits" if health.waiting_for_hub == 1 else f"{health.waiting_for_hub} events wait"
         notes.append(f"{waiting} for the hub's function, and `jitrctl fleet devices` lags: {RUNBOOK}#hub-errors")

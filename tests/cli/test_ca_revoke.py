@@ -202,9 +202,7 @@ def test_a_dry_run_counts_the_devices_and_says_how_long_it_takes(fleet: Simulate
     leaf = connect(fleet, DEV, "sensor-0001")
     told = fleet.ask("ca", "revoke", "factory", "--devices", "revoke", "--dry-run")
     assert (told[DEV]["devices"]["active"], told[DEV]["devices"]["ordered"]) == (1, 0)
-    assert "1 to do: 1 ACTIVE; within about 1 min" in fleet.say(
-        "ca", "revoke", "factory", "--devices", "revoke", "--dry-run"
-    )
+    assert "1 to do: 1 ACTIVE; about 1 min" in fleet.say("ca", "revoke", "factory", "--devices", "revoke", "--dry-run")
     assert (state(fleet, DEV), fleet.verdict(DEV, leaf)) == (ON, None)
 
 
@@ -276,12 +274,23 @@ def test_no_at_the_second_question_still_reports_what_the_first_one_did(
         return Fault.SERVER_ERROR if is_meant else None
 
     fleet.aws.fault = fail
-    said = fleet.say("ca", "revoke", "factory", "--devices", "revoke", code=1 if fails else 2)
-    assert "factory is revoked, and no device was ordered away" in said
+    said = fleet.say("ca", "revoke", "factory", "--devices", "revoke", code=1)
+    assert "factory is revoked, and no device got the order" in said
     assert "the same command asks again" in said
-    assert REFUSE in said.partition("ordered away")[2], "the table of what was done"
+    assert REFUSE in said.partition("got the order")[2], "the table of what was done"
     assert (f"{PROD}/{REGION}: {DEACTIVATE}: " in said) is fails
     assert (state(fleet, DEV), fleet.verdict(DEV, leaf)) == (OFF, None)
+
+
+def test_where_the_ca_was_revoked_before_a_no_changes_nothing(
+    fleet: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(fleet, DEV, "sensor-0001")
+    fleet.say("ca", "revoke", "factory", "--yes")
+    monkeypatch.setattr("jitrctl.run.scope.can_ask", lambda: True)
+    monkeypatch.setattr("jitrctl.run.scope.confirmed", lambda _: False)
+    said = fleet.say("ca", "revoke", "factory", "--devices", "revoke", code=2)
+    assert "no device got the order" in said
 
 
 def activate_from_an_old_batch(fleet: Simulated, name: str, *between: str) -> Leaf:

@@ -105,12 +105,20 @@ def test_an_older_crl_is_a_problem_until_it_is_approved_or_followed(fleet: Simul
     assert not problems(fleet, DEV)
 
 
-def test_a_yes_to_an_older_crl_is_followed_by_one_to_the_number_of_devices(fleet: Simulated) -> None:
+def test_an_older_crl_that_is_approved_may_wait_for_a_second_approval(
+    fleet: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
     devices = come_up(fleet, DEV, 25)
     publish(fleet, DEV, {}, number=4)
     publish(fleet, DEV, dict.fromkeys(devices[:22], ReasonFlags.key_compromise), number=3)
     assert "refused" in fleet.say("crl", "show", "--ca", "factory")
-    fleet.say("crl", "approve", "factory", "--note", "set up anew", "--account", DEV, "--yes")
+    monkeypatch.setattr("jitrctl.run.scope.can_ask", lambda: True)
+    monkeypatch.setattr("jitrctl.run.scope.confirmed", lambda _: True)
+    said = fleet.say("crl", "approve", "factory", "--note", "set up anew", "--account", DEV)
+    assert "may follow it. If it takes out many devices, it then waits for a second approval" in said
+    assert "is applied to ACTIVE devices" not in said
+    assert "`jitrctl crl show` says whether it is applied or waits" in said
+    assert "applied now" not in said
     apply(fleet, DEV)
     assert statuses(fleet, DEV, devices) == {"ACTIVE"}
     assert "it takes out 22 of 25 devices" in fleet.say("crl", "show", "--ca", "factory")
@@ -128,7 +136,7 @@ def test_a_crl_that_cannot_be_used_is_not_approved(fleet: Simulated) -> None:
 
 def test_where_no_crl_waits_nothing_is_approved_and_nothing_asked(fleet: Simulated) -> None:
     said = fleet.say("crl", "approve", "factory", "--note", "stolen", code=1)
-    assert "no CRL of CA factory waits for a yes, or is refused as older" in said
+    assert "no CRL of CA factory waits for an approval, or is refused as older" in said
     assert "nothing was approved" in said
     assert log.read_last(fleet.stage(DEV), fleet.old.certificate_id) is None
     assert fleet.say("crl", "approve", "another", "--note", "stolen", code=2)

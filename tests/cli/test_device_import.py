@@ -18,11 +18,14 @@ from jitr.import_order import ImportOrder
 from jitr.rules import CertificateMode, source_id
 from jitr.store.enrollment_table import EntryChange
 from jitr.verdicts import OperatorAction, OperatorVerdict
+from jitrctl.commands.device import import_devices
+from jitrctl.commands.list_reading import read_lists
 from jitrctl.device import imports
 from jitrctl.doctor import runner
 from jitrctl.status.sources import read_sources
 from jitrctl.terminal import Exit
 from simulation import Authority, Call, Died, Leaf, Moment
+from tests.support.cli.orders import BY, announced_orders, fail_service, last_order
 from tests.support.cli.simulated import DEV, PROD, RULES, Simulated, simulated
 
 SOURCE = source_id("maker")
@@ -85,6 +88,64 @@ def test_a_bundle_comes_into_one_account_then_the_other(fleet: Simulated, maker:
     assert calls(fleet, "DescribeCertificate") == 24 + 1, "one for each device, by the function; and the test's"
 
 
+def test_who_imported_what_and_why_is_kept_and_announced(fleet: Simulated, maker: Authority) -> None:
+    file = bundle(fleet, *(fleet.issue(f"sensor-000{number}", ca=maker) for number in (1, 2)))
+    take(fleet, file, "--account", DEV, "--note", "reel 7", "--may-follow")
+    steps = ("register 2 certificates without a CA; they may follow any certificate that was issued earlier",)
+    kept = last_order(fleet, SOURCE)
+    assert kept
+    assert (kept.order, kept.by, kept.note, kept.steps, kept.completed) == ("device import", BY, "reel 7", steps, True)
+    (event,) = announced_orders(fleet)
+    assert (event["subject"], event["by"], event["note"]) == (SOURCE, BY, "reel 7")
+    take(fleet, file, "--account", DEV)
+    assert len(announced_orders(fleet)) == 1, "nothing was to be done"
+
+
+def test_an_import_that_cannot_be_announced_names_its_source(fleet: Simulated, maker: Authority) -> None:
+    failing = fail_service("events")
+    fleet.aws.fault = lambda call, moment: failing(call, moment) if "Operator Order" in str(call.parameters) else None
+    told = take(fleet, bundle(fleet, fleet.issue("sensor-0001", ca=maker)), "--account", DEV, code=Exit.FAILED)[DEV]
+    (warning,) = told["warnings"]
+    assert warning.startswith("`device import` about source maker (register 1 certificate without a CA) was carried")
+
+
+def import_and_stop(fleet: Simulated, monkeypatch: pytest.MonkeyPatch, maker: Authority, **ended: Any) -> str:
+    """Import 22 certificates in batches of ten; after the first one `stop` is called, and no function works."""
+    time = vars(imports)["time"]
+    work = time.sleep
+
+    def sleep(seconds: float) -> None:
+        if calls(fleet, "RegisterCertificateWithoutCA") > ended["after"]:
+            fleet.aws.clock.advance(seconds)
+        else:
+            work(seconds)
+            ended["stop"]()
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(imports, "AHEAD", 10)
+    file = bundle(fleet, *(fleet.issue(f"sensor-{number:04}", ca=maker) for number in range(22)))
+    return fleet.say("device", "import", file, "--account", DEV, "--yes", code=ended["code"])
+
+
+def test_an_import_that_gets_no_decision_reports_what_is_done(
+    fleet: Simulated, maker: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = import_and_stop(fleet, monkeypatch, maker, after=10, stop=lambda: None, code=Exit.FAILED)
+    assert "10 became ACTIVE; 10 registered, and left to the functions and the sweep; 2 not begun" in said
+    assert "so 2 certificates were not begun; 10 are registered INACTIVE, and wait. `jitrctl fleet status` says" in said
+    assert [one.get("completed", True) for one in announced_orders(fleet)] == [False]
+
+
+def test_an_import_that_is_interrupted_reports_what_is_done(
+    fleet: Simulated, maker: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = threading.Event()
+    monkeypatch.setattr(import_devices, "threading", SimpleNamespace(Event=lambda: event))
+    said = import_and_stop(fleet, monkeypatch, maker, after=22, stop=event.set, code=Exit.INTERRUPTED)
+    assert "10 became ACTIVE; 12 not begun" in said
+    assert "12 of 22 were not begun, since it was interrupted: the same command again does the rest" in said
+
+
 def test_a_dry_run_checks_and_changes_nothing(fleet: Simulated, maker: Authority) -> None:
     good, bad = fleet.issue("sensor-0001", ca=maker), fleet.issue("pump-0001", ca=maker)
     told = take(fleet, bundle(fleet, good, bad), "--dry-run", code=Exit.FAILED)[DEV]
@@ -108,6 +169,10 @@ def test_what_is_registered_already_is_reported_and_never_changed(
     assert fleet.record(DEV, leaf).import_order is None
     fleet.sweep(DEV, after=7200)
     assert fleet.status(DEV, leaf) == status
+    if status == "ACTIVE":
+        fleet.ask("device", "deactivate", leaf.certificate_id, "--account", DEV, "--yes")
+    fleet.ask("device", "release", leaf.certificate_id, "--revoked", "--account", DEV, "--yes")
+    assert take(fleet, bundle(fleet, leaf), "--account", DEV)[DEV]["activated"] == 1, "docs/migrate.md says so"
 
 
 def test_a_device_that_connected_first_is_its_cas(fleet: Simulated) -> None:
@@ -167,6 +232,7 @@ def test_a_denied_certificate_is_not_registered(fleet: Simulated, maker: Authori
     told = take(fleet, bundle(fleet, leaf), code=Exit.FAILED)
     assert [told[one]["planned"] for one in (DEV, PROD)] == [0, 0]
     assert "stolen" in told[PROD]["refused"][0]["why"]
+    assert "`jitrctl device release` first, with --revoked" in told[PROD]["refused"][0]["why"]
     assert fleet.status(PROD, leaf) is None
 
 
@@ -181,6 +247,10 @@ def test_an_entry_that_denies_refuses_an_import_and_one_that_allows_ends_a_hold(
     assert [one["certificate_id"] for one in told["held"]] == [leaf.certificate_id]
     assert told["refused"][0]["why"].startswith("ENTRY_DENIES: ")
     assert fleet.status(DEV, leaf) == "INACTIVE"
+    fleet.aws.clock.advance(30)
+    _, *lines = fleet.lines("device", "import", bundle(fleet, leaf, denied), "--account", DEV, "--yes", code=1)
+    assert lines[0].startswith(f"  refused: {denied.certificate_id} is INACTIVE here, rejected ")
+    assert lines[1].startswith(f"  held, INACTIVE: {leaf.certificate_id} NOT_LISTED: ")
     enter(fleet, Entry(subject=Subject(SubjectKind.THING, "sensor-0001"), rule=EntryRule.ALLOW))
     fleet.sweep(DEV, after=100)
     assert fleet.place(DEV).connect(leaf, client_id="sensor-0001") == "accepted"
@@ -218,6 +288,23 @@ def test_an_imported_certificate_follows_a_cas_one_only_by_the_import(fleet: Sim
     assert fleet.record(DEV, old).replaced_by == new.certificate_id
 
 
+def test_the_plan_says_what_becomes_of_the_certificates(
+    fleet: Simulated, maker: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaves = [fleet.issue(f"sensor-000{number}", ca=maker) for number in range(3)]
+    take(fleet, bundle(fleet, leaves[0]), "--account", DEV)
+    monkeypatch.setattr(import_devices, "read_lists", lambda *words: replace(read_lists(*words), unverified=3))
+    said = fleet.say("device", "import", bundle(fleet, *leaves), "--account", DEV, "--may-follow", "--yes")
+    for line in (
+        "bundle.pem are registered without a CA. Those that pass the checks become ACTIVE devices.",
+        "They may take over thing names from any certificate that was issued earlier (--may-follow).",
+        "The signatures of 3 rows were not verified (--signer).",
+        f"dev/eu-central-1 as {BY} source maker: 2 to register, about 1 min, longer while new devices connect; 1 ",
+        "dev/eu-central-1: source maker: 2 became ACTIVE; 1 ACTIVE already",
+    ):
+        assert line in said
+
+
 def test_rows_without_a_certificate_are_refused_with_a_sentence(fleet: Simulated) -> None:
     path = fleet.directory / "ids.csv"
     path.write_text("certificate_id\n" + "ab" * 32 + "\n")
@@ -225,10 +312,21 @@ def test_rows_without_a_certificate_are_refused_with_a_sentence(fleet: Simulated
     assert "gives no certificate, and to register one AWS IoT needs it whole" in said
 
 
-def test_an_account_without_the_source_says_what_to_add(fleet: Simulated, maker: Authority) -> None:
-    fleet.write(RULES)
-    told = take(fleet, bundle(fleet, fleet.issue("sensor-0001", ca=maker)), code=Exit.FAILED)[DEV]
-    assert "account dev has no source: add registered.NAME = {} to it, and deploy" in told["error"]
+def test_accounts_without_the_source_are_left_out(fleet: Simulated, maker: Authority) -> None:
+    text = fleet.file.read_text()
+    fleet.file.write_text(text.removesuffix("registered.maker = {}\n"))
+    file = bundle(fleet, fleet.issue("sensor-0001", ca=maker))
+    assert "left out, without a source: prod" in fleet.say("device", "import", file, "--dry-run")
+    assert list(take(fleet, file)) == [DEV]
+    said = fleet.say("device", "import", file, "--account", PROD, "--yes", code=Exit.UNUSABLE)
+    assert "none of the chosen accounts has a source: add registered.NAME = {} to the account in the fleet file" in said
+    said = fleet.say("device", "import", file, "--source", "mill", "--yes", code=Exit.UNUSABLE)
+    assert said.count("the fleet has no source mill: it has maker") == 1
+    fleet.file.write_text(
+        f"{text}[registered.other]\n{RULES}".replace("maker = {}", "maker = {}\nregistered.other = {}")
+    )
+    said = fleet.say("device", "import", file, "--account", PROD, "--yes", code=Exit.FAILED)
+    assert "account prod has the sources maker, other: say which with --source" in said
 
 
 def test_imported_devices_are_listed_shown_counted_and_expire_as_all_others(fleet: Simulated, maker: Authority) -> None:
@@ -268,6 +366,19 @@ def test_a_rejected_import_is_released_by_an_order_on_exactly_that(fleet: Simula
     decision = fleet.record(DEV, leaf).decision
     assert decision
     assert decision.ca == "maker"
+
+
+def test_a_source_that_is_not_deployed_holds_the_import_until_it_is(fleet: Simulated, maker: Authority) -> None:
+    leaf, rules = fleet.issue("sensor-0001", ca=maker), fleet.deployments[DEV].rules
+    fleet.deployments[DEV].rules = replace(rules, sources=())
+    told = take(fleet, bundle(fleet, leaf), "--account", DEV, code=Exit.FAILED)[DEV]
+    (why,) = (one["why"] for one in told["held"])
+    assert why.startswith(
+        "CA_UNKNOWN: the account's rules have no [registered.maker]: add registered.maker = {} to it in"
+    )
+    fleet.deployments[DEV].rules = rules
+    fleet.sweep(DEV, after=100)
+    assert fleet.place(DEV).connect(leaf, client_id="sensor-0001") == "accepted"
 
 
 def test_a_certificate_registered_without_a_ca_by_hand_is_unclaimed(fleet: Simulated) -> None:
@@ -319,7 +430,7 @@ def test_two_imports_at_once_register_each_certificate_once(fleet: Simulated, ma
     orders = [ImportOrder(source=SOURCE, by=by, at=fleet.aws.clock.now()) for by in ("ann", "bob")]
     assert one.register(leaf.certificate_id, leaf.pem, orders[0], seen) is None
     said = other.register(leaf.certificate_id, leaf.pem, orders[1], seen)
-    assert said == "was decided on meanwhile: run the import again"
+    assert said == "another import or a decision came first: run the import again"
     order = fleet.record(DEV, leaf).import_order
     assert order
     assert order.by == "ann"

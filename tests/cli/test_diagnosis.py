@@ -337,7 +337,9 @@ def test_an_alarm_of_a_later_version_is_a_problem_too(stage: Stage) -> None:
 
 def test_orders_that_the_functions_have_not_carried_out_are_a_note(stage: Stage) -> None:
     (note,) = notes(stage, orders_waiting=1200)
-    assert note == "1,200 certificates are ordered away, and the functions have not done that yet"
+    assert note == (
+        "1,200 certificates have an order to be deactivated or revoked, which the functions have not carried out yet"
+    )
 
 
 def test_a_revoked_ca_is_named_with_who_revoked_it_and_when(stage: Stage) -> None:

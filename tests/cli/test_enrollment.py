@@ -162,8 +162,9 @@ def test_one_order_is_on_several_devices(
             "sensor-0002": EntryRule.DENY,
             "sensor-0003": EntryRule.DENY,
         }
-    code, said, _ = run("remove", "sensor-0001", "sensor-0003", "--yes", "--json")
+    code, said, told = run("remove", "sensor-0001", "sensor-0003", "--yes", "--json")
     assert code == Exit.DONE
+    assert "remove the entries of 2 devices (sensor-0001, sensor-0003)" in told
     assert [stage["written"] for stage in json.loads(said)["stages"]] == [2] * 3
     assert tables[0].entries([THING])[THING].rule is EntryRule.REMOVED
 

@@ -36,6 +36,7 @@ def test_a_good_fleet_file_is_described_without_aws(fleet_file: Path, capsys: py
     assert main(["fleet", "check", "--fleet", str(fleet_file)]) == 0
     shown = capsys.readouterr().out
     assert "describes the fleet acme" in shown
+    assert "CA or source" in shown
     assert [line.split()[0] for line in shown.splitlines() if "/" in line.split(" ")[0]][1:] == [
         "dev/eu-central-1",
         "prod/eu-central-1",

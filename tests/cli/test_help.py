@@ -84,13 +84,19 @@ def help_of(*command: str, option: str = "--help") -> str:
 
 @pytest.mark.parametrize("command", [[], *GROUPS, *COMMANDS], ids=" ".join)
 def test_no_option_has_pythons_type_beside_it(command: list[str]) -> None:
-    assert not re.findall(r"<\w+>", help_of(*command))
+    assert not re.findall(r"<[^>|]*>", help_of(*command)), "a choice is <one|other>"
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_no_argument_has_a_type_beside_it(command: list[str]) -> None:
     arguments = help_of(*command).partition("─ Arguments ")[2].partition("╰")[0]
     assert "<" not in arguments
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_an_argument_has_a_name_in_capitals(command: list[str]) -> None:
+    (usage,) = (line for line in help_of(*command).splitlines() if "Usage:" in line)
+    assert not re.findall(r"[{\[][a-z]\w*[}\]]", usage)
 
 
 @pytest.mark.parametrize("command", [[], *GROUPS, *COMMANDS], ids=" ".join)

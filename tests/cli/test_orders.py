@@ -52,6 +52,12 @@ def test_a_cas_end_is_on_record_in_every_account(fleet: Simulated) -> None:
         assert [one["order"] for one in announced_orders(fleet, name)] == ["ca retire"]
 
 
+def test_a_ca_that_is_revoked_and_one_that_is_lifted_are_on_record(fleet: Simulated) -> None:
+    fleet.say("ca", "revoke", "factory", "--account", DEV, "--yes")
+    fleet.say("ca", "revoke", "factory", "--account", DEV, "--lift", "--yes")
+    assert [one["order"] for one in announced_orders(fleet)] == ["ca revoke", "ca revoke --lift"]
+
+
 def test_an_order_that_was_broken_off_is_kept_and_announced_as_such_so_that_all_steps_add_up(
     fleet: Simulated, monkeypatch: pytest.MonkeyPatch
 ) -> None:

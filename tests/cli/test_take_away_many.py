@@ -8,7 +8,9 @@ import pytest
 
 from jitr.store.registry_writes import Due
 from jitr.verdicts import OperatorAction
+from jitrctl.commands.device.selection import describe_left_out
 from jitrctl.device import bulk_take_away
+from jitrctl.device.many_targets import FoundHere
 from simulation import Fault, Leaf
 from tests.support.cli.simulated import DAY, DEV, NOW, PROD, REGION, Simulated, simulated
 
@@ -279,7 +281,9 @@ def test_the_time_that_it_takes_is_said_by_the_accounts_rate(fleet: Simulated) -
     file = write(fleet, *(f"{number:064x}" for number in range(900)))
     told = fleet.ask("device", "revoke", "--from", file, "--dry-run")[DEV]
     assert told["seconds"] == 900 / (10 * 0.9)
-    assert "within about 2 min" in fleet.say("device", "revoke", "--from", file, "--dry-run")
+    assert "; about 2 min, longer while new devices connect" in fleet.say(
+        "device", "revoke", "--from", file, "--dry-run"
+    )
 
 
 def test_devices_that_connect_are_activated_beside_an_order(fleet: Simulated) -> None:
@@ -293,6 +297,14 @@ def test_devices_that_connect_are_activated_beside_an_order(fleet: Simulated) ->
     fleet.deployments[DEV].mapping().drain()
     assert statuses(fleet, DEV, new) == ["ACTIVE"] * 10
     assert statuses(fleet, DEV, old) == ["REVOKED"] * 30
+
+
+def test_of_certificates_that_get_no_order_it_is_said_how_they_can_be_named() -> None:
+    found = FoundHere(certificates=frozenset(), unknown=2, undated=3)
+    unknown, undated = describe_left_out(found)
+    assert "2 ACTIVE or pending certificates are listed under no CA" in unknown
+    assert "`jitrctl device show ID` shows each" in unknown
+    assert all("name them in a file, with `--from`" in one for one in (unknown, undated))
 
 
 @pytest.mark.parametrize(

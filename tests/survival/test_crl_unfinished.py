@@ -1,5 +1,6 @@
 """A CRL meets one that is not finished: a run that died or had no time, an older CRL, one that is not in force yet."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,13 +9,13 @@ from jitr.aws.crl_bucket import object_key
 from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitr.handlers.revoke import _DEADLINE
-from jitr.revocation import candidates
+from jitr.revocation import application, candidates, judgement
 from jitr.rules import CheckMode
-from jitr.store import outcomes
-from jitr.store.crl_state import Refusal
+from jitr.store.crl_state import REFUSED, WAITS, ApprovedCrl, CrlState, Refusal, WaitingCrl
 from jitr.verdicts import OperatorAction
 from jitrctl.device.operations import OrderContext
 from simulation import Call, Died, Leaf, Moment
+from tests.support.cases.issuing import NOW
 from tests.support.survival.revoking import CA, FOR_GOOD, HOLD, Revoking
 from tests.support.survival.scenario_world import DAY
 from tests.support.survival.scenarios import OPERATOR
@@ -22,7 +23,7 @@ from tests.support.survival.scenarios import OPERATOR
 
 def suspend_and_die(world: Revoking, device: Leaf) -> None:
     """The CRL suspends the device; the function dies before it records that, and before its message comes again."""
-    world.aws.fault = _dying_after("UpdateCertificate")
+    world.aws.fault = _dying_at("UpdateCertificate")
     world.publish({device: HOLD})
     world.revoke.poll()
     world.aws.fault = None
@@ -32,9 +33,9 @@ def suspend_and_die(world: Revoking, device: Leaf) -> None:
     assert decision.outcome is Outcome.ACTIVATED, "the suspension is not recorded"
 
 
-def _dying_after(operation: str) -> Any:
+def _dying_at(operation: str, when: Moment = "after") -> Any:
     def die(call: Call, moment: Moment) -> None:
-        if (call.caller, call.operation, moment) == ("revoke", operation, "after"):
+        if (call.caller, call.operation, moment) == ("revoke", operation, when):
             raise Died
 
     return die
@@ -96,13 +97,35 @@ def test_a_suspension_that_was_begun_and_not_carried_out_is_none() -> None:
     assert decision.outcome is Outcome.ACTIVATED
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_revocation_that_was_begun_on_a_hold_and_is_in_no_crl_is_settled(moment: Moment) -> None:
+    """A key compromise was withdrawn: before the function died it has been carried out, or the hold is lifted."""
+    world = Revoking()
+    (device,) = world.come("sensor", 1)
+    world.apply({device: HOLD})
+    world.aws.fault = _dying_at("UpdateCertificate", moment)
+    world.publish({device: FOR_GOOD})
+    world.revoke.poll()
+    world.aws.fault = None
+    world.apply()
+    world.sweep_and_decide(2)
+    assert world.state.work is None, "the CRL is applied"
+    assert world.state.applied
+    assert world.state.applied.number == world.number
+    decision = world.decision(device)
+    assert decision
+    expected = "ACTIVE" if moment == "before" else "REVOKED"
+    assert (world.status(device), decision.status) == (expected, expected)
+    world.check_promises()
+
+
 @pytest.mark.parametrize("reason", [FOR_GOOD, HOLD], ids=["for good", "hold"])
 def test_what_the_daily_pass_finds_of_a_run_that_died_is_recorded(reason: Any) -> None:
     """No CRL comes again; a certificate that is deleted and registered again is refused by its record."""
     world = Revoking()
     (device,) = world.come("sensor", 1)
     world.aws.clock.advance(60)
-    world.aws.fault = _dying_after("UpdateCertificate")
+    world.aws.fault = _dying_at("UpdateCertificate")
     world.publish({device: reason})
     world.revoke.poll()
     world.aws.fault = None
@@ -169,6 +192,43 @@ def test_a_yes_to_an_older_crl_is_none_to_the_number_of_devices_that_it_takes_ou
     assert world.statuses(devices) == ["REVOKED"] * 21 + ["ACTIVE"] * 9
 
 
+@pytest.mark.parametrize("seen", [WAITS, REFUSED])
+def test_a_yes_to_a_crl_ends_when_another_one_follows(monkeypatch: pytest.MonkeyPatch, seen: str) -> None:
+    """The same object is published again, and would lift the newer CRL's holds."""
+    monkeypatch.setattr(application, "MOST_AT_ONCE", 0)
+    monkeypatch.setattr(judgement, "MOST_AT_ONCE", 0)
+    world = Revoking()
+    devices = world.come("sensor", 2)
+    approved = world.crl({} if seen == REFUSED else {devices[0]: HOLD}, number=10)
+    world.aws.clock.advance(3600)
+    if seen == REFUSED:
+        world.apply(number=11)
+    world.deployment.publish_crl(CA, approved)
+    world.revoke.drain(within=DAY)
+    assert world.approve()
+    assert (world.state.approved and world.state.approved.of) == seen
+    monkeypatch.setattr(judgement, "MOST_AT_ONCE", 20)
+    world.aws.clock.advance(3600)
+    world.apply(dict.fromkeys(devices, HOLD), number=12)
+    assert world.statuses(devices) == ["INACTIVE", "INACTIVE"]
+
+    world.deployment.publish_crl(CA, approved)
+    world.revoke.drain(within=DAY)
+    world.sweep_and_decide(2)
+
+    assert world.statuses(devices) == ["INACTIVE", "INACTIVE"]
+    assert world.state.refused
+
+
+def test_a_yes_to_a_number_of_devices_lets_no_crl_follow_a_newer_one() -> None:
+    yes = ApprovedCrl(version="10", by=OPERATOR, at=NOW, of=WAITS)
+    waits = WaitingCrl(version="10", ended=30, devices=30, at=NOW)
+    assert CrlState(approved=yes, waits=waits).is_approved("10"), "it follows already, or was let"
+    assert not CrlState(approved=yes, waits=replace(waits, version="11")).is_approved("10")
+    assert not CrlState(approved=yes).is_approved("10")
+    assert CrlState(approved=replace(yes, of="")).is_approved("10"), "an earlier version's yes was for both"
+
+
 def test_a_crl_that_is_not_in_force_yet_is_applied_when_it_is() -> None:
     world = Revoking()
     (device,) = world.come("sensor", 1)
@@ -218,7 +278,6 @@ def test_runs_that_have_no_time_go_on_where_the_one_before_was(
     monkeypatch: pytest.MonkeyPatch, mode: CheckMode, *, is_by_serial: bool
 ) -> None:
     """Each run has time for one page of the walk; together they read each record few times, and miss none."""
-    monkeypatch.setattr(outcomes, "_PAGE", 4)
     monkeypatch.setattr(candidates, "_AT_ONCE", 4)
     world = Revoking(revocation_of_active=mode)
     if is_by_serial:
@@ -246,6 +305,26 @@ def test_runs_that_have_no_time_go_on_where_the_one_before_was(
     assert world.state.applied
     assert world.state.applied.ended == 9
     assert max(read.count(one) for one in read) <= 6
+
+
+def test_certificates_that_are_not_there_any_more_do_not_keep_a_walk_where_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They stay candidates, and no run has turns for all of them."""
+    monkeypatch.setattr(candidates, "_AT_ONCE", 2)
+    world = Revoking()
+    deleted = world.come("sensor", 19)
+    (last,) = world.come("sensor", 1, first=20)
+    for leaf in deleted:
+        del world.account.iot.certificates.by_id[leaf.certificate_id]
+    world.revoke = world.deployment.revoke_mapping(timeout=_DEADLINE + 1.2)
+    world.publish(dict.fromkeys([*deleted, last], FOR_GOOD))
+    world.revoke.drain(within=120)
+    assert world.status(last) == "REVOKED"
+    world.revoke.drain(within=DAY)
+    assert world.state.work is None
+    assert world.state.applied
+    assert world.state.applied.ended == 1
 
 
 def test_a_crl_that_says_nothing_new_is_applied_in_one_run_and_a_second_look() -> None:

@@ -45,6 +45,7 @@ from tests.support.survival.machine_acts import (
 from tests.support.survival.machine_checks import UNREADABLE
 from tests.support.survival.machine_crl import CrlWorld, NextCrl, OlderCrl, Revoke
 from tests.support.survival.machine_devices import AUTHORITY, SLOTS
+from tests.support.survival.machine_lost_ca import LiftCa, LoseCa, LostCaWorld
 from tests.support.survival.machine_state import VARIANTS
 from tests.support.survival.world import World
 
@@ -227,6 +228,42 @@ class SurvivalOfCrls(Survival):
         self.world.together([who], interruptions)  # type: ignore[list-item]  # an act of this machine's own
 
 
+class SurvivalOfLostCas(Survival):
+    """The same, and operators revoke the CA in an account, and lift that again."""
+
+    world: LostCaWorld
+
+    @initialize(
+        on_replacement=st.sampled_from([*[OnReplacement.ROTATE] * 3, *OnReplacement]),
+        on_reject=st.sampled_from(OnReject),
+        batch_size=st.sampled_from([1, 10]),
+        unnamed=st.booleans(),
+    )
+    def build(self, *, on_replacement: OnReplacement, on_reject: OnReject, batch_size: int, unnamed: bool) -> None:
+        self.world = LostCaWorld(
+            on_replacement=on_replacement, on_reject=on_reject, batch_size=batch_size, unnamed=unnamed
+        )
+
+    @rule(
+        order=st.builds(LoseCa, SITES) | st.builds(LiftCa, SITES),
+        beside=st.lists(actors(NEAR), max_size=2),
+        interruptions=INTERRUPTIONS,
+    )
+    def an_order_on_the_ca(
+        self, order: LoseCa | LiftCa, beside: list[Actor], interruptions: list[Interruption]
+    ) -> None:
+        self.world.together([order, *beside], interruptions)  # type: ignore[list-item]  # an act of this machine's own
+
+    @rule(site=SITES, devices=DEVICES, interruptions=INTERRUPTIONS)
+    def a_deployment_activates_a_lost_ca(
+        self, site: int, devices: list[Target], interruptions: list[Interruption]
+    ) -> None:
+        self.world.together([LoseCa(site)], [])  # type: ignore[list-item]  # an act of this machine's own
+        self.world.activate_ca(site)
+        self.world.together([Connect(site, target) for target in devices], [])
+        self.world.together([Deliver(site), Deliver(site)], interruptions)
+
+
 PARTS = 5
 OFTEN = 1  # of them are played in every run
 SUITE = settings(
@@ -243,6 +280,13 @@ SUITE = settings(
 def test_crls_at_any_moment_between_any_two_calls(part: int) -> None:
     drawn = settings(SUITE, max_examples=20 if part == 0 else 100)
     run_state_machine_as_test(seed(100 + part)(type(f"SurvivalOfCrls{part}", (SurvivalOfCrls,), {})), settings=drawn)
+
+
+@pytest.mark.parametrize("part", [0, pytest.param(1, marks=[pytest.mark.deep])])
+def test_a_lost_ca_and_its_lifting_at_any_moment_between_any_two_calls(part: int) -> None:
+    drawn = settings(SUITE, max_examples=20 if part == 0 else 100)
+    machine = type(f"SurvivalOfLostCas{part}", (SurvivalOfLostCas,), {})
+    run_state_machine_as_test(seed(200 + part)(machine), settings=drawn)
 
 
 @pytest.mark.parametrize(

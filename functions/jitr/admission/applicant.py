@@ -119,7 +119,12 @@ def _why_no_rules(device: DeviceRegistration, rules: Rules) -> Rejected:
             f"AWS IoT names no CA, and none of fleet.toml for this account is known to have signed it{why}",
         )
     if is_source(device.ca_certificate_id):
-        return Rejected(Reason.CA_UNKNOWN, f"fleet.toml has no [{device.ca_certificate_id}] for this account")
+        source = device.ca_certificate_id
+        return Rejected(
+            Reason.CA_UNKNOWN,
+            f"the account's rules have no [{source}]: add {source} = {{}} to it in fleet.toml, and deploy; the "
+            "certificate is evaluated again then",
+        )
     return Rejected(
         Reason.CA_UNKNOWN, f"fleet.toml lists no CA with certificate id {device.ca_certificate_id} for this account"
     )

@@ -139,6 +139,9 @@ class CrlApplication:
         state = replace(state, refused=None)
         if not state.asks_for(published.version, ca.crl_mode.value, is_complete=is_complete, now=now):
             return None
+        if state.approved is not None and state.approved.version != published.version:
+            # That yes was to follow what was there before this CRL.
+            self._states.end_approval(ca.certificate_id, state.approved.version)
         run = _Run(
             ca=ca,
             published=published,

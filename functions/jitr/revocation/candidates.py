@@ -34,7 +34,9 @@ _LISTED = (Outcome.ACTIVATED, Outcome.FOUND, Outcome.REJECTED, Outcome.REPLACED)
 _QUERY_IN_RECORDS = 50
 # So many queries are made whatever the number of records.
 _FEW = 100
-_AT_ONCE = 100
+# Records, or serial numbers, of a page. A walk goes on page by page, and certificates that stay candidates (deleted in
+# AWS IoT since, say) take a turn in every run: at the rate that is guaranteed, a run has turns for more than a page.
+_AT_ONCE = 50
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -125,7 +127,9 @@ class Candidates:
         at = _LISTED.index(Outcome(place["outcome"])) if "outcome" in place else 0
         after: Position | None = place.get("after")
         while True:
-            ids, after = self._outcomes.page_decided(_LISTED[at], ca_certificate_id, since=_EVER, after=after)
+            ids, after = self._outcomes.page_decided(
+                _LISTED[at], ca_certificate_id, since=_EVER, after=after, most=_AT_ONCE
+            )
             at += after is None
             is_last = at == len(_LISTED)
             yield (

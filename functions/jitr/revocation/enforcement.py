@@ -11,7 +11,8 @@
 
 A lift sets no status. It writes an order into the record, and `register` evaluates the device with all checks, the
 whole plan and the claim, ACTIVE last. If the function dies after (5), the next run finds its intent and the status, and
-goes on with (6); if the next CRL lists the certificate no more, it records the suspension, and then lifts it.
+goes on with (6); if the next CRL lists the certificate no more, it records the suspension, and then lifts it. A
+revocation of a suspended certificate that was begun, and not carried out, is dropped before the hold is lifted.
 """
 
 import uuid
@@ -112,7 +113,7 @@ class Enforcement:
         action = judge(record, reason)
         if action is None:
             return Result.NOTHING
-        if action is Action.LIFT and record.is_suspended:
+        if action is Action.LIFT and record.is_suspended and not is_of_revocation(record.intent):
             return self._lift(certificate_id, record, order)
         observed_at = self._clock()
         device = with_recorded_ca(self._iot.describe(certificate_id), record)
@@ -120,7 +121,10 @@ class Enforcement:
         if certificate is None or not _is_to_be_set(device, record, action):
             return Result.NOTHING
         if action is Action.LIFT:
-            self._record_suspension(device, record)
+            if record.decision is not None and record.is_suspended and device.status is Status.INACTIVE:
+                self._record_found(record.decision, record)  # ends the intent
+            elif self._record_begun(device, record).status is Status.REVOKED:
+                return Result.ENDED
             return self._lift(certificate_id, self._registry.recall([certificate_id])[certificate_id], order)
         return self._end(device, certificate, record, action, reason, order, observed_at)
 
@@ -165,18 +169,22 @@ class Enforcement:
             self._end_sessions(device, decision)
         return Result.ENDED
 
-    def _record_suspension(self, device: DeviceRegistration, record: Record) -> None:
-        """Record the suspension that a run carried out before it died, dated as it was begun.
+    def _record_begun(self, device: DeviceRegistration, record: Record) -> Decision:
+        """Record what a run carried out before it died, dated as it was begun; the decision.
 
         Raises Overtaken, Unavailable.
         """
         begun = record.intent
         assert begun is not None  # noqa: S101 -- _is_to_be_set has looked
         self._announcer.announce(begun)
-        if not self._registry.record_found(begun, record):
-            raise Overtaken("another decision on the certificate was made meanwhile")
+        self._record_found(begun, record)
         self._announcer.report_outcome(begun.outcome, device.certificate_id, begun)
-        self._announcer.count(_METRIC_OF[Action.SUSPEND])
+        self._announcer.count(_METRIC_OF[Action.REVOKE if begun.status is Status.REVOKED else Action.SUSPEND])
+        return begun
+
+    def _record_found(self, found: Decision, record: Record) -> None:
+        if not self._registry.record_found(found, record):
+            raise Overtaken("another decision on the certificate was made meanwhile")
 
     def _end_sessions(self, device: DeviceRegistration, decision: Decision) -> None:
         for_good = decision.status is Status.REVOKED  # a suspended device may come back to its session
@@ -282,8 +290,12 @@ def _is_to_be_set(device: DeviceRegistration, record: Record, action: Action) ->
         # A claim on it is given back by `register` first.
         return record.intent is None or is_of_revocation(record.intent)
     begun = record.intent
+    if action is Action.LIFT and record.is_suspended and device.status is Status.INACTIVE:
+        return True
     is_own = is_of_revocation(begun) and begun is not None and begun.is_for(device.created_at)
-    if not is_own or begun is None or not begun.status is device.status is _STATUS_OF[action]:
+    if not is_own or begun is None or begun.status is not device.status:
+        return False
+    if action is not Action.LIFT and device.status is not _STATUS_OF[action]:
         return False
     # INACTIVE that another party has set since is theirs, and no later CRL lifts it. REVOKED is final, whoever set it.
     return device.status is Status.REVOKED or is_as_rejected(device, begun.registered_at, begun.decided_at)

@@ -15,6 +15,7 @@ was done is found in the certificates' records.
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from enum import StrEnum
@@ -162,8 +163,13 @@ class CrlState:
     approved: ApprovedCrl | None = None
 
     def is_approved(self, version: str) -> bool:
-        """Whether an operator has approved exactly this CRL, so that it may follow a newer one."""
-        return self.approved is not None and self.approved.version == version
+        """Whether an operator has approved exactly this CRL, so that it may follow a newer one.
+
+        The yes to the number of devices is none to that, except while the CRL waits for it: it came so far.
+        """
+        if self.approved is None or self.approved.version != version:
+            return False
+        return self.approved.of != WAITS or (self.waits is not None and self.waits.version == version)
 
     def passes_brake(self, version: str) -> bool:
         """Whether an operator has seen how many devices exactly this CRL takes out, and approved it."""
@@ -272,6 +278,21 @@ class CrlStates:
         except self._client.exceptions.ConditionalCheckFailedException:
             return False
         return True
+
+    def end_approval(self, ca_certificate_id: str, version: str) -> None:
+        """Remove the yes to a CRL, since another one follows; a yes to yet another one stays.
+
+        Raises Unavailable.
+        """
+        with suppress(self._client.exceptions.ConditionalCheckFailedException), calling("UpdateItem"):
+            self._client.update_item(
+                TableName=self._table,
+                Key=key(f"{_PREFIX}{ca_certificate_id}"),
+                UpdateExpression="REMOVE approved",
+                ConditionExpression="approved.#version = :version",
+                ExpressionAttributeNames={"#version": "version"},
+                ExpressionAttributeValues=values(version=version),
+            )
 
     def take_lease(self, ca_certificate_id: str, who: str, now: datetime, *, seconds: float) -> bool:
         """Take the lease on a CA's CRL for so many seconds; False while another run has it.

@@ -60,15 +60,21 @@ class Outcomes:
                 return
 
     def page_decided(
-        self, outcome: Outcome, ca_certificate_id: str, *, since: datetime, after: Position | None
+        self,
+        outcome: Outcome,
+        ca_certificate_id: str,
+        *,
+        since: datetime,
+        after: Position | None,
+        most: int = _PAGE,
     ) -> tuple[list[str], Position | None]:
-        """The next of them, at most a thousand, and the position after them; None: those were the last.
+        """The next of them, so many at most, and the position after them; None: those were the last.
 
         Raises Unavailable.
         """
         wanted = values(as_=partition(ca_certificate_id, outcome), since=milliseconds(since))
         condition = f"{LISTED_AS} = :as_ AND {LISTED_AT} >= :since"
-        return query_page(self._client, self._table, OUTCOME_INDEX, condition, wanted, after, most=_PAGE)
+        return query_page(self._client, self._table, OUTCOME_INDEX, condition, wanted, after, most=most)
 
     def find_issued(self, ca_certificate_id: str, serial: int) -> list[str]:
         """The ids of the CA's certificates with this serial number: one, or its twin too (signature_twin.py).

@@ -28,6 +28,7 @@ from jitr.verdicts import OperatorAction, OperatorVerdict
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import ConditionCheckTypeDef
 
 REVOKED_CAS = "cas#revoked"
 _CA_ID = re.compile(r"[0-9a-f]{64}")
@@ -74,6 +75,17 @@ def _to_revocation(fields: Mapping[str, Any]) -> CaRevocation:
 
 def _from_revocation(given: CaRevocation) -> dict[str, Any]:
     return {"by": given.by, "at": milliseconds(given.at), "note": given.note}
+
+
+def require_order(table: str, ca_certificate_id: str, order: OperatorVerdict) -> "ConditionCheckTypeDef":
+    """The condition that this order on a CA's devices stands, and was not lifted."""
+    return {
+        "TableName": table,
+        "Key": key(REVOKED_CAS),
+        "ConditionExpression": "#ca.#devices.#at = :at AND #ca.#devices.#word = :word",
+        "ExpressionAttributeNames": {"#ca": ca_certificate_id, "#devices": "devices", "#at": "at", "#word": "word"},
+        "ExpressionAttributeValues": values(at=milliseconds(order.at), word=order.action.value),
+    }
 
 
 class RevokedCas:

@@ -30,6 +30,7 @@ from jitr.store.registry_items import (
 )
 from jitr.store.registry_table import RegistryTable
 from jitr.store.registry_writes import Due
+from jitr.store.revoked_cas import require_order
 from jitr.verdicts import OperatorVerdict
 
 if TYPE_CHECKING:
@@ -50,8 +51,12 @@ def urgency(seen: Record) -> int:
 class TakeAwayOrders(RegistryTable):
     """The orders to take certificates away of one fleet in one account and Region."""
 
-    def order_take_away(self, certificate_id: str, verdict: OperatorVerdict, *, seen: Record) -> OperatorVerdict | None:
+    def order_take_away(
+        self, certificate_id: str, verdict: OperatorVerdict, *, seen: Record, under: str | None = None
+    ) -> OperatorVerdict | None:
         """Write a verdict and the order to carry it out, over the verdict that was seen; None if there is another now.
+
+        `under` is the id of a revoked CA whose order on its devices this is: nothing is written once that was lifted.
 
         Raises Unavailable.
         """
@@ -76,6 +81,8 @@ class TakeAwayOrders(RegistryTable):
         if seen.due == Due.RETIRE.value and seen.due_at:  # version 1 has retirements in the certificate's item
             at = moment(seen.due_at.timestamp() * 1000)
             writes.append({"Update": registry_writes.schedule_retirement(self._table, certificate_id, at=at)})
+        if under:
+            writes.append({"ConditionCheck": require_order(self._table, under, verdict)})
         if self._transact(writes):
             return given
         # botocore tries again when an answer is lost.

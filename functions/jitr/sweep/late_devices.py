@@ -1,8 +1,9 @@
 """Orders devices of a revoked CA away that became ACTIVE too late for the operator's count (`ca revoke --devices`).
 
 A batch of `register` that was read before the revocation activates devices until it ends, a minute at most. Such a
-device gets the verdict that the operator gave for the CA's devices, and is then taken away like every other one
-(take_away_orders.py). The index of decisions has it; it may lag, and the next sweep finds what this one does not.
+device gets the verdict that the operator gave for the CA's devices, unless the revocation was lifted meanwhile, and is
+then taken away like every other one (take_away_orders.py). The index of decisions has it; it may lag, and the next
+sweep finds what this one does not.
 """
 
 from collections.abc import Callable, Mapping
@@ -49,8 +50,9 @@ class LateDevices:
             if not time_is_left():
                 return False
             for certificate_id, record in self._registry.recall(some).items():
-                if _lacks(record, ca_certificate_id, wanted):
-                    self._registry.order_take_away(certificate_id, replace(wanted, version=0), seen=record)
+                if _lacks(record, ca_certificate_id, wanted) and self._registry.order_take_away(
+                    certificate_id, replace(wanted, version=0), seen=record, under=ca_certificate_id
+                ):
                     self._announcer.note(
                         "a device of a revoked CA became ACTIVE late, and is ordered away",
                         certificate_id=certificate_id,

@@ -33,7 +33,8 @@ WithoutDenials = Annotated[
     bool,
     typer.Option(
         "--without-denials",
-        help="Do not copy the denials of the other accounts first to one that admits no device yet.",
+        help="Do not copy the denials of the other accounts first, and register also CAs that another account has "
+        "revoked.",
     ),
 ]
 

@@ -76,7 +76,7 @@ def verification(
     ca_key: Annotated[Path, typer.Option("--ca-key", metavar="FILE", help="The CA's private key, PEM.")],
     ca: _Ca = None,
     output: _Out = None,
-    days: Annotated[int, typer.Option(help="How long it is valid.", min=1, max=3650)] = 365,
+    days: Annotated[int, typer.Option(metavar="DAYS", help="How long it is valid.", min=1, max=3650)] = 365,
     password_file: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Has the key's password; else it is asked for."),

@@ -58,7 +58,7 @@ class _DevicesResult:
 
     taken: Mapping[Stage, TakenAway] = field(default_factory=dict)
     failed: tuple[Failed, ...] = ()
-    declined: str = ""  # why no device was ordered away, when the operator did not confirm that
+    declined: str = ""  # why no device got the order, when the operator did not confirm that
 
 
 @over_stages
@@ -73,14 +73,14 @@ def revoke_ca(
     note: Note = "",
     devices: Annotated[
         Devices | None,
-        typer.Option(help="Then take every device of the CA away: REVOKED for good, or INACTIVE."),
+        typer.Option(help="Then revoke (for good) or deactivate every device of the CA."),
     ] = None,
     devices_in: Annotated[
         list[str] | None,
         typer.Option(
             "--devices-in",
             metavar="ACCOUNT",
-            help="With --devices: take them away in this account only, the CA in all; may be repeated.",
+            help="With --devices: give the order in this account only; the CA is revoked in all. May be repeated.",
             autocompletion=completion.accounts,
         ),
     ] = None,
@@ -99,9 +99,10 @@ def revoke_ca(
     stays so, also against `ca apply` and deployments, until --lift. If an account cannot be reached, the exit code is
     1, and the same command does the rest.
 
-    With --devices, its devices are counted next, and ordered away: the functions do that at each account's rate, and
-    end their sessions. A device that has gone over to the successor keeps its new certificate. Without it, ACTIVE
-    devices stay ACTIVE. `ca rotate` moves the good ones to the successor.
+    With --devices, its devices are counted after that, and a second question is asked. Then their certificates get the
+    order: the functions carry it out at each account's rate, and end the sessions. A device that has gone over to the
+    successor keeps its new certificate. Without it, ACTIVE devices stay ACTIVE. `ca rotate` moves the good ones to the
+    successor.
 
     Example: jitrctl ca revoke factory --devices deactivate --note "key leaked, incident 4711"
     """
@@ -161,7 +162,8 @@ def _report(
 ) -> None:
     """Report what was done about the CA, and about its devices, also when the operator did not confirm the latter.
 
-    Raises typer.Exit: FAILED when a stage failed, else UNUSABLE when it was not confirmed.
+    Raises typer.Exit: FAILED when a stage failed, or the order on devices was not confirmed after the CA was revoked;
+    UNUSABLE when that was not confirmed, and nothing else was done.
     """
     taken = of_devices.taken
     if of_devices.declined:
@@ -186,7 +188,8 @@ def _report(
         )
     except typer.Exit:
         has_failed = failed or results.failed or of_devices.failed or any(stage.warnings for stage in scope.stages)
-        if of_devices.declined and not has_failed:
+        is_changed = any(one.value for one in results.done)  # UNUSABLE says that nothing was done
+        if of_devices.declined and not has_failed and not is_changed:
             raise typer.Exit(Exit.UNUSABLE) from None
         raise
 
@@ -201,7 +204,7 @@ def _take_devices(
     dry_run: bool,
     yes: bool,
 ) -> _DevicesResult:
-    """Count the CA's devices in these stages, ask, and order them away there.
+    """Count the CA's devices in these stages, ask, and write the orders on them there.
 
     An account gets orders on the certificates that it has: the CA is revoked in all, so others are refused.
     """
@@ -229,7 +232,7 @@ def _take_devices(
             scope.confirm(lines, yes=yes)
         except Unusable as no:  # Declined, or nobody can be asked
             why = "the second question was not answered with yes" if isinstance(no, Declined) else str(no)
-            why = f"{ca.name} is revoked, and no device was ordered away: {why}; the same command asks again"
+            why = f"{ca.name} is revoked, and no device got the order: {why}; the same command asks again"
             return _DevicesResult(failed=failed, declined=why)
         kept = scope.across(
             lambda stage: order_devices(stage, ca, action, note), doing="writing the order", stages=unordered
@@ -245,7 +248,8 @@ def _warn_of_undeployed(found: Mapping[Stage, RevokedCa], ca: str) -> None:
         if one.is_given and not one.has_table:
             stage.warnings.append(
                 f"not deployed yet, so nothing here keeps that {ca} is revoked: `ca apply` copies that from the other "
-                "accounts after the deployment; where the stack registers the CA, `fleet copy-denials` does"
+                "accounts after the deployment; where the stack registers the CA, deploy first with registered_by = "
+                '"jitrctl", and give `fleet copy-denials`'
             )
 
 

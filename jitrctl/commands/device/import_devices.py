@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from jitr.import_order import ImportOrder
+from jitrctl.audit.record import audited
 from jitrctl.commands.list_reading import Files, RefusedPath, SignerFiles, list_name, read_lists
 from jitrctl.device.certificate_rows import read_certificates
 from jitrctl.device.imports import Imported, ImportPlan, StageImport, plan_import
-from jitrctl.errors import Interrupted
+from jitrctl.errors import Interrupted, Unusable
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
-from jitrctl.terminal import Exit, out
+from jitrctl.terminal import Exit, err, out, rough
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
     from jitrctl.session.stage import Stage
 
 _SHOWN = 20  # certificates that are not imported; --json has all
+
+
+class _StoppedEarly(Exception):
+    """An import left certificates that it did not begin."""
 
 
 @over_stages
@@ -39,7 +46,7 @@ def import_(
     may_follow: Annotated[
         bool,
         typer.Option(
-            "--may-follow", help="They may take over thing names from certificates of a CA, or of another source."
+            "--may-follow", help="They may take over thing names from any certificate that was issued earlier."
         ),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check, and show what would be done.")] = False,
@@ -47,13 +54,14 @@ def import_(
 ) -> None:
     """Register certificates without a CA (Multi-Account Registration), in every account that has the source.
 
-    Each passes the checks of its source, gets its thing, groups and policy, and is set ACTIVE as the last. What is
+    Each passes the checks of its source, gets its thing, groups and policy, and is set ACTIVE last. What is
     imported already is left as it is: run it again after an interruption, or for one more account. A certificate that
     is registered in another way is reported and never changed. Takes the lists and manifests of `enrollment import`, as
     far as they hold certificates.
 
     Example: jitrctl device import manifest.json --signer microchip.crt --account prod
     """
+    scope = _narrow(scope, source)
     found = read_lists(files, signer or (), refused, read_certificates)
     stages, not_opened = scope.open_stages()
     planned = scope.across(
@@ -61,14 +69,20 @@ def import_(
     )
     plans = {done.stage: done.value for done in planned.done}
     if any(plan.todo for plan in plans.values()) and not dry_run:
-        lines = [f"register {len(found.certificates):,} certificates of {list_name(files)} without a CA, in"]
-        scope.confirm([*lines, *(f"  {stage}  {_plan_in_words(plan)}" for stage, plan in plans.items())], yes=yes)
+        lines = [f"Certificates of {list_name(files)} are registered without a CA."]
+        lines[0] += " Those that pass the checks become ACTIVE devices."
+        if may_follow:
+            lines.append("They may take over thing names from any certificate that was issued earlier (--may-follow).")
+        if found.unverified:
+            lines.append(f"The signatures of {found.unverified:,} rows were not verified (--signer).")
+        lines += [f"  {stage} as {stage.caller}  {_plan_in_words(plan)}" for stage, plan in plans.items()]
+        scope.confirm(lines, yes=yes)
 
     def make_order(stage: Stage, at: datetime) -> ImportOrder:
         named = plans[stage].source.certificate_id
         return ImportOrder(source=named, by=stage.caller, at=at, note=note, may_follow=may_follow)
 
-    results = _import(scope, plans, found.certificates, make_order, dry_run=dry_run)
+    results = _import(scope, plans, found.certificates, make_order, note=note, may_follow=may_follow, dry_run=dry_run)
 
     def show_results() -> None:
         for done in results.done:
@@ -88,9 +102,32 @@ def import_(
             refused_file=str(refused) if found.refused else None,
         )
     except typer.Exit:
-        if any(isinstance(one.cause, Interrupted) for one in results.failed):
+        not_begun = any(isinstance(one.cause, Interrupted) for one in results.failed)
+        if not_begun or any(done.value.is_interrupted for done in results.done):
             raise typer.Exit(Exit.INTERRUPTED) from None
         raise
+
+
+def _narrow(scope: Scope, source: str | None) -> Scope:
+    """The scope without the accounts that have no source, or not this one.
+
+    Raises Unusable when the fleet has no such source, or none of the accounts has it.
+    """
+    known = [one.name for one in scope.fleet.sources]
+    if source is not None and source not in known:
+        raise Unusable(f"the fleet has no source {source}: it has {', '.join(known) or 'none'}")
+    wanted = known if source is None else [source]
+    stages = tuple(stage for stage in scope.stages if any(one.name in wanted for one in stage.account.sources))
+    what = f"source {source}" if source else "source"
+    if not stages:
+        name = source or "NAME"
+        raise Unusable(
+            f"none of the chosen accounts has a {what}: add registered.{name} = {{}} to the account in the fleet file, "
+            "and deploy"
+        )
+    if left_out := dict.fromkeys(stage.account.name for stage in scope.stages if stage not in stages):
+        err.print(f"left out, without a {what}: {', '.join(left_out)}", style="dim", markup=False, soft_wrap=True)
+    return replace(scope, stages=stages)
 
 
 def _import(
@@ -99,6 +136,8 @@ def _import(
     certificates: Mapping[str, bytes],
     make_order: Any,
     *,
+    note: str,
+    may_follow: bool,
     dry_run: bool,
 ) -> Any:
     """Carry out the plans in all stages at once, with the progress of all; Results[Imported]."""
@@ -114,9 +153,19 @@ def _import(
         def tell(number: int) -> None:
             finished[stage] = number
 
-        return StageImport(
+        step = f"register {_count(len(plan.todo))} without a CA"
+        step += "; they may follow any certificate that was issued earlier" if may_follow else ""
+        # The order in a certificate's record ends with the decision; this one stays.
+        running = StageImport(
             stage, plan, certificates, lambda at: make_order(stage, at), interrupted=interrupted, tell=tell
-        ).run()
+        )
+        with suppress(_StoppedEarly), audited(stage, "device import", plan.source.certificate_id, [step], note):
+            running.run()
+            if running.result.stopped:
+                raise _StoppedEarly  # the order is announced as broken off, and what is done is reported
+        if running.result.stopped:
+            stage.warnings.append(running.result.stopped)
+        return running.result
 
     def progress() -> str:
         return f"importing: {sum(finished.values()):,} of {most:,}"
@@ -124,38 +173,43 @@ def _import(
     return scope.across(work, doing=progress, stages=list(plans), interrupted=interrupted)
 
 
+def _count(number: int) -> str:
+    return f"{number:,} {'certificate' if number == 1 else 'certificates'}"
+
+
 def _plan_in_words(plan: ImportPlan) -> str:
-    parts = [f"as {plan.source.name}"]
+    """A plan: source microchip: 12 to register, about 1 min, longer while new devices connect; 3 ACTIVE already."""
+    parts = []
     if plan.todo:
-        minutes = max(1, round(plan.takes.total_seconds() / 60))
-        parts.append(f"{len(plan.todo):,} to register, within about {minutes} min")
+        parts.append(f"{len(plan.todo):,} to register, about {rough(plan.takes)}, longer while new devices connect")
     if plan.done:
-        parts.append(f"{plan.done:,} done already")
+        parts.append(f"{plan.done:,} ACTIVE already")
     if plan.refused:
         parts.append(f"{len(plan.refused):,} refused")
-    return "; ".join(parts)
+    return f"source {plan.source.name}: {'; '.join(parts)}"
 
 
 def _in_words(one: Imported, *, dry_run: bool) -> str:
     if dry_run or not one.plan.todo:
         return _plan_in_words(one.plan)
-    parts = [f"as {one.plan.source.name}", f"{one.activated:,} are ACTIVE"]
+    parts = [f"{one.activated:,} became ACTIVE"]
     for number, what in (
-        (one.plan.done, "done already"),
+        (one.plan.done, "ACTIVE already"),
         (len(one.held), "held, INACTIVE"),
         (one.waiting, "registered, and left to the functions and the sweep"),
         (len(one.plan.refused) + len(one.refused), "refused"),
+        (one.not_begun, "not begun"),
     ):
         if number:
             parts.append(f"{number:,} {what}")
-    return "; ".join(parts)
+    return f"source {one.plan.source.name}: {'; '.join(parts)}"
 
 
 def _problems(one: Imported) -> list[str]:
-    every = {**one.plan.refused, **one.refused, **one.held}
-    lines = [f"{certificate_id} {why}" for certificate_id, why in list(every.items())[:_SHOWN]]
+    refused = [f"refused: {one_id} {why}" for one_id, why in {**one.plan.refused, **one.refused}.items()]
+    every = [*refused, *(f"held, INACTIVE: {one_id} {why}" for one_id, why in one.held.items())]
     more = len(every) - _SHOWN
-    return [*lines, *([f"and {more:,} more, which --json has"] if more > 0 else [])]
+    return [*every[:_SHOWN], *([f"and {more:,} more, which --json has"] if more > 0 else [])]
 
 
 def _document(one: Imported, *, dry_run: bool) -> dict[str, Any]:
@@ -168,6 +222,7 @@ def _document(one: Imported, *, dry_run: bool) -> dict[str, Any]:
         "done": plan.done,
         "activated": one.activated,
         "waiting": one.waiting,
+        "not_begun": one.not_begun,
         "held": [{"certificate_id": one_id, "why": why} for one_id, why in one.held.items()],
         "refused": [{"certificate_id": one_id, "why": why} for one_id, why in refused.items()],
         "seconds": round(plan.takes.total_seconds()),

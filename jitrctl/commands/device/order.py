@@ -128,7 +128,8 @@ def deactivate(
 ) -> None:
     """Set certificates INACTIVE, end their sessions, and prevent their activation until they are released.
 
-    `device release --revoked` takes it back. With --from, --ca or --thing-group, many at once, as `device revoke` does.
+    `device release --revoked` takes it back, at most 1,000 named devices in one command. With --from, --ca or
+    --thing-group, many at once, as `device revoke` does.
 
     Example: jitrctl device deactivate device.pem --account dev --note "sold"
     """

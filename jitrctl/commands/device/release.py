@@ -22,11 +22,9 @@ from jitrctl.run.origins import Origins
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.session.pace import in_words
 from jitrctl.session.stage import chosen_origins
-from jitrctl.terminal import err, out
+from jitrctl.terminal import err, out, rough
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from jitr.record import Record
     from jitrctl.device.operations import OrderContext
     from jitrctl.session.stage import Stage
@@ -65,6 +63,8 @@ def release(
     yes: Yes = False,
 ) -> None:
     """Have refused devices evaluated again at their next connect; their registrations are deleted for that.
+
+    Devices that were registered without a CA have to be imported again.
 
     With --rejected-for: all devices that were rejected for a reason. The functions evaluate them again, after new
     devices, without a new registration or connect. REVOKED devices, and those that somebody has deactivated, are left
@@ -171,7 +171,7 @@ def _in_words(plan: Plan) -> str:
         counts.append(f"{sum(again.values())} refused again ({_counts(again)})")
     parts = [f"{len(plan.orders)} of {plan.found}: {', '.join(counts)}"]
     if plan.orders:
-        parts.append(f"within about {_duration(plan.takes)}")
+        parts.append(f"within about {rough(plan.takes)}")
     if plan.left:
         parts.append(f"{sum(plan.left.values())} left: {_counts(plan.left)}")
     return "; ".join(parts)
@@ -201,8 +201,3 @@ def _document(one: BulkOrdered, *, dry_run: bool) -> dict[str, Any]:
 
 def _counts(counted: Any) -> str:
     return ", ".join(f"{number} {name}" for name, number in sorted(counted.items()))
-
-
-def _duration(takes: timedelta) -> str:
-    minutes = max(1, round(takes.total_seconds() / 60))
-    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"  # noqa: PLR2004 -- two hours

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def retire(scope: Scope, devices: Devices, note: Note = "", *, yes: Yes = False) -> None:
     """End old certificates that another one follows, without waiting for the sweep: set INACTIVE, and detached.
 
-    In between their sessions are ended, except where the one that follows may have opened them.
+    Their sessions are ended before they are detached, unless the new certificate may have opened them.
 
     For the old certificate in accounts to which the device has not connected since its rotation; give the certificate's
     id. A device's present certificate is refused: use `device deactivate`.

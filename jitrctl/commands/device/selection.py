@@ -138,13 +138,17 @@ def _describe_file(path: Path, given: FileDevices, problems: int) -> str:
     return f"{path}, {given.lines:,} {'line' if given.lines == 1 else 'lines'}: {', '.join(parts)}"
 
 
+_NAME_THEM = "name them in a file, with `--from` of `jitrctl device revoke` or `deactivate`"
+
+
 def describe_left_out(found: FoundHere) -> Iterable[str]:
     if found.unknown:
         yield (
-            f"{found.unknown:,} live certificates are listed under no CA, and no record names theirs: they get no order"
+            f"{found.unknown:,} ACTIVE or pending certificates are listed under no CA, and no record names theirs, so "
+            f"they get no order: `jitrctl device show ID` shows each; {_NAME_THEM}"
         )
     if found.undated:
-        yield f"of {found.undated:,} certificates nothing says when they were issued: they get no order"
+        yield (f"it is not known when {found.undated:,} certificates were issued, so they get no order: {_NAME_THEM}")
 
 
 def _resolve(scope: Scope, path: Path, given: FileDevices, stages: Sequence[Stage]) -> Targets:

@@ -10,6 +10,7 @@ import typer
 from jitr.errors import Reason
 from jitr.event_details import decision_fields
 from jitr.iot_models import Status
+from jitr.rules import is_source
 from jitr.store.registry_items import from_verdict
 from jitrctl.audit import log
 from jitrctl.device import live_connection
@@ -207,7 +208,12 @@ def _cures(stage: Stage, found: StageCertificate) -> list[str]:
         return []
     place = f"--account {stage.account.name} --region {stage.region}"
     cures = [f"what to do: `jitrctl doctor {found.certificate_id} {place}`"]
-    if decision.reason is Reason.NOT_A_ROTATION:
+    if decision.reason is Reason.NOT_A_ROTATION and is_source(decision.ca_certificate_id):
+        cures.append(
+            "if it is the same device: import it again with "
+            f"`jitrctl device import FILE --may-follow --source {decision.ca} {place}`"
+        )
+    elif decision.reason is Reason.NOT_A_ROTATION:
         cures.append(
             f"if it is a rotation before its time: `jitrctl enrollment allow {found.certificate_id} --may-follow`"
         )

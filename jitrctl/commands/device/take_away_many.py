@@ -11,11 +11,10 @@ from jitrctl.commands.device.selection import Selection, Targets, chosen_documen
 from jitrctl.device.bulk_take_away import TakeAwayPlan, TakenAway, document, give_orders, plan_take_away
 from jitrctl.errors import Interrupted, Refused
 from jitrctl.run import completion
-from jitrctl.terminal import Exit, err, keep_warning, out
+from jitrctl.terminal import Exit, err, keep_warning, out, rough
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import timedelta
 
     from jitr.verdicts import OperatorAction
     from jitrctl.run.scope import Scope
@@ -151,7 +150,7 @@ def _show_problems(scope: Scope, problems: Sequence[str]) -> None:
 
 
 def plan_in_words(plan: TakeAwayPlan) -> str:
-    """A plan: 120 to do: 100 ACTIVE, 20 not known here, denied; within about 1 min; 3 are ordered, 7 done already."""
+    """A plan: 120 to do: 100 ACTIVE, 20 not known here, denied; about 1 min, …; 3 ordered already, and not yet done."""
     parts = []
     if plan.orders:
         counts = [
@@ -163,7 +162,8 @@ def plan_in_words(plan: TakeAwayPlan) -> str:
             )
             if number
         ]
-        parts.append(f"{len(plan.orders):,} to do: {', '.join(counts)}; within about {_duration(plan.takes)}")
+        takes = f"about {rough(plan.takes)}, longer while new devices connect"
+        parts.append(f"{len(plan.orders):,} to do: {', '.join(counts)}; {takes}")
     if plan.ordered:
         parts.append(f"{plan.ordered:,} ordered already, and not yet done")
     if plan.done:
@@ -176,11 +176,6 @@ def taken_in_words(one: TakenAway, *, dry_run: bool) -> str:
         return plan_in_words(one.plan)
     text = f"{one.ordered:,} ordered; {plan_in_words(one.plan)}"
     return text + (f"; {one.overtaken:,} not ordered, since another verdict came first" if one.overtaken else "")
-
-
-def _duration(takes: timedelta) -> str:
-    minutes = max(1, round(takes.total_seconds() / 60))
-    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"  # noqa: PLR2004 -- two hours
 
 
 def _describe_order(targets: Targets, action: OperatorAction) -> list[str]:

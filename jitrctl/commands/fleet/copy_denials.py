@@ -38,7 +38,7 @@ def copy_denials(
     *,
     yes: Yes = False,
 ) -> None:
-    """Copy denials to accounts that lack them: entries that deny, devices denied, deactivated or revoked, revoked CAs.
+    """Copy to accounts what they lack: denying entries; denied, deactivated and revoked devices; revoked CAs.
 
     For a new account, before its first CA is registered; `ca apply` does it then. What an account has already stays, so
     it can be repeated; what is allowed or ACTIVE there stays, too, and is reported. Refused while an account that may

@@ -73,7 +73,7 @@ def check(scope: Scope) -> None:
         table(
             [
                 {
-                    "CA": one.name,
+                    "CA or source": one.name,
                     "until": f"{one.certificate.not_after:%F}" if isinstance(one, Ca) else "(imports)",
                     "common names": one.common_name or "any",
                     "thing": one.thing_name,
