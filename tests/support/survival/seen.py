@@ -13,6 +13,8 @@ from cryptography.x509.oid import NameOID
 
 from jitr.errors import Basis
 from jitr.rules import CaRules, EnrollmentRule, OnReplacement, Rules
+from jitr.store.dynamodb import deserialize
+from jitr.store.registry_items import to_record
 from jitr.store.revoked_cas import REVOKED_CAS
 from simulation import Call, Deployment, SimulatedAccount
 from simulation.iot.certificates import DeviceCertificate
@@ -263,6 +265,8 @@ class Seen:
                     self.was_active.add(certificate.number)
                 elif call:
                     self._note_end(certificate, before, call)
+                if before is None and certificate.status == "INACTIVE" and self._is_suspended(certificate):
+                    self.suspended.add(certificate.number)  # before anybody watched
             if certificate.status == "ACTIVE":
                 self.worked |= self.account.iot.things.of_principal(certificate.arn).keys()
         if call and call.caller.startswith((CONSOLE, OPERATOR)) and call.operation.startswith("Detach"):
@@ -272,6 +276,9 @@ class Seen:
                 if call.caller.startswith(CONSOLE):
                     self.by_hand.add(found.number)
         self._note_items(call)
+
+    def _is_suspended(self, certificate: DeviceCertificate) -> bool:
+        return to_record(deserialize(self.item(f"certificate#{certificate.certificate_id}"))).is_suspended
 
     def _note_end(self, certificate: DeviceCertificate, before: str | None, call: Call) -> None:
         """Note who made a certificate something else than ACTIVE."""
