@@ -9,22 +9,14 @@ from jitr.rules import EnrollmentRule
 from jitr.verdicts import OperatorAction
 from jitrctl.device.operations import OrderContext
 from simulation import Call, Died, Moment
-from tests.support.survival.revoking import CA, FOR_GOOD, HOLD, Revoking
+from tests.support.survival.revoking import CA, FOR_GOOD, HOLD, Revoking, make_revoking
 from tests.support.survival.scenario_world import DAY
 from tests.support.survival.scenarios import OPERATOR
 
 
 @pytest.fixture(params=[False, True], ids=["by record", "by serial number"])
 def world(request: pytest.FixtureRequest) -> Revoking:
-    """With a daily pass done, the indexes are known to be complete, and only the difference is read."""
-    made = Revoking()
-    if request.param:
-        made.deployment.sweep()
-        made.sweep_and_decide()
-        made.apply()
-        assert made.state.applied
-        assert made.state.applied.is_complete
-    return made
+    return make_revoking(is_complete=request.param)
 
 
 def test_a_hold_suspends_and_its_end_lets_register_activate_again(world: Revoking) -> None:

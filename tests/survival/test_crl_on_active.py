@@ -10,21 +10,13 @@ from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitr.rules import CheckMode
 from simulation import Authority, Call, Died, Leaf, Moment
-from tests.support.survival.revoking import CA, ENFORCED, FOR_GOOD, HOLD, Revoking
+from tests.support.survival.revoking import CA, ENFORCED, FOR_GOOD, HOLD, Revoking, make_revoking
 from tests.support.survival.scenario_world import DAY
 
 
 @pytest.fixture(params=[False, True], ids=["by record", "by serial number"])
 def world(request: pytest.FixtureRequest) -> Revoking:
-    """With a daily pass done, the indexes are known to be complete, and only the difference is read."""
-    made = Revoking()
-    if request.param:
-        made.deployment.sweep()
-        made.sweep_and_decide()
-        made.apply()
-        assert made.state.applied
-        assert made.state.applied.is_complete
-    return made
+    return make_revoking(is_complete=request.param)
 
 
 def test_listed_devices_are_revoked_and_no_other_one_is_touched(world: Revoking) -> None:

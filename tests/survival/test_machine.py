@@ -123,6 +123,7 @@ INTERRUPTIONS = st.builds(
 class Survival(RuleBasedStateMachine):
     """Two accounts under one CA."""
 
+    made: type[World] = World
     world: World
 
     @initialize(
@@ -132,7 +133,9 @@ class Survival(RuleBasedStateMachine):
         unnamed=st.booleans(),
     )
     def build(self, *, on_replacement: OnReplacement, on_reject: OnReject, batch_size: int, unnamed: bool) -> None:
-        self.world = World(on_replacement=on_replacement, on_reject=on_reject, batch_size=batch_size, unnamed=unnamed)
+        self.world = self.made(
+            on_replacement=on_replacement, on_reject=on_reject, batch_size=batch_size, unnamed=unnamed
+        )
 
     @rule(site=SITES, devices=DEVICES, interruptions=INTERRUPTIONS)
     def devices_connect(self, site: int, devices: list[Target], interruptions: list[Interruption]) -> None:
@@ -202,18 +205,8 @@ class Survival(RuleBasedStateMachine):
 class SurvivalOfCrls(Survival):
     """The same, and the CA publishes CRLs: a hold, its lifting, a revocation, an older one."""
 
+    made: type[World] = CrlWorld
     world: CrlWorld
-
-    @initialize(
-        on_replacement=st.sampled_from([*[OnReplacement.ROTATE] * 3, *OnReplacement]),
-        on_reject=st.sampled_from(OnReject),
-        batch_size=st.sampled_from([1, 10]),
-        unnamed=st.booleans(),
-    )
-    def build(self, *, on_replacement: OnReplacement, on_reject: OnReject, batch_size: int, unnamed: bool) -> None:
-        self.world = CrlWorld(
-            on_replacement=on_replacement, on_reject=on_reject, batch_size=batch_size, unnamed=unnamed
-        )
 
     @rule(
         crl=st.builds(NextCrl, SITES, st.none() | FIRST | TARGETS, st.sampled_from([True, True, False])),
@@ -231,18 +224,8 @@ class SurvivalOfCrls(Survival):
 class SurvivalOfLostCas(Survival):
     """The same, and operators revoke the CA in an account, and lift that again."""
 
+    made: type[World] = LostCaWorld
     world: LostCaWorld
-
-    @initialize(
-        on_replacement=st.sampled_from([*[OnReplacement.ROTATE] * 3, *OnReplacement]),
-        on_reject=st.sampled_from(OnReject),
-        batch_size=st.sampled_from([1, 10]),
-        unnamed=st.booleans(),
-    )
-    def build(self, *, on_replacement: OnReplacement, on_reject: OnReject, batch_size: int, unnamed: bool) -> None:
-        self.world = LostCaWorld(
-            on_replacement=on_replacement, on_reject=on_reject, batch_size=batch_size, unnamed=unnamed
-        )
 
     @rule(
         order=st.builds(LoseCa, SITES) | st.builds(LiftCa, SITES),

@@ -73,3 +73,15 @@ class Revoking(Crowd):
 
     def statuses(self, leaves: Sequence[Leaf]) -> list[str]:
         return [self.status(leaf) for leaf in leaves]
+
+
+def make_revoking(*, is_complete: bool) -> Revoking:
+    """An account with a first CRL; after a daily pass the indexes are known to be complete: the difference is read."""
+    made = Revoking()
+    if is_complete:
+        made.deployment.sweep()
+        made.sweep_and_decide()
+        made.apply()
+        assert made.state.applied
+        assert made.state.applied.is_complete
+    return made
