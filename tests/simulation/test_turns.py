@@ -138,10 +138,10 @@ def test_without_dynamodb_an_environment_takes_its_share_and_reserves_it_later(f
 
 def test_what_found_no_turn_asks_again_one_after_the_other_and_soon_enough(fleet: Fleet) -> None:
     one, other = fleet.look(fleet.environment()), fleet.environment()
-    assert one.line_up(3) == pytest.approx([0.08, 0.16, 0.24], abs=1e-3)
-    assert fleet.look(other).line_up(2) == pytest.approx([0.32, 0.4], abs=1e-3)
+    assert one.line_up(3) == pytest.approx([0.05, 0.1, 0.15], abs=1e-3)
+    assert fleet.look(other).line_up(2) == pytest.approx([0.2, 0.25], abs=1e-3)
     fleet.aws.clock.advance(60)
-    assert fleet.look(one).line_up(1) == pytest.approx([0.08], abs=1e-3)
+    assert fleet.look(one).line_up(1) == pytest.approx([0.05], abs=1e-3)
 
 
 def through_a_window(fleet: Fleet, turns: Turns, *, throttled: bool) -> None:
