@@ -220,6 +220,10 @@ class CaRules:
         return self.checks.get(check, default_mode(check))
 
 
+# Fields of Rules that say when the sweep looks, and decide on no device.
+_SWEEP = frozenset({"pending_after", "horizon", "every", "device_expiry"})
+
+
 @value
 class Rules:
     """The rules of one fleet for one account and Region."""
@@ -243,14 +247,15 @@ class Rules:
 
     @property
     def digest(self) -> str:
-        """A hash of the rules and of the readers' versions.
+        """A hash of the rules and of the readers' versions; the sweep's keys are not part of it.
 
         Decisions carry it, so that a held device is evaluated again when either changes.
         """
-        return hashlib.sha256(f"{self.to_json()}\n{READERS}".encode()).hexdigest()[:16]
+        deciding = {name: part for name, part in asdict(self).items() if name not in _SWEEP}
+        return hashlib.sha256(f"{_to_json(deciding)}\n{READERS}".encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
-        return json.dumps({"schema": RULES_SCHEMA, **asdict(self)}, indent=1, sort_keys=True)
+        return _to_json(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -284,6 +289,10 @@ class Rules:
                 f"{path} cannot be read ({error.strerror}): the asset was built without rules"
             ) from error
         return cls.from_json(text)
+
+
+def _to_json(rules: Mapping[str, Any]) -> str:
+    return json.dumps({"schema": RULES_SCHEMA, **rules}, indent=1, sort_keys=True)
 
 
 def _ca_rules(document: dict[str, Any]) -> CaRules:

@@ -138,7 +138,6 @@ def test_a_ca_is_found_by_its_certificate_id_alone() -> None:
     "changed",
     [
         replace(RULES, fleet="other"),
-        replace(RULES, horizon=1),
         replace(RULES, cas=()),
         replace(RULES, cas=(replace(CA, common_name=".*"),)),
         replace(RULES, cas=(replace(CA, checks={"key": CheckMode.OFF}),)),
@@ -147,6 +146,13 @@ def test_a_ca_is_found_by_its_certificate_id_alone() -> None:
 )
 def test_changed_rules_have_another_digest(changed: Rules) -> None:
     assert changed.digest != RULES.digest
+
+
+@pytest.mark.parametrize("key", ["pending_after", "horizon", "every", "device_expiry"])
+def test_a_key_of_the_sweep_makes_no_held_device_due(key: str) -> None:
+    changed = replace(RULES, **{key: 60})
+    assert changed.to_json() != RULES.to_json()
+    assert changed.digest == RULES.digest
 
 
 def test_the_order_of_attributes_does_not_change_the_digest() -> None:
