@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from jitr.decisions import Outcome
 from jitr.errors import CertificateUnknown
 from jitr.iot_models import Status
+from jitr.rules import is_source
 from jitr_fleet.choices import RegisteredBy
 from jitrctl.ca import registry
 from jitrctl.errors import Refused, Unusable
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from jitr.aws.certificate_pages import Page
     from jitr.iot_models import ListedCertificate
     from jitr.record import Record
-    from jitr_fleet.model import Ca, Fleet
+    from jitr_fleet.model import Ca, Fleet, Origin
     from jitrctl.ca.plan import FoundCa
     from jitrctl.session.stage import Stage
 
@@ -101,11 +102,12 @@ class Dependents:
     unknown: int = 0  # live certificates of the account whose CA is not known
 
 
-def dependents(stage: Stage, ca: Ca, *, with_inactive: bool = False) -> Dependents:
-    """The certificates under a registered CA that are ACTIVE, or pending and not refused; newest first.
+def dependents(stage: Stage, ca: Origin, *, with_inactive: bool = False) -> Dependents:
+    """The certificates under a CA, or of a source, that are ACTIVE, or pending and not refused; newest first.
 
     First those that AWS lists under the CA. Then, of all others in the account, those whose record names the CA; or,
-    without such a record, those that it signed: of these at most _MOST_DESCRIBED are described.
+    without such a record, those that it signed: of these at most _MOST_DESCRIBED are described. A source's certificates
+    are those whose record names it.
 
     `with_inactive` also those that are INACTIVE; without a record, only if AWS lists them under the CA.
 
@@ -113,16 +115,20 @@ def dependents(stage: Stage, ca: Ca, *, with_inactive: bool = False) -> Dependen
     """
     depending, listed, described = Dependents(), set[str](), 0
     wanted = (*_LIVE, Status.INACTIVE) if with_inactive else _LIVE
-    for some, records in _read(stage, stage.paced_iot.certificates_of(ca.certificate_id), wanted):
+    is_of_source = is_source(ca.certificate_id)
+    under_ca = iter(()) if is_of_source else stage.paced_iot.certificates_of(ca.certificate_id)
+    for some, records in _read(stage, under_ca, wanted):
         listed.update(one.certificate_id for one in some)
         depending.found += _select_dependents(some, records)
     for some, records in _read(stage, stage.paced_iot.certificates(), wanted, without=listed):
         named = {one.certificate_id: _recorded_ca(records.get(one.certificate_id)) for one in some}
         for one in some:
-            if named[one.certificate_id] is None and one.status in _LIVE and described < _MOST_DESCRIBED:
+            is_asked = not is_of_source and described < _MOST_DESCRIBED
+            if is_asked and named[one.certificate_id] is None and one.status in _LIVE:
                 described += 1
                 named[one.certificate_id] = _signer(stage, one.certificate_id, ca)
-        depending.unknown += sum(named[one.certificate_id] is None for one in some if one.status in _LIVE)
+        if not is_of_source:
+            depending.unknown += sum(named[one.certificate_id] is None for one in some if one.status in _LIVE)
         its_own = [one for one in some if named[one.certificate_id] == ca.certificate_id]
         depending.found += _select_dependents(its_own, records)
     return depending
@@ -150,7 +156,7 @@ def _recorded_ca(record: Record | None) -> str | None:
     return record.ca_certificate_id if record else None
 
 
-def _signer(stage: Stage, certificate_id: str, ca: Ca) -> str:
+def _signer(stage: Stage, certificate_id: str, ca: Origin) -> str:
     """The id of the CA that AWS names, or that signed the certificate; empty for another's CA or a deleted certificate.
 
     If several CAs have the key, it is `ca` when that is among them: the device may depend on it.

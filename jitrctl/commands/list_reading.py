@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -85,12 +86,37 @@ def read_lists(files: Sequence[Path], signer: Sequence[Path], refused: Path | No
         for problem in found.problems:
             warn(problem)
         if found.refused:
-            rows = "row was" if found.refused == 1 else "rows were"
-            warn(f"{found.refused} {rows} refused: {refused} has them with the reasons; mend it, and import it")
+            _warn_of_refused(found.refused, refused)
         if not found.used:
             raise Unusable(f"{name} has no row that can be used: nothing was imported")
     _warn(found)
     return found
+
+
+def write_refused_again(files: Sequence[Path], signer: Sequence[Path], refused: Path, read: Read[RowList]) -> int:
+    """Write the file of refused rows anew, from the lists, with what `read` refuses by now; returns the number of rows.
+
+    The file is replaced in one step. It stays as it is, with a warning, if a list cannot be read again, or the file not
+    be written.
+    """
+    written = refused.with_name(f"{refused.name}.{os.getpid()}")
+    if not all(path.is_file() or path.is_dir() for path in files):
+        warn(f"{refused} has no row that the accounts refused, since a list came through a pipe: --json names them")
+        return 0
+    try:
+        with RefusedFile(written, of=files) as file:
+            _read(files, _read_signers(signer), read, file.add)
+        written.replace(refused)
+    except (Unusable, OSError) as error:
+        warn(f"{refused} has no row that the accounts refused ({error}): --json names them")
+        return 0
+    _warn_of_refused(file.count, refused)
+    return file.count
+
+
+def _warn_of_refused(number: int, file: Path) -> None:
+    rows = "row was" if number == 1 else "rows were"
+    warn(f"{number} {rows} refused: {file} has them with the reasons; mend it, and import it")
 
 
 def list_name(files: Sequence[Path]) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from jitrctl.device.list_rows import RowList, collect_rows, in_words, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from jitrctl.device.list_rows import Place
     from jitrctl.manifests.rows import Item, Refusal, Row
@@ -26,9 +27,16 @@ class CertificateList(RowList):
 
 
 def read_certificates(
-    items: Iterable[Item], *, name: str, refuse: Callable[[Refusal], None], progress: Callable[[int], None]
+    items: Iterable[Item],
+    *,
+    name: str,
+    refuse: Callable[[Refusal], None],
+    progress: Callable[[int], None],
+    not_imported: Mapping[str, str] = MappingProxyType({}),
 ) -> CertificateList:
     """The certificates of all rows; the parameters are those of `collect_rows`.
+
+    `not_imported` are those that the accounts refuse: by certificate id, why. Their rows are refused.
 
     Raises Unusable when there is no row, or more than MOST_CERTIFICATES; what reading the items raises.
     """
@@ -50,6 +58,8 @@ def read_certificates(
         if row.certificate_id in found.certificates:
             raise ValueError(f"is the certificate of {in_words(first, row.origin)} again; keep one of them")
         found.certificates[row.certificate_id] = row.certificate
+        if why := not_imported.get(row.certificate_id):
+            raise ValueError(f"is refused in {why}")
         return True
 
     collect_rows(items, found, add, name=name, refuse=refuse, progress=progress, most=MOST_CERTIFICATES)

@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from ssl import DER_cert_to_PEM_cert as to_pem
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from jitr.admission.applicant import Applicant
 from jitr.admission.check_list import UNREAD_OFFLINE
@@ -26,11 +26,11 @@ from jitr.admission.procedure import examine
 from jitr.aws.calls import batches, calling
 from jitr.aws.queues import MOST_IN_BATCH, EventToSend, send_events
 from jitr.decisions import Outcome
-from jitr.errors import CertificateUnknown
+from jitr.errors import CertificateUnknown, Unavailable
 from jitr.iot_models import DeviceRegistration, Status
 from jitrctl.clock import now
 from jitrctl.errors import Refused
-from jitrctl.run.parallel import NOT_BEGUN
+from jitrctl.run.parallel import NOT_BEGUN, describe_error
 from jitrctl.session import pace
 from jitrctl.verify import without_checks
 
@@ -245,38 +245,46 @@ class StageImport:
     def run(self) -> None:
         """Register all that is to be done, and wait for the decisions; `result` has the outcome.
 
-        It ends early after Ctrl-C, and when the functions decide on nothing.
-
-        Raises Unavailable, botocore's errors.
+        It ends early after Ctrl-C, when the functions decide on nothing, and when a call of AWS fails: `stopped` says
+        which of these.
         """
         plan, left = self.result.plan, list(self.result.plan.todo)
         began = changed = time.monotonic()
         begun = 0
-        self._stage.registry.recall(left[:1])  # its answer has AWS's time
-        with ThreadPoolExecutor(MOST_IN_BATCH) as pool:
-            while left or self._waiting:
-                if self._interrupted.is_set():
-                    self.result.is_interrupted = True
-                    break
-                if left and len(self._waiting) < AHEAD:
-                    some, left = left[:MOST_IN_BATCH], left[MOST_IN_BATCH:]
-                    self._register(some, pool)
-                    begun += len(some)
-                    self._wait_until(began + begun / plan.rate)
-                else:
-                    time.sleep(_POLL_EVERY)
-                if self._note_decisions():
-                    changed = time.monotonic()
-                elif self._waiting and time.monotonic() - changed > _PATIENCE:
-                    break
-                self._tell(begun - len(self._waiting))
-        self._note_end(len(left))
+        failure: Exception | None = None
+        try:
+            self._stage.registry.recall(left[:1])  # its answer has AWS's time
+            with ThreadPoolExecutor(MOST_IN_BATCH) as pool:
+                while left or self._waiting:
+                    if self._interrupted.is_set():
+                        self.result.is_interrupted = True
+                        break
+                    if left and len(self._waiting) < AHEAD:
+                        some, left = left[:MOST_IN_BATCH], left[MOST_IN_BATCH:]
+                        self._register(some, pool)
+                        begun += len(some)
+                        self._wait_until(began + begun / plan.rate)
+                    else:
+                        time.sleep(_POLL_EVERY)
+                    if self._note_decisions():
+                        changed = time.monotonic()
+                    elif self._waiting and time.monotonic() - changed > _PATIENCE:
+                        break
+                    self._tell(begun - len(self._waiting))
+        except (Unavailable, BotoCoreError, ClientError) as error:
+            failure = error
+        self._note_end(len(left), failure)
 
-    def _note_end(self, left: int) -> None:
+    def _note_end(self, left: int, failure: Exception | None) -> None:
         """Note what is waited for no longer, and why `left` certificates were not begun."""
         result, waiting = self.result, len(self._waiting)
         result.waiting, result.not_begun = waiting, left
-        if result.is_interrupted:
+        if failure is not None:
+            result.stopped = (
+                f"a call of AWS failed: {describe_error(failure)}; {waiting:,} certificates are begun and not decided, "
+                f"and {left:,} not begun. The same command again goes on"
+            )
+        elif result.is_interrupted:
             what = f"{left:,} of {len(result.plan.todo):,} were {NOT_BEGUN}" if left else "interrupted"
             result.stopped = what + (
                 f"; {waiting:,} are registered INACTIVE, and the functions go on" if waiting else ""
@@ -296,18 +304,19 @@ class StageImport:
             pem = to_pem(self._certificates[certificate_id])
             return self._import.register(certificate_id, pem, order, seen[certificate_id])
 
+        for certificate_id in some:
+            decision = seen[certificate_id].decision
+            self._waiting[certificate_id] = decision.decided_at if decision else None
         ours = []
         for certificate_id, why_not in zip(some, pool.map(register, some), strict=True):
             if why_not:
                 self.result.refused[certificate_id] = why_not
+                del self._waiting[certificate_id]
             else:
                 ours.append(certificate_id)
         events = [EventToSend(certificate_id=one, ca_certificate_id=None, registered_at=None) for one in ours]
         account_id = self._stage.account.id
         send_events(self._stage.sqs, self._queue_url, events, account_id=account_id, now=order.at)
-        for certificate_id in ours:
-            decision = seen[certificate_id].decision
-            self._waiting[certificate_id] = decision.decided_at if decision else None
 
     def _note_decisions(self) -> bool:
         """Take those that are decided from the waiting ones; whether there were any."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from jitr.record import Record
-    from jitr_fleet.model import Ca
+    from jitr_fleet.model import Origin
     from jitrctl.session.stage import Stage
 
 _BATCH = 100  # BatchGetItem's most
@@ -62,12 +62,12 @@ def find_named(stage: Stage, things: Collection[str], serials: Collection[str]) 
 
 def find_by_ca(
     stage: Stage,
-    ca: Ca,
+    ca: Origin,
     issued_between: tuple[datetime, datetime] | None = None,
     *,
     with_inactive: bool = False,
 ) -> FoundHere:
-    """Find the certificates under a CA that are ACTIVE, or pending and not refused; `with_inactive` also INACTIVE ones.
+    """Find the certificates of a CA or source that are ACTIVE, or pending and not refused; or also the INACTIVE ones.
 
     With `issued_between` only those whose notBefore is in that time, its ends included.
 

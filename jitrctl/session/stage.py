@@ -193,6 +193,11 @@ def known_ca(fleet: Fleet, name: str) -> Ca:
     Raises AccessError when there is none.
     """
     known = {ca.name: ca for ca in fleet.cas}
+    if any(name == source.name for source in fleet.sources):
+        raise AccessError(
+            f"{name} is a source of certificates registered without a CA, and this is for a CA: for a source's devices "
+            f"there are those of `jitrctl device`, such as `jitrctl device revoke --ca {name}`"
+        )
     if name not in known:
         raise AccessError(f"the fleet has no CA {name}: {_nearest(name, list(known))}")
     return known[name]

@@ -1,74 +1,37 @@
 """`jitrctl device import`: certificates registered without a CA, in several accounts, by the functions' own way."""
 
-import threading
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from jitr.admission.applicant import Applicant
 from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.admission.issuers import find_issuer
-from jitr.aws.queues import EventToSend, send_events
 from jitr.decisions import Outcome
 from jitr.errors import Rejected
-from jitr.import_order import ImportOrder
-from jitr.rules import CertificateMode, source_id
-from jitr.store.enrollment_table import EntryChange
+from jitr.rules import CertificateMode
 from jitr.verdicts import OperatorAction, OperatorVerdict
 from jitrctl.commands.device import import_devices
 from jitrctl.commands.list_reading import read_lists
-from jitrctl.device import imports
 from jitrctl.doctor import runner
 from jitrctl.status.sources import read_sources
 from jitrctl.terminal import Exit
-from simulation import Authority, Call, Died, Leaf, Moment
+from simulation import Authority
+from tests.support.cli.importing import SOURCE, bundle, calls, deploy_with_source, enter, take
 from tests.support.cli.orders import BY, announced_orders, fail_service, last_order
-from tests.support.cli.simulated import DEV, PROD, RULES, Simulated, simulated
-
-SOURCE = source_id("maker")
+from tests.support.cli.simulated import DEV, PROD, RULES, Simulated
 
 
 @pytest.fixture
 def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Simulated:
-    """Both accounts have the source; while an import waits, the functions work."""
-    fleet = simulated(tmp_path, monkeypatch)
-    fleet.write(RULES, source=RULES)
-    fleet.deploy()
-
-    at_once = threading.Lock()
-
-    def sleep(seconds: float) -> None:
-        with at_once:  # both accounts are worked on at once, and share the clock
-            fleet.aws.clock.advance(seconds)
-            for deployment in fleet.deployments.values():
-                deployment.mapping().drain()
-
-    monkeypatch.setattr(imports, "time", SimpleNamespace(sleep=sleep, monotonic=fleet.aws.clock.monotonic))
-    monkeypatch.setattr(imports, "now", fleet.aws.clock.now)
-    return fleet
+    return deploy_with_source(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def maker() -> Authority:
     """A CA that is registered nowhere."""
     return Authority.new("Maker CA")
-
-
-def bundle(fleet: Simulated, *leaves: Leaf) -> str:
-    path = fleet.directory / "bundle.pem"
-    path.write_text("".join(leaf.pem for leaf in leaves))
-    return str(path)
-
-
-def take(fleet: Simulated, *words: str, code: int = 0) -> dict[str, Any]:
-    return fleet.ask("device", "import", *words, "--yes", code=code)
-
-
-def calls(fleet: Simulated, operation: str) -> int:
-    return sum(call.operation == operation for call in fleet.aws.calls)
 
 
 def test_a_bundle_comes_into_one_account_then_the_other(fleet: Simulated, maker: Authority) -> None:
@@ -107,43 +70,6 @@ def test_an_import_that_cannot_be_announced_names_its_source(fleet: Simulated, m
     told = take(fleet, bundle(fleet, fleet.issue("sensor-0001", ca=maker)), "--account", DEV, code=Exit.FAILED)[DEV]
     (warning,) = told["warnings"]
     assert warning.startswith("`device import` about source maker (register 1 certificate without a CA) was carried")
-
-
-def import_and_stop(fleet: Simulated, monkeypatch: pytest.MonkeyPatch, maker: Authority, **ended: Any) -> str:
-    """Import 22 certificates in batches of ten; after the first one `stop` is called, and no function works."""
-    time = vars(imports)["time"]
-    work = time.sleep
-
-    def sleep(seconds: float) -> None:
-        if calls(fleet, "RegisterCertificateWithoutCA") > ended["after"]:
-            fleet.aws.clock.advance(seconds)
-        else:
-            work(seconds)
-            ended["stop"]()
-
-    monkeypatch.setattr(time, "sleep", sleep)
-    monkeypatch.setattr(imports, "AHEAD", 10)
-    file = bundle(fleet, *(fleet.issue(f"sensor-{number:04}", ca=maker) for number in range(22)))
-    return fleet.say("device", "import", file, "--account", DEV, "--yes", code=ended["code"])
-
-
-def test_an_import_that_gets_no_decision_reports_what_is_done(
-    fleet: Simulated, maker: Authority, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said = import_and_stop(fleet, monkeypatch, maker, after=10, stop=lambda: None, code=Exit.FAILED)
-    assert "10 became ACTIVE; 10 registered, and left to the functions and the sweep; 2 not begun" in said
-    assert "so 2 certificates were not begun; 10 are registered INACTIVE, and wait. `jitrctl fleet status` says" in said
-    assert [one.get("completed", True) for one in announced_orders(fleet)] == [False]
-
-
-def test_an_import_that_is_interrupted_reports_what_is_done(
-    fleet: Simulated, maker: Authority, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    event = threading.Event()
-    monkeypatch.setattr(import_devices, "threading", SimpleNamespace(Event=lambda: event))
-    said = import_and_stop(fleet, monkeypatch, maker, after=22, stop=event.set, code=Exit.INTERRUPTED)
-    assert "10 became ACTIVE; 12 not begun" in said
-    assert "12 of 22 were not begun, since it was interrupted: the same command again does the rest" in said
 
 
 def test_a_dry_run_checks_and_changes_nothing(fleet: Simulated, maker: Authority) -> None:
@@ -186,45 +112,6 @@ def test_a_device_that_connected_first_is_its_cas(fleet: Simulated) -> None:
     assert decision.ca == "factory"
 
 
-def test_an_import_that_was_killed_is_resumed_from_its_order(fleet: Simulated, maker: Authority) -> None:
-    leaf = fleet.issue("sensor-0001", ca=maker)
-    stage = fleet.stage(DEV)
-    order = ImportOrder(source=SOURCE, by="ann", at=fleet.aws.clock.now())
-    one = imports.CertificateImport(stage.iot, stage.aws_iot, stage.registry)
-    assert one.register(leaf.certificate_id, leaf.pem, order, fleet.record(DEV, leaf)) is None
-    assert fleet.status(DEV, leaf) == "INACTIVE"
-    fleet.aws.clock.advance(600)
-    told = take(fleet, bundle(fleet, leaf), "--account", DEV)[DEV]
-    assert told["activated"] == 1
-    assert fleet.record(DEV, leaf).import_order is None
-
-
-def test_the_sweep_completes_what_a_killed_import_registered(fleet: Simulated, maker: Authority) -> None:
-    leaf = fleet.issue("sensor-0001", ca=maker)
-    stage = fleet.stage(DEV)
-    order = ImportOrder(source=SOURCE, by="ann", at=fleet.aws.clock.now())
-    one = imports.CertificateImport(stage.iot, stage.aws_iot, stage.registry)
-    one.register(leaf.certificate_id, leaf.pem, order, fleet.record(DEV, leaf))
-    fleet.sweep(DEV, after=400)
-    assert fleet.place(DEV).connect(leaf, client_id="sensor-0001") == "accepted"
-
-
-def test_an_order_lets_nobody_activate_what_another_set_inactive(fleet: Simulated, maker: Authority) -> None:
-    leaf = fleet.issue("sensor-0001", ca=maker)
-    stage, iot = fleet.stage(DEV), fleet.iot(DEV)
-    order = ImportOrder(source=SOURCE, by="ann", at=fleet.aws.clock.now())
-    one = imports.CertificateImport(stage.iot, stage.aws_iot, stage.registry)
-    one.register(leaf.certificate_id, leaf.pem, order, fleet.record(DEV, leaf))
-    fleet.aws.clock.advance(30)
-    iot.update_certificate(certificateId=leaf.certificate_id, newStatus="ACTIVE")
-    iot.update_certificate(certificateId=leaf.certificate_id, newStatus="INACTIVE")
-    fleet.sweep(DEV, after=400)
-    assert fleet.status(DEV, leaf) == "INACTIVE"
-    told = take(fleet, bundle(fleet, leaf), "--account", DEV, code=Exit.FAILED)[DEV]
-    assert told["refused"]
-    assert fleet.status(DEV, leaf) == "INACTIVE"
-
-
 def test_a_denied_certificate_is_not_registered(fleet: Simulated, maker: Authority) -> None:
     leaf = fleet.issue("sensor-0001", ca=maker)
     assert take(fleet, bundle(fleet, leaf), "--account", DEV)[DEV]["activated"] == 1
@@ -254,10 +141,6 @@ def test_an_entry_that_denies_refuses_an_import_and_one_that_allows_ends_a_hold(
     enter(fleet, Entry(subject=Subject(SubjectKind.THING, "sensor-0001"), rule=EntryRule.ALLOW))
     fleet.sweep(DEV, after=100)
     assert fleet.place(DEV).connect(leaf, client_id="sensor-0001") == "accepted"
-
-
-def enter(fleet: Simulated, entry: Entry) -> None:
-    fleet.stage(DEV).enrollment.change([EntryChange(entry=entry, replaces=None)], by="ann", at=fleet.aws.clock.now())
 
 
 def test_a_cas_certificate_follows_an_imported_one_only_by_an_entry(fleet: Simulated, maker: Authority) -> None:
@@ -310,6 +193,49 @@ def test_rows_without_a_certificate_are_refused_with_a_sentence(fleet: Simulated
     path.write_text("certificate_id\n" + "ab" * 32 + "\n")
     said = fleet.say("device", "import", str(path), "--yes", code=Exit.UNUSABLE)
     assert "gives no certificate, and to register one AWS IoT needs it whole" in said
+
+
+def test_what_the_accounts_refuse_is_a_file_that_is_mended_and_imported_again(
+    fleet: Simulated, maker: Authority
+) -> None:
+    good, denied, bad = (fleet.issue(name, ca=maker) for name in ("sensor-0001", "sensor-0002", "pump-0001"))
+    enter(fleet, Entry(subject=Subject(SubjectKind.THING, "sensor-0002"), rule=EntryRule.DENY))
+    refused = fleet.directory / "refused.pem"
+    file = bundle(fleet, good, denied, bad)
+    told = fleet.say("device", "import", file, "--account", DEV, "--yes", "--refused", str(refused), code=Exit.FAILED)
+    assert f"2 rows were refused: {refused} has them with the reasons; mend it, and import it" in told
+    assert "1 became ACTIVE; 2 refused" in told
+    text = refused.read_text()
+    assert f"# is refused in {DEV}/eu-central-1: COMMON_NAME_REFUSED: " in text
+    assert (denied.pem in text, bad.pem in text, good.pem in text) == (True, True, False)
+    fleet.say("enrollment", "remove", "sensor-0002", "--account", DEV, "--yes")
+    fleet.say("device", "release", denied.certificate_id, "--account", DEV, "--yes")
+    assert take(fleet, str(refused), "--account", DEV, code=Exit.FAILED)[DEV]["activated"] == 1
+
+
+def test_a_dry_run_writes_the_rows_that_the_accounts_would_refuse(fleet: Simulated, maker: Authority) -> None:
+    refused = fleet.directory / "refused.pem"
+    file = bundle(fleet, fleet.issue("pump-0001", ca=maker))
+    take(fleet, file, "--dry-run", "--refused", str(refused), code=Exit.FAILED)
+    assert {f"{name}/eu-central-1: COMMON_NAME_REFUSED" in refused.read_text() for name in (DEV, PROD)} == {True}
+
+
+def test_all_devices_of_a_source_are_revoked_by_its_name(fleet: Simulated, maker: Authority) -> None:
+    imported, other = fleet.issue("sensor-0001", ca=maker), fleet.issue("sensor-0002")
+    fleet.knock(DEV, other, "sensor-0002")
+    take(fleet, bundle(fleet, imported))
+    assert "1 " in fleet.say("device", "revoke", "--ca", "maker", "--dry-run")
+    fleet.say("device", "revoke", "--ca", "maker", "--yes")
+    for name in (DEV, PROD):
+        fleet.sweep(name)
+    assert [fleet.status(name, imported) for name in (DEV, PROD)] == ["REVOKED", "REVOKED"]
+    assert fleet.status(DEV, other) == "ACTIVE"
+
+
+def test_an_order_on_a_ca_says_that_a_source_is_none(fleet: Simulated) -> None:
+    said = fleet.say("ca", "revoke", "maker", code=Exit.UNUSABLE)
+    assert said.startswith("maker is a source of certificates registered without a CA, and this is for a CA: ")
+    assert "such as `jitrctl device revoke --ca maker`" in said
 
 
 def test_accounts_without_the_source_are_left_out(fleet: Simulated, maker: Authority) -> None:
@@ -406,73 +332,6 @@ def test_a_released_certificate_can_be_imported_again(fleet: Simulated, maker: A
     assert fleet.status(DEV, leaf) is None
     assert take(fleet, bundle(fleet, leaf), "--account", DEV)[DEV]["activated"] == 1
     assert fleet.place(DEV).connect(leaf, client_id="sensor-0001") == "accepted"
-
-
-def test_an_import_that_was_killed_before_it_registered_lets_nothing_else_in(
-    fleet: Simulated, maker: Authority
-) -> None:
-    leaf, stage = fleet.issue("sensor-0001", ca=maker), fleet.stage(DEV)
-    now = fleet.aws.clock.now()
-    order = ImportOrder(source=SOURCE, by="ann", at=now)
-    assert stage.registry.order_import(leaf.certificate_id, order, seen=fleet.record(DEV, leaf), look_at=now)
-    fleet.aws.clock.advance(600)
-    fleet.iot(DEV).register_certificate_without_ca(certificatePem=leaf.pem, status="INACTIVE")
-    fleet.sweep(DEV, after=400)
-    assert fleet.status(DEV, leaf) == "INACTIVE", "somebody else's, long after the order"
-    told = take(fleet, bundle(fleet, leaf), "--account", DEV, code=Exit.FAILED)[DEV]
-    assert "is INACTIVE here, found" in told["refused"][0]["why"], "the sweep had it looked at, and the order ended"
-
-
-def test_two_imports_at_once_register_each_certificate_once(fleet: Simulated, maker: Authority) -> None:
-    leaf, stage = fleet.issue("sensor-0001", ca=maker), fleet.stage(DEV)
-    one, other = (imports.CertificateImport(stage.iot, stage.aws_iot, stage.registry) for _ in range(2))
-    seen = fleet.record(DEV, leaf)
-    orders = [ImportOrder(source=SOURCE, by=by, at=fleet.aws.clock.now()) for by in ("ann", "bob")]
-    assert one.register(leaf.certificate_id, leaf.pem, orders[0], seen) is None
-    said = other.register(leaf.certificate_id, leaf.pem, orders[1], seen)
-    assert said == "another import or a decision came first: run the import again"
-    order = fleet.record(DEV, leaf).import_order
-    assert order
-    assert order.by == "ann"
-
-
-def test_a_held_import_is_released_with_its_order(fleet: Simulated, maker: Authority) -> None:
-    fleet.write(RULES, source=RULES + 'enrollment = "listed"\n')
-    fleet.deploy()
-    leaf = fleet.issue("sensor-0001", ca=maker)
-    assert take(fleet, bundle(fleet, leaf), "--account", DEV, code=Exit.FAILED)[DEV]["held"]
-    fleet.say("device", "release", leaf.certificate_id, "--account", DEV, "--yes")
-    assert fleet.status(DEV, leaf) is None
-    assert fleet.record(DEV, leaf).import_order is None
-
-
-def test_a_name_is_not_taken_from_an_import_that_may_still_become_active(fleet: Simulated, maker: Authority) -> None:
-    first = fleet.issue("sensor-0001", ca=maker, begins=-2)
-    fleet.aws.fault = die_before_active
-    stage = fleet.stage(DEV)
-    order = ImportOrder(source=SOURCE, by="ann", at=fleet.aws.clock.now())
-    one = imports.CertificateImport(stage.iot, stage.aws_iot, stage.registry)
-    one.register(first.certificate_id, first.pem, order, fleet.record(DEV, first))
-    event = EventToSend(certificate_id=first.certificate_id, ca_certificate_id=None, registered_at=None)
-    url = fleet.deployments[DEV].settings.registrations_queue_url
-    send_events(stage.sqs, url, [event], account_id=stage.account.id, now=fleet.aws.clock.now())
-    fleet.deployments[DEV].mapping().poll()
-    fleet.aws.fault = None
-    assert fleet.status(DEV, first) == "INACTIVE", "its claim is written, and its function is dead"
-    queue = fleet.deployments[DEV].registrations
-    for message in queue.messages:
-        queue.delete(message.receipt_handle)  # the sweep is the next to see it
-    fleet.aws.clock.advance(200)
-    second = fleet.issue("sensor-0001", ca=maker, begins=-1)
-    told = take(fleet, bundle(fleet, second), "--account", DEV, code=Exit.FAILED)[DEV]
-    assert told["held"][0]["why"].startswith("NOT_A_ROTATION: ")
-    told = take(fleet, bundle(fleet, first), "--account", DEV)[DEV]
-    assert told["activated"] == 1, told
-
-
-def die_before_active(call: Call, moment: Moment) -> None:
-    if (call.operation, moment) == ("UpdateCertificate", "before"):
-        raise Died
 
 
 def test_the_doctor_knows_that_an_imported_device_needs_no_ca(

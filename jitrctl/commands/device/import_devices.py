@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from jitr.import_order import ImportOrder
 from jitrctl.audit.record import audited
-from jitrctl.commands.list_reading import Files, RefusedPath, SignerFiles, list_name, read_lists
+from jitrctl.commands.list_reading import Files, RefusedPath, SignerFiles, list_name, read_lists, write_refused_again
 from jitrctl.device.certificate_rows import read_certificates
 from jitrctl.device.imports import Imported, ImportPlan, StageImport, plan_import
 from jitrctl.errors import Interrupted, Unusable
@@ -19,9 +20,10 @@ from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.terminal import Exit, err, out, rough
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from jitrctl.run.parallel import Done
     from jitrctl.session.stage import Stage
 
 _SHOWN = 20  # certificates that are not imported; --json has all
@@ -69,20 +71,17 @@ def import_(
     )
     plans = {done.stage: done.value for done in planned.done}
     if any(plan.todo for plan in plans.values()) and not dry_run:
-        lines = [f"Certificates of {list_name(files)} are registered without a CA."]
-        lines[0] += " Those that pass the checks become ACTIVE devices."
-        if may_follow:
-            lines.append("They may take over thing names from any certificate that was issued earlier (--may-follow).")
-        if found.unverified:
-            lines.append(f"The signatures of {found.unverified:,} rows were not verified (--signer).")
-        lines += [f"  {stage} as {stage.caller}  {_plan_in_words(plan)}" for stage, plan in plans.items()]
-        scope.confirm(lines, yes=yes)
+        scope.confirm(_describe(list_name(files), plans, found.unverified, may_follow=may_follow), yes=yes)
 
     def make_order(stage: Stage, at: datetime) -> ImportOrder:
         named = plans[stage].source.certificate_id
         return ImportOrder(source=named, by=stage.caller, at=at, note=note, may_follow=may_follow)
 
     results = _import(scope, plans, found.certificates, make_order, note=note, may_follow=may_follow, dry_run=dry_run)
+    refused_rows = found.refused
+    if refused is not None and (not_imported := _why_not_imported(results.done)):
+        read = partial(read_certificates, not_imported=not_imported)
+        refused_rows = write_refused_again(files, signer or (), refused, read) or refused_rows
 
     def show_results() -> None:
         for done in results.done:
@@ -98,14 +97,34 @@ def import_(
             failed=(*not_opened, *planned.failed),
             ok=not found.refused and all(done.value.is_complete for done in results.done),
             certificates=len(found.certificates),
-            refused_rows=found.refused,
-            refused_file=str(refused) if found.refused else None,
+            refused_rows=refused_rows,
+            refused_file=str(refused) if refused_rows else None,
         )
     except typer.Exit:
         not_begun = any(isinstance(one.cause, Interrupted) for one in results.failed)
         if not_begun or any(done.value.is_interrupted for done in results.done):
             raise typer.Exit(Exit.INTERRUPTED) from None
         raise
+
+
+def _describe(lists: str, plans: Mapping[Stage, ImportPlan], unverified: int, *, may_follow: bool) -> list[str]:
+    """What is asked about before anything is registered."""
+    lines = [f"Certificates of {lists} are registered without a CA. Those that pass the checks become ACTIVE devices."]
+    if may_follow:
+        lines.append("They may take over thing names from any certificate that was issued earlier (--may-follow).")
+    if unverified:
+        lines.append(f"The signatures of {unverified:,} rows were not verified (--signer).")
+    return lines + [f"  {stage} as {stage.caller}  {_plan_in_words(plan)}" for stage, plan in plans.items()]
+
+
+def _why_not_imported(done: Sequence[Done[Imported]]) -> dict[str, str]:
+    """By certificate id: which stages refuse it, and why; not what was held, which comes in by itself."""
+    found: dict[str, str] = {}
+    for one in done:
+        for certificate_id, why in {**one.value.plan.refused, **one.value.refused}.items():
+            said = f"{one.stage}: {why}"
+            found[certificate_id] = f"{found[certificate_id]}; {said}" if certificate_id in found else said
+    return found
 
 
 def _narrow(scope: Scope, source: str | None) -> Scope:

@@ -27,8 +27,8 @@ from jitrctl.commands.device.take_away_many import (
     DryRun,
     FromFile,
     IssuedBetween,
-    OfCa,
     OfGroup,
+    OfOrigin,
     take_away_many,
 )
 from jitrctl.device.operations import Operator, OrderContext
@@ -118,7 +118,7 @@ def deactivate(
     devices: OptionalDevices = None,
     note: Note = "",
     from_file: FromFile = None,
-    ca: OfCa = None,
+    origin: OfOrigin = None,
     issued_between: IssuedBetween = None,
     thing_group: OfGroup = None,
     *,
@@ -133,7 +133,7 @@ def deactivate(
 
     Example: jitrctl device deactivate device.pem --account dev --note "sold"
     """
-    if selection := select(from_file, ca, issued_between, thing_group):
+    if selection := select(from_file, origin, issued_between, thing_group):
         _refuse_named(devices)
         take_away_many(
             scope,
@@ -156,7 +156,7 @@ def revoke(
     devices: OptionalDevices = None,
     note: Note = "",
     from_file: FromFile = None,
-    ca: OfCa = None,
+    origin: OfOrigin = None,
     issued_between: IssuedBetween = None,
     thing_group: OfGroup = None,
     *,
@@ -174,7 +174,7 @@ def revoke(
 
     Example: jitrctl device revoke --from stolen.txt --note "keys were on a stolen laptop"
     """
-    if selection := select(from_file, ca, issued_between, thing_group):
+    if selection := select(from_file, origin, issued_between, thing_group):
         _refuse_named(devices)
         take_away_many(
             scope,

@@ -14,7 +14,7 @@ from jitr.verdicts import OperatorAction
 from jitrctl.device.many_targets import FoundHere, find_by_ca, find_by_group, find_named
 from jitrctl.device.order_file import FileDevices, Form, LineProblem, read_order_file
 from jitrctl.errors import Refused, Unusable
-from jitrctl.session.stage import known_ca
+from jitrctl.session.stage import known_origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -101,7 +101,7 @@ def find_targets(scope: Scope, selection: Selection, action: OperatorAction, sta
     if selection.file is not None:
         return _resolve(scope, selection.file, read_order_file(selection.file), stages)
     if selection.ca is not None:
-        ca = known_ca(scope.fleet, selection.ca)
+        ca = known_origin(scope.fleet, selection.ca)
         found = scope.across(
             lambda stage: find_by_ca(
                 stage, ca, selection.issued_between, with_inactive=action is OperatorAction.REVOKED

@@ -33,9 +33,14 @@ FromFile = Annotated[
         ),
     ),
 ]
-OfCa = Annotated[
+OfOrigin = Annotated[
     str | None,
-    typer.Option("--ca", metavar="CA", help="All devices of this CA.", autocompletion=completion.cas),
+    typer.Option(
+        "--ca",
+        metavar="CA",
+        help="All devices of this CA, or source of the fleet file.",
+        autocompletion=completion.origins,
+    ),
 ]
 IssuedBetween = Annotated[
     tuple[str, str] | None,
