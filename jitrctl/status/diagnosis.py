@@ -284,10 +284,10 @@ def _notes(stage: Stage, health: Health) -> list[str]:
         notes.append(f"{waiting} for the hub's function, and `jitrctl fleet devices` lags: {RUNBOOK}#hub-errors")
     for name, by_status in health.sources.items():
         notes.append(f"registered without a CA, source {name}: {_by_status(by_status) or 'none counted yet'}")
-    if health.sweep.unclaimed:
+    if unclaimed := _by_status(health.sweep.unclaimed):
         notes.append(
-            f"of no CA and no source of the fleet file here, and not judged by jitr: {_by_status(health.sweep.unclaimed)} "
-            "(docs/migrate.md, Unclaimed)"
+            f"of no CA and no source of the fleet file here, and not judged by jitr: {unclaimed} (docs/migrate.md, "
+            "Unclaimed)"
         )
     limit = timedelta(seconds=stage.fleet.sweep.pending_after)
     if health.oldest and health.oldest >= limit and health.oldest < timedelta(seconds=stage.fleet.alarms.backlog):
