@@ -168,16 +168,19 @@ def _named(rules: Rules, name: str) -> CaRules:
 
 
 def _issuer(pem: str, rules: Rules) -> CaRules:
-    """The CA that issued the certificate; if none did, the nearest one, so that all other checks are evaluated too."""
+    """The CA that issued the certificate; if none did, the nearest one, so that all other checks are evaluated too.
+
+    In an account that has no CA, a source.
+    """
     try:
         certificate = Certificate.from_pem(pem)
     except Rejected:
-        return rules.cas[0]  # it is refused as unreadable under any CA
+        return rules.origins[0]  # it is refused as unreadable under any CA
     cas = [(ca, Certificate.from_pem(ca.certificate_pem)) for ca in rules.cas]
     issuers = [ca for ca, read in cas if certificate.is_issued_by(read)]
     signers = [ca for ca, read in cas if certificate.is_signed_by(read)]
     namesakes = [ca for ca, read in cas if certificate.names_as_issuer(read)]
-    return next(iter((*issuers, *signers, *namesakes, *rules.cas)))
+    return next(iter((*issuers, *signers, *namesakes, *rules.origins)))
 
 
 def as_declared(rules: CaRules) -> CaRegistration:

@@ -38,6 +38,7 @@ def check_agreement(fleet: Draft, root: KeyPosition, *, proven: bool = True) -> 
     _check_partitions(fleet, root)
     _check_registrations(fleet, root, proven=proven)
     _check_single_default(fleet, root)
+    _check_origins_given(fleet, root)
     _check_cas_used(fleet, root)
     _check_sources(fleet, root)
 
@@ -301,6 +302,22 @@ def _check_single_default(fleet: Draft, root: KeyPosition) -> None:
                     f"is DEFAULT in {region}, as in account.{holder}; AWS allows one account per CA and Region",
                     "use SNI_ONLY in one of them",
                 )
+
+
+def _check_origins_given(fleet: Draft, root: KeyPosition) -> None:
+    """The fleet, and each account, has a CA or a source."""
+    if "ca" in fleet and "registered" in fleet and not (fleet["ca"] or fleet["registered"]):
+        root.at("ca").problem(
+            "is missing",
+            "add a table [ca.factory], or [registered.maker] for certificates that are registered without a CA",
+        )
+        return
+    for name, account in fleet.get("account", {}).items():
+        if "ca" in account and "registered" in account and not (account["ca"] or account["registered"]):
+            root.at("account", name, "ca").problem(
+                "is missing",
+                'add ca.factory = { mode = "SNI_ONLY" } or registered.maker = {}, with the name of a CA or a source',
+            )
 
 
 def _check_cas_used(fleet: Draft, root: KeyPosition) -> None:

@@ -115,14 +115,14 @@ def table(keys: Keys) -> Reader:
     return read
 
 
-def tables_by_name(keys: Keys, example: str) -> Reader:
+def tables_by_name(keys: Keys, example: str, *, may_be_empty: bool = False) -> Reader:
     """Read a table of tables with names of the user's choice, such as [ca.*], into a Draft for each name."""
 
     def read(value: object, place: KeyPosition) -> dict[str, Draft] | None:
         if not isinstance(value, dict):
             place.problem(f"is {type_of(value)}, a table is expected", f"write {example}")
             return None
-        if not value:
+        if not value and not may_be_empty:
             place.problem("is empty", f"add {example}")
         drafts: dict[str, Draft] = {}
         for name, written in value.items():
@@ -256,17 +256,18 @@ ACCOUNT: Keys = {
     ),
     "kms_key": Key(kind="ARN of a KMS key", read=kms_key, default=None),
     "snap_start": Key(kind="boolean", read=flag, default=None),
+    # An account needs a CA or a source: checks.py.
     "ca": Key(
         kind="table",
-        read=tables_by_name(REGISTRATION, 'ca.factory = { mode = "SNI_ONLY" }'),
-        example='ca.factory = { mode = "SNI_ONLY" }, with the name of a CA of this file',
+        read=tables_by_name(REGISTRATION, 'ca.factory = { mode = "SNI_ONLY" }', may_be_empty=True),
+        default={},
     ),
     "registered": Key(kind="table", read=tables_by_name({}, "registered.maker = {}"), default=None),
 }
 
 DOCUMENT: Keys = {
     "fleet": Key(kind="table", read=table(FLEET), example='[fleet] with name = "acme"'),
-    "ca": Key(kind="table", read=tables_by_name(CA, "a table [ca.factory]"), example="a table [ca.factory]"),
+    "ca": Key(kind="table", read=tables_by_name(CA, "a table [ca.factory]", may_be_empty=True), default={}),
     "registered": Key(kind="table", read=tables_by_name(SOURCE, "a table [registered.maker]"), default=None),
     "sweep": Key(kind="table", read=table(SWEEP), default={}),
     "stack": Key(kind="table", read=table(STACK), default={}),

@@ -164,11 +164,7 @@ class RegistrationPath(Construct):
                 actions=["iot:DeleteConnection", "iot:GetConnection"],
                 resources=[iot_arn("client/*")],
             ),
-            iam.PolicyStatement(
-                sid="ReadCas",
-                actions=["iot:DescribeCACertificate"],
-                resources=name_cas(self, cas),
-            ),
+            *permit_on_cas(self, cas, "ReadCas", "iot:DescribeCACertificate"),
             iam.PolicyStatement(
                 sid="ProvisionThings",
                 actions=["iot:CreateThing", "iot:DescribeThing", "iot:ListThingPrincipals", "iot:UpdateThing"],
@@ -290,10 +286,16 @@ class RegistrationPath(Construct):
             )
 
 
-def name_cas(scope: Construct, cas: tuple[CaDeployment, ...]) -> list[str]:
-    """The ARNs of the CAs, or of all if so many would fill the role's inline policies."""
+def permit_on_cas(
+    scope: Construct, cas: tuple[CaDeployment, ...], sid: str, *actions: str
+) -> list[iam.PolicyStatement]:
+    """The permission of these actions on the CAs, or on all if so many would fill the role's inline policies.
+
+    There is none where the account has sources alone: a statement needs a resource.
+    """
     ids = ["*"] if len(cas) > MOST_CAS_BY_ARN else [registration.ca.certificate_id for registration in cas]
-    return [cdk.Stack.of(scope).format_arn(service="iot", resource=f"cacert/{ca_id}") for ca_id in ids]
+    arns = [cdk.Stack.of(scope).format_arn(service="iot", resource=f"cacert/{ca_id}") for ca_id in ids]
+    return [iam.PolicyStatement(sid=sid, actions=list(actions), resources=arns)] if arns else []
 
 
 def _hook_statements(hooks: tuple[str, ...]) -> list[iam.PolicyStatement]:

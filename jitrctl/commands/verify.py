@@ -32,7 +32,7 @@ def verify_command(
     region: Annotated[str | None, typer.Option(metavar="REGION", help="The Region, where it matters.")] = None,
     ca: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="The CA, as the fleet file calls it; else the one that issued it."),
+        typer.Option(metavar="NAME", help="The CA or source, as the fleet file calls it; else the CA that issued it."),
     ] = None,
     ca_file: Annotated[
         Path | None, typer.Option(metavar="CA.pem", help="Instead of a fleet file: this CA, under default rules.")

@@ -44,7 +44,6 @@ registered.chips = {}
 [account.prod]
 id = "422222222222"
 regions = ["eu-central-1"]
-ca.maker = { mode = "SNI_ONLY" }
 registered.chips = {}
 """
 EACH = 20  # devices of each list
@@ -94,6 +93,11 @@ def as_made(devices: dict[str, DeviceFiles]) -> list[MadeDevice]:
     return [MadeDevice(name, files.certificate.read_text(encoding="utf-8")) for name, files in devices.items()]
 
 
+def expect_all_links_good(links: list[dict[str, Any]]) -> None:
+    assert [one["link"] for one in links if one["state"] not in ("good", "note")] == []
+    assert {"queue", "decision", "policy allows Connect"} < {one["link"] for one in links}
+
+
 def test_makers_lists_come_into_two_accounts_and_live_there_as_all_others(
     fleet: Fleet, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -131,10 +135,12 @@ def test_makers_lists_come_into_two_accounts_and_live_there_as_all_others(
     assert (told["activated"], told["refused"]) == (EACH, [])
     accept_at_once(dev, chips | others)
 
-    # A second account later is one command; what is there already is left as it is.
+    # A second account later is one command; what is there already is left as it is. This one has no CA.
     told = ask("device", "import", str(manifest), str(bundle), "--yes")
     assert (told["dev"]["done"], told["prod"]["activated"]) == (2 * EACH, 2 * EACH)
     accept_at_once(prod, chips | others)
+    for told in ask("doctor", str(chips["bolt-0001"].certificate)).values():
+        expect_all_links_good(told["links"])
     groups = prod.iot.list_thing_groups_for_thing(thingName="bolt-0001")["thingGroups"]
     assert [group["groupName"] for group in groups] == ["bolts"]
 

@@ -129,7 +129,7 @@ SLIPS = [
         "account.prod.ca.factry names a CA that is not in this file; did you mean factory?",
     ),
     ('ca.factory = { mode = "SNI_ONLY" }', "", "[account.prod]", "account.prod.ca is missing"),
-    ('ca.factory = { mode = "SNI_ONLY" }', "ca = {}", "ca = {}", "account.prod.ca is empty"),
+    ('ca.factory = { mode = "SNI_ONLY" }', "ca = {}", "ca = {}", "account.prod.ca is missing"),
     # What devices must be.
     ("[0-9]{4,}", "[0-9", "common_name =", "is not a regular expression (unterminated character set at position 7)"),
     ("[0-9]{4,}", "a{99999999999999}", "common_name =", "is not a regular expression"),
