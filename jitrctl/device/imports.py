@@ -92,10 +92,12 @@ class Imported:
         return not (self.plan.refused or self.refused or self.held or self.waiting or self.stopped)
 
 
-def plan_import(stage: Stage, certificates: Mapping[str, bytes], source: str | None) -> ImportPlan:
+def plan_import(
+    stage: Stage, certificates: Mapping[str, bytes], source: str | None, *, tell: Callable[[int], None]
+) -> ImportPlan:
     """Check all certificates, by id in DER, under the rules of the stage's source; AWS IoT is not called.
 
-    The account has this source, or any if none is named.
+    The account has this source, or any if none is named. `tell` is called with the number of those that are checked.
 
     Raises Refused when none is named and it has several, Unavailable, botocore's errors.
     """
@@ -103,8 +105,10 @@ def plan_import(stage: Stage, certificates: Mapping[str, bytes], source: str | N
     own = _choose_source(stage, source)
     rate = min(stage.account.activations_per_second, _MOST_REGISTERED)
     plan = ImportPlan(source=own, rate=rate)
-    at = now()
+    at, checked = now(), 0
     for some in batches(sorted(certificates)):
+        tell(checked)
+        checked += len(some)
         for certificate_id, record in stage.registry.recall(some).items():
             why_not = _why_not(record, own)
             if why_not is None and record.decision is not None and record.decision.status is Status.ACTIVE:

@@ -230,6 +230,17 @@ class Run:
         device.place.iot.update_certificate(certificateId=device.certificate_id, newStatus="ACTIVE")
         return device
 
+    def register_without_ca(self, place: ProvePlace, identity: ProbeIdentity, status: str) -> ProbeDevice:
+        """Register a certificate without a CA, as ACTIVE or INACTIVE.
+
+        Raises botocore's errors.
+        """
+        entry = self.expect_registration(place, identity)
+        answer = place.iot.register_certificate_without_ca(certificatePem=identity.certificate, status=status)
+        certificate_id = str(answer["certificateId"])
+        self.journal.keep_id(entry, certificate_id)
+        return ProbeDevice(place=place, identity=identity, certificate_id=certificate_id, client_id=identity.name)
+
     def allow(self, device: ProbeDevice) -> None:
         """Attach the run's policy, which allows its clients to connect, and nothing else."""
         statement = {"Effect": "Allow", "Action": "iot:Connect", "Resource": device.place.arn(f"client/{self.id}-*")}
@@ -326,9 +337,7 @@ class Run:
         """Make a client that may subscribe to registration events, and nothing else."""
         now = self.time.now()
         identity = issue_self_signed(self.name("listener"), now)
-        entry = self._certificate_entry(place, ResourceKind.CERTIFICATE, identity.name, identity.certificate)
-        answer = place.iot.register_certificate_without_ca(certificatePem=identity.certificate, status="ACTIVE")
-        self.journal.keep_id(entry, str(answer["certificateId"]))
+        device = self.register_without_ca(place, identity, "ACTIVE")
         topics = "$aws/events/certificates/registered/*"
         statements = [
             {"Effect": "Allow", "Action": "iot:Connect", "Resource": place.arn(f"client/{self.id}-*")},
@@ -336,9 +345,6 @@ class Run:
             {"Effect": "Allow", "Action": "iot:Receive", "Resource": place.arn(f"topic/{topics}")},
         ]
         name = self._policy(place, "listen", statements)
-        device = ProbeDevice(
-            place=place, identity=identity, certificate_id=str(answer["certificateId"]), client_id=identity.name
-        )
         place.iot.attach_policy(policyName=name, target=device.arn)
         return device
 

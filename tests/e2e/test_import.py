@@ -144,17 +144,38 @@ def test_makers_lists_come_into_two_accounts_and_live_there_as_all_others(
     groups = prod.iot.list_thing_groups_for_thing(thingName="bolt-0001")["thingGroups"]
     assert [group["groupName"] for group in groups] == ["bolts"]
 
-    # One is followed by a certificate of its maker's CA, once an entry says so.
+    # One is followed by a certificate of its maker's CA in both accounts, once an entry says so.
     assert main(["ca", "apply", "--yes", "--fleet", str(fleet.workspace.fleet_file)]) == 0
     new = fleet.maker.issue(fleet.directory / "followers", "bolt-0005")
-    expect_refusal(dev, new, "bolt-0005")
-    held = dev.wait_for_decision(new.certificate_id, seconds=60)
-    assert held.detail
-    assert "no enrollment entry says that this one may follow it" in held.detail
-    ask("enrollment", "allow", "bolt-0005", "--may-follow", "--account", "dev", "--yes")
-    connect(dev, new, "bolt-0005").close()
+    for stage in (dev, prod):
+        expect_refusal(stage, new, "bolt-0005")
+        held = stage.wait_for_decision(new.certificate_id, seconds=60)
+        assert held.detail
+        assert "no enrollment entry says that this one may follow it" in held.detail
+    ask("enrollment", "allow", "bolt-0005", "--may-follow", "--yes")
     old = chips["bolt-0005"].certificate_id
-    assert dev.registry.recall([old])[old].replaced_by == new.certificate_id
+    for stage in (dev, prod):
+        connect(stage, new, "bolt-0005").close()
+        assert stage.registry.recall([old])[old].replaced_by == new.certificate_id
+
+    # The other way round: a device of the CA is followed by a certificate without a CA, where the import says so.
+    of_ca = fleet.maker.issue(fleet.directory / "devices", "bolt-0201")
+    for stage in (dev, prod):
+        connect(stage, of_ca, "bolt-0201").close()
+    without = fleet.maker.issue(fleet.directory / "followers", "bolt-0201")
+    words = ("device", "import", str(without.certificate), "--yes")
+    told = ask(*words, code=1)
+    for stage in (dev, prod):
+        (left,) = told[stage.account.name]["held"]
+        assert left["why"].startswith("NOT_A_ROTATION")
+        assert stage.status(without.certificate_id) == "INACTIVE"
+    told = ask(*words, "--may-follow")
+    assert (told["dev"]["activated"], told["prod"]["activated"]) == (1, 1)
+    accept_at_once(dev, {"bolt-0201": without})
+    accept_at_once(prod, {"bolt-0201": without})
+    for stage in (dev, prod):
+        followed = stage.registry.recall([of_ca.certificate_id])[of_ca.certificate_id]
+        assert followed.replaced_by == without.certificate_id
 
     # One is revoked everywhere, and the import does not bring it back.
     stolen = chips["bolt-0003"]

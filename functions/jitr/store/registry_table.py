@@ -43,7 +43,7 @@ class RegistryTable:
         Raises Unavailable.
         """
         ids = sorted(set(certificate_ids))
-        records = {certificate_id: Record() for certificate_id in ids}
+        records = dict.fromkeys(ids, Record())
         keys = [key(certificate_key(certificate_id)) for certificate_id in ids]
         others: dict[str, dict[str, Any]] = {one: {} for one in beside}
         for item in batch_get(self._client, self._table, [*keys, *map(key, beside)]):

@@ -66,9 +66,7 @@ def import_(
     scope = _narrow(scope, source)
     found = read_lists(files, signer or (), refused, read_certificates)
     stages, not_opened = scope.open_stages()
-    planned = scope.across(
-        lambda stage: plan_import(stage, found.certificates, source), doing="checking certificates", stages=stages
-    )
+    planned = _plan(scope, stages, found.certificates, source)
     plans = {done.stage: done.value for done in planned.done}
     if any(plan.todo for plan in plans.values()) and not dry_run:
         scope.confirm(_describe(list_name(files), plans, found.unverified, may_follow=may_follow), yes=yes)
@@ -105,6 +103,22 @@ def import_(
         if not_begun or any(done.value.is_interrupted for done in results.done):
             raise typer.Exit(Exit.INTERRUPTED) from None
         raise
+
+
+def _plan(scope: Scope, stages: Sequence[Stage], certificates: Mapping[str, bytes], source: str | None) -> Any:
+    """The plans of all stages, with the progress of all; Results[ImportPlan]."""
+    checked = dict.fromkeys(stages, 0)
+    most = len(certificates) * len(stages)
+
+    def work(stage: Stage) -> ImportPlan:
+        def tell(number: int) -> None:
+            checked[stage] = number
+
+        return plan_import(stage, certificates, source, tell=tell)
+
+    return scope.across(
+        work, doing=lambda: f"checking certificates: {sum(checked.values()):,} of {most:,}", stages=stages
+    )
 
 
 def _describe(lists: str, plans: Mapping[Stage, ImportPlan], unverified: int, *, may_follow: bool) -> list[str]:

@@ -24,6 +24,7 @@ from jitrctl.prove.probes import (
     session_ends,
     template_removed,
     unauthorized_subscribe,
+    without_ca,
 )
 
 PROBES: tuple[Probe, ...] = tuple(
@@ -36,6 +37,7 @@ PROBES: tuple[Probe, ...] = tuple(
         leaf_alone,
         no_sni,
         both_modes,
+        without_ca,
         second_default,
         outside_validity,
         odd_shapes,

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from jitrctl.prove.certificates import ProbeIdentity
 from jitrctl.prove.run import DEFAULT, SNI_ONLY
 from simulation.iot import broker, cas, certificates
 from tests.support.prove.functions_double import refused
-from tests.support.prove.proving_world import IDS, World
+from tests.support.prove.proving_world import IDS, REGION, World
 
 Tell = Callable[[World, pytest.MonkeyPatch], None]
 ACCOUNT_OF = {DEFAULT: IDS["dev"], SNI_ONLY: IDS["prod"]}
@@ -115,6 +116,22 @@ def event(mode: str, change: Callable[[dict[str, Any]], dict[str, Any] | None], 
         return "" if said is None else json.dumps(said)
 
     return lambda world, _: setattr(world, "tamper_with_event", tamper)
+
+
+def modified_by(method: str) -> Tell:
+    """A call that registers or attaches something changes the certificate's lastModifiedDate five seconds later."""
+
+    def tell(world: World, _: pytest.MonkeyPatch) -> None:
+        def lie(call: Callable[..., Any], account: str, parameters: dict[str, Any]) -> Any:
+            answer = call(**parameters)
+            arn = parameters.get("target") or parameters.get("principal") or answer["certificateArn"]
+            certificate = world.aws.account(account, REGION).iot.certificates.by_id[arn.rpartition("/")[2]]
+            certificate.updated_at = certificate.created_at + timedelta(seconds=5)
+            return answer
+
+        world.lies[method] = lie
+
+    return tell
 
 
 def undocumented(**switches: Any) -> Tell:
@@ -231,6 +248,13 @@ LIES: dict[tuple[str, str], Tell] = {
         "update_certificate", lambda _, __, number: _NO if number == 2 else None
     ),
     ("revoked", "REVOKED to ACTIVE"): undocumented(revoked_may_become_active=True),
+    ("without-ca", "caCertificateId"): changed("describe_certificate", _described({"caCertificateId": "c" * 64})),
+    ("without-ca", "registered again"): instead(
+        "register_certificate_without_ca", lambda _, __, number: {} if number == 2 else None
+    ),
+    ("without-ca", "lastModifiedDate - creationDate"): modified_by("register_certificate_without_ca"),
+    ("without-ca", "lastModifiedDate - creationDate, with a thing"): modified_by("attach_thing_principal"),
+    ("without-ca", "lastModifiedDate - creationDate, with a policy"): modified_by("attach_policy"),
     ("pending-set", "INACTIVE to PENDING_ACTIVATION"): settable,
     ("exclusive", "attached again"): instead(
         "attach_thing_principal", lambda _, __, number: _NO if number == 2 else None
@@ -269,6 +293,11 @@ LIES: dict[tuple[str, str], Tell] = {
 }
 # What else is another answer with one of these: a lie about one thing may show in others.
 BESIDE: Mapping[tuple[str, str], set[str]] = {
+    ("without-ca", "lastModifiedDate - creationDate"): {
+        "lastModifiedDate - creationDate, with a thing",
+        "lastModifiedDate - creationDate, with a policy",
+    },
+    ("without-ca", "lastModifiedDate - creationDate, with a thing"): {"lastModifiedDate - creationDate, with a policy"},
     ("outside-validity", "expired"): {"not yet valid"},
     ("revoked", "REVOKED to ACTIVE"): {"REVOKED to INACTIVE"},
 }
