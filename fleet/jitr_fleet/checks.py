@@ -100,7 +100,7 @@ def _check_sweep(sweep: Draft, place: KeyPosition) -> None:
 
 
 def _check_existing(fleet: Draft, root: KeyPosition) -> None:
-    """Thing types and (billing) groups that two CAs or sources share exist before the stack for both, or for neither."""
+    """Types and groups that two CAs or sources share exist before the stack for both, or for neither."""
     first: dict[tuple[str, str], tuple[KeyPosition, Draft]] = {}
     for place, ca in _origins(fleet, root):
         types = [("thing type", one) for one in [ca.get("thing_type")] if one]

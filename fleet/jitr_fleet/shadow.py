@@ -1,7 +1,8 @@
 """Reads the first shadows that fleet.toml names: is each a document that AWS IoT takes, and can it be filled?
 
 A shadow file is the request of UpdateThingShadow: {"state": {"desired": …, "reported": …}}. Every problem is reported
-with its line in the file. What a certificate's values add to its size is known only at admission (jitr.admission.shadow).
+with its line in the file. What a certificate's values add to its size is known only at admission
+(jitr.admission.shadow).
 """
 
 import json
@@ -24,7 +25,10 @@ MOST_LEVELS = 6
 # The shadow of a CA or source, by its table ("ca" or "registered") and its name: compact JSON, or None without one.
 Shadows = Mapping[tuple[str, str], str]
 
+Flaw = tuple[JsonPath, str, str]  # where it is, what is wrong, the cure
+
 _SECTIONS = ("desired", "reported")
+_DEPTH_OF_SECTIONS = 2
 _EXAMPLE = 'write {"state": {"desired": {"interval": 60}}}'
 
 
@@ -68,33 +72,41 @@ def _read_file(path: Path, draft: Draft, origin: KeyPosition) -> str | None:
     return shadow_text(document)
 
 
-def _find_flaws(document: Any, draft: Draft) -> Iterator[tuple[JsonPath, str, str]]:
-    """Iterate over what AWS IoT would not take, or would ignore: where it is, what is wrong, and the cure."""
+def _find_flaws(document: Any, draft: Draft) -> Iterator[Flaw]:
+    """Iterate over what AWS IoT would not take, or would ignore."""
     if not isinstance(document, dict) or not isinstance(document.get("state"), dict):
         yield (), 'has no object "state"', _EXAMPLE
         return
-    for key in document.keys() - {"state"}:
+    for key in sorted(document.keys() - {"state"}):
         yield (key,), "is not a key of a first shadow", "remove it: jitr writes the state, and nothing else"
-    state = document["state"]
-    for key in sorted(state.keys() - set(_SECTIONS)):
-        yield ("state", key), "is not a part of a state", suggest(key, _SECTIONS)
-    given = [section for section in _SECTIONS if section in state]
-    if not any(state[section] for section in given):
-        yield ("state",), "is empty", _EXAMPLE
-    for section in given:
-        if not isinstance(state[section], dict):
-            yield ("state", section), "is no object", _EXAMPLE
+    yield from _find_section_flaws(document["state"])
     fields = _fields(draft)
-    for at, part in _parts_of(state, ("state",)):
-        if isinstance(part, dict | list) and len(at) == MOST_LEVELS + 1:
-            yield at, f"is nested more than {MOST_LEVELS} levels deep", f"keep {MOST_LEVELS}, state being the first"
-        if part is None and len(at) > len(("state", "desired")):
-            yield at, "is null, which AWS IoT takes as an order to remove the key", "remove it, or give it a value"
-        if isinstance(part, str):
-            yield from ((at, *flaw) for flaw in _find_template_flaws(part, fields))
+    for at, part in _parts_of(document["state"], ("state",)):
+        yield from ((at, *flaw) for flaw in _find_part_flaws(part, len(at), fields))
     size = len(shadow_text(document).encode())
     if size > MOST_SHADOW_BYTES:
         yield (), f"has {size} bytes without white space", f"AWS IoT allows {MOST_SHADOW_BYTES}: shorten it"
+
+
+def _find_section_flaws(state: dict[str, Any]) -> Iterator[Flaw]:
+    for key in sorted(state.keys() - set(_SECTIONS)):
+        yield ("state", key), "is not a part of a state", suggest(key, _SECTIONS)
+    given = [section for section in _SECTIONS if section in state]
+    for section in given:
+        if not isinstance(state[section], dict):
+            yield ("state", section), "is no object", _EXAMPLE
+    if not any(state[section] for section in given) and all(isinstance(state[one], dict) for one in given):
+        yield ("state",), "is empty", _EXAMPLE
+
+
+def _find_part_flaws(part: Any, depth: int, fields: tuple[str, ...] | None) -> Iterator[tuple[str, str]]:
+    """Iterate over the flaws of one value; `depth` is 1 for `state`."""
+    if isinstance(part, dict | list) and depth == MOST_LEVELS + 1:
+        yield f"is nested more than {MOST_LEVELS} levels deep", f"keep {MOST_LEVELS}, state being the first"
+    if part is None and depth > _DEPTH_OF_SECTIONS:
+        yield "is null, which AWS IoT takes as an order to remove the key", "remove it, or give it a value"
+    if isinstance(part, str):
+        yield from _find_template_flaws(part, fields)
 
 
 def _parts_of(part: Any, at: JsonPath) -> Iterator[tuple[JsonPath, Any]]:

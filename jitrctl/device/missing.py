@@ -28,7 +28,7 @@ class ThingState:
 
 
 def read_thing(stage: Stage, name: str) -> ThingState:
-    """Read a thing with its groups and its certificates: up to three calls; one more where the fleet has billing groups.
+    """Read a thing with its groups and its certificates: up to three calls, four where the fleet has billing groups.
 
     Raises botocore's errors.
     """

@@ -153,15 +153,11 @@ class AwsIot:
                     self.apply(difference)
             case UpdateThing():
                 self._update_thing(step)
-            case AddThingToBillingGroup(thing_name=thing, billing_group=group):
-                with self._calls.make_step("AddThingToBillingGroup", missing=f"billing group {group}"):
-                    self._client.add_thing_to_billing_group(thingName=thing, billingGroupName=group)
             case WriteFirstShadow(thing_name=thing, document=document):
                 assert self._shadows is not None  # noqa: S101 -- whoever plans a shadow gives it
                 self._shadows().write_first(thing, document)
-            case AddThingToThingGroup(thing_name=thing, thing_group=group):
-                with self._calls.make_step("AddThingToThingGroup", missing=f"thing group {group}"):
-                    self._client.add_thing_to_thing_group(thingName=thing, thingGroupName=group)
+            case AddThingToThingGroup() | AddThingToBillingGroup():
+                self._join(step)
             case AttachThingPrincipal(thing_name=thing, certificate_arn=arn):
                 with self._calls.make_step("AttachThingPrincipal", missing=f"thing {thing}"):
                     self._client.attach_thing_principal(
@@ -170,17 +166,29 @@ class AwsIot:
             case AttachPolicy(policy=policy, certificate_arn=arn):
                 with self._calls.make_step("AttachPolicy", missing=f"policy {policy}"):
                     self._client.attach_policy(policyName=policy, target=arn)
-            case DetachPolicy(policy=policy, certificate_arn=arn):
-                with self._calls.make_step("DetachPolicy"), suppress(self._client.exceptions.ResourceNotFoundException):
-                    self._client.detach_policy(policyName=policy, target=arn)
-            case DetachThingPrincipal(thing_name=thing, certificate_arn=arn):
-                with (
-                    self._calls.make_step("DetachThingPrincipal"),
-                    suppress(self._client.exceptions.ResourceNotFoundException),
-                ):
-                    self._client.detach_thing_principal(thingName=thing, principal=arn)
+            case DetachPolicy() | DetachThingPrincipal():
+                self._detach(step)
             case SetStatus(certificate_id=certificate_id, status=status):
                 self._set_status(certificate_id, status)
+
+    def _join(self, step: AddThingToThingGroup | AddThingToBillingGroup) -> None:
+        match step:
+            case AddThingToThingGroup(thing_name=thing, thing_group=group):
+                with self._calls.make_step("AddThingToThingGroup", missing=f"thing group {group}"):
+                    self._client.add_thing_to_thing_group(thingName=thing, thingGroupName=group)
+            case AddThingToBillingGroup(thing_name=thing, billing_group=group):
+                with self._calls.make_step("AddThingToBillingGroup", missing=f"billing group {group}"):
+                    self._client.add_thing_to_billing_group(thingName=thing, billingGroupName=group)
+
+    def _detach(self, step: DetachPolicy | DetachThingPrincipal) -> None:
+        not_attached = self._client.exceptions.ResourceNotFoundException
+        match step:
+            case DetachPolicy(policy=policy, certificate_arn=arn):
+                with self._calls.make_step("DetachPolicy"), suppress(not_attached):
+                    self._client.detach_policy(policyName=policy, target=arn)
+            case DetachThingPrincipal(thing_name=thing, certificate_arn=arn):
+                with self._calls.make_step("DetachThingPrincipal"), suppress(not_attached):
+                    self._client.detach_thing_principal(thingName=thing, principal=arn)
 
     def create_thing(self, step: CreateThing) -> tuple[UpdateThing | AddThingToBillingGroup, ...]:
         """Create the thing; if it exists with another configuration, return the steps that it needs.

@@ -4,8 +4,8 @@ The functions run on Lambda's own copy, which is byte-compiled and costs no size
 copy that is too old would refuse a parameter in the middle of an activation, with a ParamValidationError for each
 device. So the parameters are looked up once, at init, where a function that cannot work takes no message; of a client
 that is made when it is first needed (S3 for CRLs, Lambda for hooks, the data plane), then. The check takes about 1 ms
-of the processor for the clients that `register` makes at init; to ship boto3 would add 34 MB to a deployment of which Lambda allows 250,
-and an import that is not byte-compiled for the runtime.
+of the processor for the clients that `register` makes at init; to ship boto3 would add 34 MB to a deployment of which
+Lambda allows 250, and an import that is not byte-compiled for the runtime.
 """
 
 from collections.abc import Mapping
