@@ -225,7 +225,7 @@ def _mend_the_rules(world: World) -> None:
     world.deploy(common_name="sensor-[0-9]+")
 
 
-BILLED = {"billing_group": "costs", "shadow": '{"state":{"desired":{"name":"{thing_name}"}}}'}
+BILLED: dict[str, Any] = {"billing_group": "costs", "shadow": '{"state":{"desired":{"name":"{thing_name}"}}}'}
 
 
 def _billed_with_a_shadow(name: str) -> Callable[[World], None]:
