@@ -95,8 +95,11 @@ def register_policy_characters(account: Account, region: str) -> int:
     groups = {name for one in account.origins for name in (*one.thing_groups, *one.extra_groups)}
     hooks = {hook for one in account.origins if (hook := one.hook_in(account, region))}
     billing_groups = {one.billing_group for one in account.origins if one.billing_group}
-    # "arn:aws-us-gov:iot:us-gov-east-1:111111111111:billinggroup/", two quotes and a comma
-    return 8_000 + sum(62 + len(name) for name in groups | billing_groups) + sum(3 + len(hook) for hook in hooks)
+    # A statement each: for the billing groups, and for shadows.
+    extras = 300 * bool(billing_groups) + 250 * any(one.shadow for one in account.origins)
+    # "arn:aws-us-gov:iot:us-gov-east-1:111111111111:thinggroup/", two quotes and a comma; "billinggroup/"
+    named = sum(60 + len(name) for name in groups) + sum(62 + len(name) for name in billing_groups)
+    return 7_500 + extras + named + sum(3 + len(hook) for hook in hooks)
 
 
 def bus_policy_characters(fleet: Fleet) -> int:

@@ -122,7 +122,7 @@ thing_type = "made"
 thing_groups = ["made"]
 extra_groups = ["more"]
 """
-GROUPED = 'thing_type = "type-NUMBER"\nthing_groups = ["group-NUMBER"]\nregistered_by = "stack"'
+GROUPED = 'thing_type = "type-NUMBER"\nthing_groups = ["group-NUMBER"]\nbilling_group = "costs-NUMBER"\nregistered_by = "stack"'
 
 
 @pytest.mark.parametrize(

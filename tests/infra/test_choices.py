@@ -136,8 +136,6 @@ def test_an_account_may_choose_on_its_own_whether_there_are_snapshots(
     assert bool(stacks["prod/us-east-1"].of_type("AWS::Lambda::Version")) is others
 
 
-BILLED = 'policy = "device.json"\nbilling_group = "costs"\nshadow = "shadow.json"'
-SHADOW = b'{"state": {"desired": {"name": "{thing_name}"}}}'
 EXTRAS = {"JoinBillingGroups", "WriteFirstShadows"}
 
 
@@ -148,8 +146,7 @@ def extra_sids(stack: Synthesized) -> set[str]:
 def test_a_billing_group_is_made_and_kept_and_its_permissions_are_only_where_it_is_given(
     draft: Draft, production: Synthesized
 ) -> None:
-    draft.replace('policy = "device.json"', BILLED)
-    draft.write("shadow.json", SHADOW)
+    draft.give_extras()
     stack = Stacks(draft.load(), AWS)["dev/eu-central-1"]
     (group,) = stack.template.find_resources("AWS::IoT::BillingGroup").values()
 
@@ -161,10 +158,9 @@ def test_a_billing_group_is_made_and_kept_and_its_permissions_are_only_where_it_
 
 
 def test_an_existing_billing_group_is_not_made_and_the_local_aws_has_none(draft: Draft) -> None:
-    draft.replace('policy = "device.json"', BILLED)
-    draft.write("shadow.json", SHADOW)
+    draft.give_extras()
     assert not Stacks(draft.load(), local())["dev/eu-central-1"].of_type("AWS::IoT::BillingGroup")
-    draft.replace(BILLED, f"{BILLED}\nexisting = true")
+    draft.replace('billing_group = "costs"', 'billing_group = "costs"\nexisting = true')
     stack = Stacks(draft.load(), AWS)["dev/eu-central-1"]
     assert not stack.of_type("AWS::IoT::BillingGroup")
     assert extra_sids(stack) == EXTRAS
