@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+import json
 import ssl
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -37,7 +38,7 @@ SENTENCES = {
     **{check.name: check.sentence for check in CHECKS},
     HOOK: "the hook allows it",
 }
-_IDENTITY = ("ca", "thing_name", "thing_type", "thing_groups", "attributes", "policy")
+_IDENTITY = ("ca", "thing_name", "thing_type", "thing_groups", "attributes", "policy", "billing_group")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,12 @@ class VerifyResult:
             "detail": refusal.detail if refusal else None,
             "checks": [{"check": one.check, "verdict": one.verdict.value, "detail": one.detail} for one in self.checks],
             "reader": self.reader,
-            "identity": {name: getattr(identity, name) for name in _IDENTITY} if identity else None,
+            "identity": (
+                {name: getattr(identity, name) for name in _IDENTITY}
+                | {"shadow": json.loads(identity.shadow) if identity.shadow else None}
+                if identity
+                else None
+            ),
         }
 
 

@@ -101,11 +101,12 @@ def _check_sweep(sweep: Draft, place: KeyPosition) -> None:
 
 
 def _check_existing(fleet: Draft, root: KeyPosition) -> None:
-    """Thing types and groups that two CAs or sources share exist before the stack for both, or for neither."""
+    """Types and groups that two CAs or sources share exist before the stack for both, or for neither."""
     first: dict[tuple[str, str], tuple[KeyPosition, Draft]] = {}
     for place, ca in _origins(fleet, root):
         types = [("thing type", one) for one in [ca.get("thing_type")] if one]
-        for shared in [*types, *(("thing group", one) for one in ca.get("thing_groups", ()))]:
+        billing = [("billing group", one) for one in [ca.get("billing_group")] if one]
+        for shared in [*types, *billing, *(("thing group", one) for one in ca.get("thing_groups", ()))]:
             other, earlier = first.setdefault(shared, (place, ca))
             if "existing" in ca and earlier.get("existing", ca["existing"]) != ca["existing"]:
                 place.at("existing").problem(

@@ -47,6 +47,8 @@ class RegistrationPath(Construct):
         names: ResourceNames,
         cas: tuple[CaDeployment, ...],
         thing_groups: tuple[str, ...],
+        billing_groups: tuple[str, ...],
+        has_shadows: bool,
         activations_per_second: float,
         rejections_by_reason: bool,
         registry: RegistryTable,
@@ -112,6 +114,7 @@ class RegistrationPath(Construct):
             environment=self.settings.to_environ(),
             statements=[
                 *self._statements(cas, thing_groups, registry, target),
+                *self._extra_statements(billing_groups, has_shadows=has_shadows),
                 *crls.read_statements(),
                 enrollment.read_statement("dynamodb:BatchGetItem", "dynamodb:ConditionCheckItem"),
                 *_hook_statements(hooks),
@@ -235,6 +238,32 @@ class RegistrationPath(Construct):
                         "iot:ListPrincipalThings",
                     ],
                     resources=["*"],
+                )
+            )
+        return statements
+
+    def _extra_statements(self, billing_groups: tuple[str, ...], *, has_shadows: bool) -> list[iam.PolicyStatement]:
+        """The permissions for billing groups and first shadows, where a CA's rules give them."""
+
+        def iot_arn(resource: str) -> str:
+            return cdk.Stack.of(self).format_arn(service="iot", resource=resource)
+
+        statements = []
+        if billing_groups:
+            groups = [iot_arn(f"billinggroup/{group}") for group in billing_groups]
+            statements.append(
+                iam.PolicyStatement(
+                    sid="JoinBillingGroups",
+                    actions=["iot:AddThingToBillingGroup", "iot:CreateThing"],
+                    resources=[iot_arn("thing/*"), *groups],
+                )
+            )
+        if has_shadows:
+            statements.append(
+                iam.PolicyStatement(
+                    sid="WriteFirstShadows",
+                    actions=["iot:GetThingShadow", "iot:UpdateThingShadow"],
+                    resources=[iot_arn("thing/*")],
                 )
             )
         return statements

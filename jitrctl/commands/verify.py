@@ -96,7 +96,12 @@ def _show(path: Path, answer: VerifyResult) -> None:
     out.print(table(rows))
     if identity:
         became = f"would be admitted, as thing {identity.thing_name}"
-        made = {"type": identity.thing_type, "groups": ", ".join(identity.thing_groups)}
+        made = {
+            "type": identity.thing_type,
+            "groups": ", ".join(identity.thing_groups),
+            "billing group": identity.billing_group,
+            "first shadow": identity.shadow,
+        }
         made |= {f"attribute {name}": value for name, value in identity.attributes.items()}
         became += "".join(f"; {name} {value}" for name, value in made.items() if value)
     else:

@@ -83,6 +83,8 @@ def test_a_valid_certificate_is_admitted_with_its_identity(verify: Verify) -> No
         "thing_groups": [],
         "attributes": {},
         "policy": "jitr-acme--factory",
+        "billing_group": None,
+        "shadow": None,
     }
     assert [one["check"] for one in document["checks"]] == list(SENTENCES)
     assert all(one.keys() == {"check", "verdict", "detail"} and one["detail"] for one in document["checks"])

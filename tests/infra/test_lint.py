@@ -18,6 +18,7 @@ from tests.support.infra.synthesis import Stacks
 )
 def test_with_everything_chosen_a_template_is_clean(draft: Draft, stage: str, region: str) -> None:
     draft.replace('policy = "device.json"', 'policy = "device.json"\nregistered_by = "stack"')
+    draft.give_extras()
     draft.text += CHINA_AND_GOVERNMENT + EVERYTHING
 
     assert lint_findings(Stacks(draft.load(), AWS)[stage].template.to_json(), region) == []
