@@ -14,6 +14,7 @@ IOT_CALLS_PER_SECOND: Mapping[str, float] = {
     "UpdateCertificate": 10,
     "UpdateCACertificate": 10,
     "RegisterCACertificate": 10,
+    "RegisterCertificate": 10,
     "RegisterCertificateWithoutCA": 10,
     "DeleteCACertificate": 10,
     "DeleteCertificate": 10,

@@ -1,4 +1,4 @@
-"""An operator's order to register a certificate without a CA, as a value: written before the registration is made."""
+"""An operator's order to register a certificate, without a CA or under one, as a value: written before that is done."""
 
 from datetime import datetime, timedelta
 
@@ -17,15 +17,19 @@ _SAME_MOMENT = timedelta(seconds=1)
 class ImportOrder:
     """An order of `jitrctl device import` on one certificate; it ends with the decision on it."""
 
-    source: str  # rules.source_id
+    source: str  # rules.source_id; or a CA's id: registered under that CA
     by: str  # the caller's ARN
     at: datetime  # by AWS's clock
     note: str = ""
     may_follow: bool = False  # it may take over a thing name from any certificate that was issued earlier
 
     def is_of(self, device: DeviceRegistration) -> bool:
-        """Whether the import made this registration: right after the order, and no device made it by a CA."""
-        if device.is_ca_named or device.status is Status.PENDING_ACTIVATION:
+        """Whether the import made this registration: right after the order, and no device made it by connecting.
+
+        AWS IoT names no CA of it, or the order's.
+        """
+        is_of_other_ca = device.is_ca_named and device.ca_certificate_id != self.source
+        if is_of_other_ca or device.status is Status.PENDING_ACTIVATION:
             return False
         return self.at - _CLOCKS_DIFFER <= device.created_at <= self.at + _MADE_WITHIN
 

@@ -1,7 +1,8 @@
-"""Imports certificates into one stage: registers them without a CA, and has the functions do all else.
+"""Imports certificates into one stage: registers them, without a CA or under one, and has the functions do all else.
 
     plan       records are read, 100 in a call, and every certificate is checked under the source's rules, offline
-    order      for each one: the order into its record, then RegisterCertificateWithoutCA with INACTIVE
+    order      for each one: the order into its record, then RegisterCertificateWithoutCA, or under a CA
+               RegisterCertificate, with INACTIVE
     send       its event, to the queue of `register`: admission, thing, groups, policy, claim, and ACTIVE last
     wait       until the record has the decision; at most `AHEAD` certificates are registered and not decided
 
@@ -28,11 +29,12 @@ from jitr.aws.queues import MOST_IN_BATCH, EventToSend, send_events
 from jitr.decisions import Outcome
 from jitr.errors import CertificateUnknown, Unavailable
 from jitr.iot_models import DeviceRegistration, Status
+from jitr.rules import is_source
 from jitrctl.clock import now
 from jitrctl.errors import Refused
 from jitrctl.run.parallel import NOT_BEGUN, describe_error
 from jitrctl.session import pace
-from jitrctl.verify import without_checks
+from jitrctl.verify import as_declared, without_checks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,7 +47,8 @@ if TYPE_CHECKING:
     from jitr.store.registry import Registry
     from jitrctl.session.stage import Stage
 
-# AWS's default quota (RegisterCertificateWithoutCA, L-4671C7C8); the functions have calls of others.
+# AWS's default quota of RegisterCertificateWithoutCA (L-4671C7C8), and of RegisterCertificate; the functions have calls
+# of others.
 _MOST_REGISTERED = 10.0  # a second
 AHEAD = 200
 # So long the functions may need for the next decision; then the rest is left to them and the sweep.
@@ -61,7 +64,7 @@ _NOT_CHANGED = "it is not changed: docs/migrate.md says how to take it over"
 class ImportPlan:
     """What an import does in a stage."""
 
-    source: CaRules
+    source: CaRules  # or the CA's rules that they are registered under
     todo: dict[str, Record] = field(default_factory=dict)  # by certificate id, with the record as it was read
     done: int = 0  # ACTIVE already, of this source
     refused: dict[str, str] = field(default_factory=dict)  # by certificate id: why it is not registered
@@ -93,16 +96,16 @@ class Imported:
 
 
 def plan_import(
-    stage: Stage, certificates: Mapping[str, bytes], source: str | None, *, tell: Callable[[int], None]
+    stage: Stage, certificates: Mapping[str, bytes], origin: str | None, *, tell: Callable[[int], None]
 ) -> ImportPlan:
-    """Check all certificates, by id in DER, under the rules of the stage's source; AWS IoT is not called.
+    """Check all certificates, by id in DER, under the rules of the stage's source or CA; AWS IoT is not called.
 
-    The account has this source, or any if none is named. `tell` is called with the number of those that are checked.
+    The account has this source or CA, or any source if none is named. `tell` is called with the number of checked ones.
 
     Raises Refused when none is named and it has several, Unavailable, botocore's errors.
     """
     rules = without_checks(UNREAD_OFFLINE, stage.rules)
-    own = _choose_source(stage, source)
+    own = _choose_origin(stage, origin)
     rate = min(stage.account.activations_per_second, _MOST_REGISTERED)
     plan = ImportPlan(source=own, rate=rate)
     at, checked = now(), 0
@@ -116,7 +119,8 @@ def plan_import(
                 continue
             if why_not is None:
                 device = _as_registered(certificate_id, certificates[certificate_id], own, at)
-                refusal = examine(Applicant.of(device, rules), None, now=at).refusal
+                ca = None if own.is_source else as_declared(own)
+                refusal = examine(Applicant.of(device, rules), ca, now=at).refusal
                 why_not = f"{refusal.reason.name}: {refusal.detail}" if refusal else None
             if why_not:
                 plan.refused[certificate_id] = why_not
@@ -125,9 +129,9 @@ def plan_import(
     return plan
 
 
-def _choose_source(stage: Stage, name: str | None) -> CaRules:
+def _choose_origin(stage: Stage, name: str | None) -> CaRules:
     """Raises Refused."""
-    found = [one for one in stage.rules.sources if name in (None, one.name)]
+    found = [one for one in stage.rules.origins if one.name == name or (name is None and one.is_source)]
     if len(found) == 1:
         return found[0]
     has = f"account {stage.account.name} has the sources {', '.join(one.name for one in stage.rules.sources)}"
@@ -153,7 +157,8 @@ def _why_not(record: Record, source: CaRules) -> str | None:
         return f"is {verdict.description}: {_RELEASE_FIRST}"
     if order and order.source != source.certificate_id:
         name = order.source.partition(".")[2]
-        return f"an import under [{order.source}] has begun: complete it with --source {name}"
+        option = f"--source {name}" if is_source(order.source) else "--with-ca, and the name of that CA"
+        return f"an import under [{order.source}] has begun: complete it with {option}"
     if decision is None or order:
         return None
     here = f"{decision.status} here, {decision.outcome} {decision.decided_at:%Y-%m-%d}"
@@ -166,11 +171,12 @@ def _why_not(record: Record, source: CaRules) -> str | None:
 
 
 class CertificateImport:
-    """Registers certificates without a CA, each under an order, in one account and Region; safe for threads."""
+    """Registers certificates, each under an order, in one account and Region; safe for threads."""
 
-    def __init__(self, client: Any, iot: AwsIot, registry: Registry) -> None:
-        """`iot` describes those that are registered already."""
+    def __init__(self, client: Any, iot: AwsIot, registry: Registry, *, ca_pem: str | None = None) -> None:
+        """`iot` describes those that are registered already; `ca_pem` is the CA that signed all; None: without a CA."""
         self._client = client
+        self._ca_pem = ca_pem
         self._iot = iot
         self._registry = registry
 
@@ -188,14 +194,24 @@ class CertificateImport:
         ):
             return _OVERTAKEN
         try:
-            with calling("RegisterCertificateWithoutCA"):
-                self._client.register_certificate_without_ca(certificatePem=pem, status=Status.INACTIVE.value)
+            self._register(pem)
         except self._client.exceptions.ResourceAlreadyExistsException:
             return self._why_not_ours(certificate_id, given)
         except ClientError as error:
             self._registry.end_import(certificate_id, given)
             return f"AWS IoT refuses it: {error.response['Error'].get('Message') or error.response['Error']['Code']}"
         return None
+
+    def _register(self, pem: str) -> None:
+        """Raises Unavailable, ClientError."""
+        if self._ca_pem is None:
+            with calling("RegisterCertificateWithoutCA"):
+                self._client.register_certificate_without_ca(certificatePem=pem, status=Status.INACTIVE.value)
+        else:
+            with calling("RegisterCertificate"):
+                self._client.register_certificate(
+                    certificatePem=pem, caCertificatePem=self._ca_pem, status=Status.INACTIVE.value
+                )
 
     def _is_begun(self, certificate_id: str, seen: Record) -> bool:
         """Whether an earlier run has registered a certificate under the order that was seen."""
@@ -241,7 +257,8 @@ class StageImport:
         self._interrupted = interrupted
         self._tell = tell
         self._time = pace.ServiceTime(stage.dynamodb)
-        self._import = CertificateImport(stage.iot, stage.paced_iot, stage.registry)
+        ca_pem = None if plan.source.is_source else plan.source.certificate_pem
+        self._import = CertificateImport(stage.iot, stage.paced_iot, stage.registry, ca_pem=ca_pem)
         self._queue_url = stage.sqs.get_queue_url(QueueName=stage.names.registrations_queue)["QueueUrl"]
         self._waiting: dict[str, datetime | None] = {}  # by certificate id: when the decision before was made
         self.result = Imported(plan=plan)

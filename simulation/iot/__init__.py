@@ -18,7 +18,7 @@ class Iot:
         self.cas = Cas(place)
         self.policies = Policies(place)
         self.things = Things(place)
-        self.certificates = Certificates(place, self.things, self.policies)
+        self.certificates = Certificates(place, self.cas, self.things, self.policies)
         # An attachment names both ends, so things and policies must know whether a certificate exists.
         self.things.certificates = self.policies.certificates = self.certificates
         self.policies.things = self.things

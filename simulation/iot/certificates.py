@@ -7,6 +7,7 @@ from itertools import islice
 
 from simulation.faults import Answer, Params, ServiceError
 from simulation.iot.answers import invalid, missing, page_size
+from simulation.iot.cas import Cas
 from simulation.iot.policies import Policies
 from simulation.iot.things import Things
 from simulation.leaf import Leaf, parse
@@ -39,8 +40,9 @@ class DeviceCertificate:
 class Certificates:
     """The device certificates of one account and Region."""
 
-    def __init__(self, place: Place, things: Things, policies: Policies) -> None:
+    def __init__(self, place: Place, cas: Cas, things: Things, policies: Policies) -> None:
         self._place = place
+        self._cas = cas
         self._things = things
         self._policies = policies
         self.by_id: dict[str, DeviceCertificate] = {}
@@ -88,6 +90,22 @@ class Certificates:
             raise ServiceError("ResourceAlreadyExistsException", "The certificate is already registered")
         leaf = Leaf.read(parsed, ca_certificate_id=None)
         certificate = self.register(leaf, status=status, mode="SNI_ONLY")
+        return {"certificateArn": certificate.arn, "certificateId": certificate.certificate_id}
+
+    def register_certificate(self, params: Params) -> Answer:
+        """Register a certificate under a registered CA, in the CA's mode; publishes no event (aws-facts §1)."""
+        parsed, status = parse(params["certificatePem"]), params.get("status", "INACTIVE")
+        if status not in _SETTABLE:
+            raise invalid(f"status {status} cannot be set")
+        if parsed.fingerprint in self.by_id:
+            raise ServiceError("ResourceAlreadyExistsException", "The certificate is already registered")
+        ca = self._cas.by_id.get(parse(params["caCertificatePem"]).fingerprint)
+        if ca is None or not ca.signed(parsed):
+            raise ServiceError("CertificateValidationException", "No registered CA has signed the certificate")
+        if ca.status != "ACTIVE":
+            raise ServiceError("CertificateStateException", "The CA certificate is not ACTIVE")
+        leaf = Leaf.read(parsed, ca_certificate_id=ca.certificate_id)
+        certificate = self.register(leaf, status=status, mode=ca.mode, ca_certificate_id=ca.certificate_id)
         return {"certificateArn": certificate.arn, "certificateId": certificate.certificate_id}
 
     def describe_certificate(self, params: Params) -> Answer:

@@ -282,7 +282,7 @@ def record_decision(
         removes.append("intent")
     if run:
         removes.append("tried_is_open")
-    removes += [] if decision.outcome is Outcome.HELD and is_source(decision.ca_certificate_id) else ["import_order"]
+    removes += [] if _waits_for_import(decision) else ["import_order"]
     if decision.outcome is Outcome.ACTIVATED:
         removes.append("tried_name")
     elif tried:
@@ -299,6 +299,12 @@ def record_decision(
     if run:
         _require(update, "intent.run = :run", run=run)
     return update
+
+
+def _waits_for_import(decision: Decision) -> bool:
+    """Whether it is a hold of an import: INACTIVE, as no other hold is but that of a release order."""
+    is_import = is_source(decision.ca_certificate_id) or decision.status is Status.INACTIVE
+    return decision.outcome is Outcome.HELD and decision.release is None and is_import
 
 
 def _ends_what_is_due(decision: Decision) -> bool:

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from jitr.aws.certificate_pages import Page
 from jitr.aws.iot import AwsIot
 from jitr.errors import StaleMarker
+from jitr.iot_models import Status
 from jitr.observed_status import is_unrecorded_status, observe
 from jitr.rules import CaRules
 from jitr.store.registry import Registry
@@ -84,8 +85,8 @@ class DailyCount:
         records = self._registry.recall(one.certificate_id for one in page.certificates)
         for one in page.certificates:
             record = records[one.certificate_id]
-            if record.is_known:
-                continue
+            if record.is_known or (record.import_order and one.status is Status.INACTIVE):
+                continue  # the second: as the import under this CA made it; `register` finds out whether it still is
             found = observe(
                 one,
                 record,

@@ -1,4 +1,4 @@
-"""`jitrctl device import`: registers the certificates of lists and makers' manifests without a CA, in all accounts."""
+"""`jitrctl device import`: registers the certificates of lists and makers' manifests, in all accounts."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from jitrctl.commands.list_reading import Files, RefusedPath, SignerFiles, list_
 from jitrctl.device.certificate_rows import read_certificates
 from jitrctl.device.imports import Imported, ImportPlan, StageImport, plan_import
 from jitrctl.errors import Interrupted, Unusable
+from jitrctl.run import completion
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
+from jitrctl.session.stage import known_ca
 from jitrctl.terminal import Exit, err, out, rough
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from jitr_fleet.model import Ca
     from jitrctl.run.parallel import Done
     from jitrctl.session.stage import Stage
 
@@ -41,6 +44,14 @@ def import_(
         str | None,
         typer.Option(metavar="NAME", help="The source in the fleet file; needed where an account has several."),
     ] = None,
+    with_ca: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CA",
+            help="Register them under this CA of the fleet file, which has signed them; instead of without a CA.",
+            autocompletion=completion.cas,
+        ),
+    ] = None,
     note: Note = "",
     signer: SignerFiles = None,
     refused: RefusedPath = None,
@@ -54,19 +65,21 @@ def import_(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check, and show what would be done.")] = False,
     yes: Yes = False,
 ) -> None:
-    """Register certificates without a CA (Multi-Account Registration), in every account that has the source.
+    """Register certificates before they connect: without a CA (Multi-Account Registration), or under one (--with-ca).
 
-    Each passes the checks of its source, gets its thing, groups and policy, and is set ACTIVE last. What is
-    imported already is left as it is: run it again after an interruption, or for one more account. A certificate that
-    is registered in another way is reported and never changed. Takes the lists and manifests of `enrollment import`, as
-    far as they hold certificates.
+    In every account that has the source, or the CA. Each passes the checks of its source or CA, gets its thing, groups
+    and policy, and is set ACTIVE last, so that its first connection is accepted. What is imported already is left as it
+    is: run it again after an interruption, or for one more account. A certificate that is registered in another way is
+    reported and never changed. Takes the lists and manifests of `enrollment import`, as far as they hold certificates.
 
     Example: jitrctl device import manifest.json --signer microchip.crt --account prod
     """
-    scope = _narrow(scope, source)
+    if source is not None and with_ca is not None:
+        raise Unusable("say one of --source and --with-ca")
+    scope = _narrow(scope, source) if with_ca is None else _narrow_to_ca(scope, known_ca(scope.fleet, with_ca))
     found = read_lists(files, signer or (), refused, read_certificates)
     stages, not_opened = scope.open_stages()
-    planned = _plan(scope, stages, found.certificates, source)
+    planned = _plan(scope, stages, found.certificates, with_ca or source)
     plans = {done.stage: done.value for done in planned.done}
     if any(plan.todo for plan in plans.values()) and not dry_run:
         scope.confirm(_describe(list_name(files), plans, found.unverified, may_follow=may_follow), yes=yes)
@@ -123,7 +136,10 @@ def _plan(scope: Scope, stages: Sequence[Stage], certificates: Mapping[str, byte
 
 def _describe(lists: str, plans: Mapping[Stage, ImportPlan], unverified: int, *, may_follow: bool) -> list[str]:
     """What is asked about before anything is registered."""
-    lines = [f"Certificates of {lists} are registered without a CA. Those that pass the checks become ACTIVE devices."]
+    under = {"without a CA" if one.source.is_source else f"under CA {one.source.name}" for one in plans.values()}
+    lines = [
+        f"Certificates of {lists} are registered {', '.join(under)}. Those that pass the checks become ACTIVE devices."
+    ]
     if may_follow:
         lines.append("They may take over thing names from any certificate that was issued earlier (--may-follow).")
     if unverified:
@@ -163,6 +179,19 @@ def _narrow(scope: Scope, source: str | None) -> Scope:
     return replace(scope, stages=stages)
 
 
+def _narrow_to_ca(scope: Scope, ca: Ca) -> Scope:
+    """The scope without the accounts that do not have this CA.
+
+    Raises Unusable when none of the accounts has it.
+    """
+    stages = tuple(stage for stage in scope.stages if any(one.ca == ca for one in stage.account.cas))
+    if not stages:
+        raise Unusable(f"none of the chosen accounts has the CA {ca.name}: correct --account or --with-ca")
+    if left_out := dict.fromkeys(stage.account.name for stage in scope.stages if stage not in stages):
+        err.print(f"left out, without CA {ca.name}: {', '.join(left_out)}", style="dim", markup=False, soft_wrap=True)
+    return replace(scope, stages=stages)
+
+
 def _import(
     scope: Scope,
     plans: Mapping[Stage, ImportPlan],
@@ -186,7 +215,7 @@ def _import(
         def tell(number: int) -> None:
             finished[stage] = number
 
-        step = f"register {_count(len(plan.todo))} without a CA"
+        step = f"register {_count(len(plan.todo))} {'without' if plan.source.is_source else 'under'} a CA"
         step += "; they may follow any certificate that was issued earlier" if may_follow else ""
         # The order in a certificate's record ends with the decision; this one stays.
         running = StageImport(
@@ -219,7 +248,11 @@ def _plan_in_words(plan: ImportPlan) -> str:
         parts.append(f"{plan.done:,} ACTIVE already")
     if plan.refused:
         parts.append(f"{len(plan.refused):,} refused")
-    return f"source {plan.source.name}: {'; '.join(parts)}"
+    return f"{_origin_in_words(plan)}: {'; '.join(parts)}"
+
+
+def _origin_in_words(plan: ImportPlan) -> str:
+    return f"{'source' if plan.source.is_source else 'CA'} {plan.source.name}"
 
 
 def _in_words(one: Imported, *, dry_run: bool) -> str:
@@ -235,7 +268,7 @@ def _in_words(one: Imported, *, dry_run: bool) -> str:
     ):
         if number:
             parts.append(f"{number:,} {what}")
-    return f"source {one.plan.source.name}: {'; '.join(parts)}"
+    return f"{_origin_in_words(one.plan)}: {'; '.join(parts)}"
 
 
 def _problems(one: Imported) -> list[str]:

@@ -23,7 +23,7 @@ ANN, BOB = "operator-ann", "operator-bob"
 SOURCE = source_rules(overlap=3600)
 
 
-def import_device(world: ExploredWorld, name: str, leaf: Leaf) -> Act:
+def import_device(world: ExploredWorld, name: str, leaf: Leaf, *, with_ca: bool = False) -> Act:
     """Import a certificate as `jitrctl device import` does, and let an environment take the message.
 
     An import that is cut off is run again at the end.
@@ -31,6 +31,7 @@ def import_device(world: ExploredWorld, name: str, leaf: Leaf) -> Act:
     client, certificate_id = world.account.client("iot", caller=name), leaf.certificate_id
     registry = Registry(world.account.client("dynamodb", caller=name), world.deployment.settings.registry_table)
     iot = AwsIot(client, Unpaced(), clock=world.clock.now, rules=world.deployment.rules)
+    ca = world.deployment.rules.cas[0] if with_ca else None
     sqs, settings = world.account.client("sqs", caller=name), world.deployment.settings
 
     def order() -> None:
@@ -38,8 +39,9 @@ def import_device(world: ExploredWorld, name: str, leaf: Leaf) -> Act:
         if seen.is_denied or (seen.decision and not seen.import_order):
             return  # the plan leaves it out
         now = world.clock.now()
-        given = ImportOrder(source=SOURCE.certificate_id, by=f"arn:{name}", at=now)
-        if CertificateImport(client, iot, registry).register(certificate_id, leaf.pem, given, seen) is None:
+        given = ImportOrder(source=(ca or SOURCE).certificate_id, by=f"arn:{name}", at=now)
+        running = CertificateImport(client, iot, registry, ca_pem=ca.certificate_pem if ca else None)
+        if running.register(certificate_id, leaf.pem, given, seen) is None:
             world.clock.sleep(2)  # a status that is set within a second is not told from the registration's
             event = EventToSend(certificate_id=certificate_id, ca_certificate_id=None, registered_at=None)
             url, account_id = settings.registrations_queue_url, settings.account_id
@@ -55,7 +57,7 @@ def import_device(world: ExploredWorld, name: str, leaf: Leaf) -> Act:
             pass
         finally:
             if not done:
-                world.unfinished.append(import_device(world, name, leaf))
+                world.unfinished.append(import_device(world, name, leaf, with_ca=with_ca))
 
     return run
 
@@ -71,7 +73,7 @@ def _connect(world: ExploredWorld, leaf: Leaf) -> Act:
     return run
 
 
-def _meeting(other: Callable[[ExploredWorld, Leaf], Act]) -> Callable[[], Prepared]:
+def _meeting(other: Callable[[ExploredWorld, Leaf], Act], *, with_ca: bool = False) -> Callable[[], Prepared]:
     """An import, and somebody else."""
 
     def prepare() -> Prepared:
@@ -81,7 +83,8 @@ def _meeting(other: Callable[[ExploredWorld, Leaf], Act]) -> Callable[[], Prepar
         world.deployment._prepare(SOURCE)
         world.watch.deployed.append(world.deployment.rules)
         leaf = world.device("device")
-        return world, {"ann imports `device`": import_device(world, ANN, leaf), "the other": other(world, leaf)}
+        imports = import_device(world, ANN, leaf, with_ca=with_ca)
+        return world, {"ann imports `device`": imports, "the other": other(world, leaf)}
 
     return prepare
 
@@ -123,5 +126,26 @@ IMPORTS = (
     *(
         Pair(f"import-and-console-{what.lower()}", f"an import, and the console: {what}", _meeting(_by_hand(what)))
         for what in ("INACTIVE", "REVOKED", "delete")
+    ),
+    Pair("import-with-ca-and-connect", "an import under its CA, and a CONNECT", _meeting(_connect, with_ca=True)),
+    Pair(
+        "import-with-ca-twice",
+        "two import the same under its CA",
+        _meeting(lambda world, leaf: import_device(world, BOB, leaf, with_ca=True), with_ca=True),
+    ),
+    Pair(
+        "import-with-ca-and-sweep",
+        "an import under its CA, and the sweep",
+        _meeting(lambda world, _leaf: world.sweep(), with_ca=True),
+    ),
+    Pair(
+        "import-with-ca-and-revoke",
+        "an import under its CA, and a revocation",
+        _meeting(lambda world, leaf: world.take_away(BOB, leaf, OperatorAction.REVOKED), with_ca=True),
+    ),
+    Pair(
+        "import-with-ca-and-console-inactive",
+        "an import under its CA, and the console: INACTIVE",
+        _meeting(_by_hand("INACTIVE"), with_ca=True),
     ),
 )

@@ -106,7 +106,7 @@ class Seen:
     released: set[str] = field(default_factory=set)
     left: set[str] = field(default_factory=set)  # things whose maker died before it attached them
     retired: set[int] = field(default_factory=set)  # registrations that the sweep deactivated
-    was_active: set[int] = field(default_factory=set)  # registrations that were ever ACTIVE
+    ever: defaultdict[str, set[int]] = field(default_factory=lambda: defaultdict(set))  # status → registrations
     rejected_at: dict[int, datetime] = field(default_factory=dict)  # by registration, by `register`
     rejections: list[Rejection] = field(default_factory=list)  # for the rules, in their order
     engagements: set[str] = field(default_factory=set)  # of brakes on CAs' rules, as they are stored
@@ -254,6 +254,11 @@ class Seen:
             else:
                 self.console_takes_away(certificate)
 
+    @property
+    def was_active(self) -> set[int]:
+        """Registrations that were ever ACTIVE, by number."""
+        return self.ever["ACTIVE"]
+
     def _note_state(self, call: Call | None) -> None:
         self.changes, self.new_claims, self.lifted = [], [], []
         for certificate in self.certificates.values():
@@ -261,9 +266,8 @@ class Seen:
             if before != certificate.status:
                 self.statuses[certificate.number] = certificate.status
                 self.changes.append(Change(certificate, before, call))
-                if certificate.status == "ACTIVE":
-                    self.was_active.add(certificate.number)
-                elif call:
+                self.ever[certificate.status].add(certificate.number)
+                if certificate.status != "ACTIVE" and call:
                     self._note_end(certificate, before, call)
                 if before is None and certificate.status == "INACTIVE" and self._is_suspended(certificate):
                     self.suspended.add(certificate.number)  # before anybody watched
@@ -337,13 +341,13 @@ class Seen:
             self._note_verdict(rest, item.get("verdict", {}).get("M"), call)
 
     def _note_import(self, certificate_id: str, item: dict[str, Any]) -> None:
-        """Note a registration without a CA that is made under an import's order."""
+        """Note a registration that an import made under its order, and no device by connecting."""
         certificate, order = self.certificates.get(certificate_id), item.get("import_order", {}).get("M")
         if (
             certificate
             and order
-            and certificate.ca_certificate_id is None
-            and certificate.number not in self.was_active
+            and certificate.ca_certificate_id in (None, order["source"]["S"])
+            and certificate.number not in self.was_active | self.ever["PENDING_ACTIVATION"]
         ):
             self.imported[certificate.number] = order["source"]["S"]
 
