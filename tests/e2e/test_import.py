@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ ca.maker = { mode = "SNI_ONLY" }
 registered.chips = {}
 """
 EACH = 20  # devices of each list
+Ask = Callable[..., dict[str, Any]]
 
 
 class Fleet:
@@ -80,6 +81,22 @@ class Fleet:
         return [*words, "--json", "--fleet", str(self.workspace.fleet_file)]
 
 
+class Operator:
+    """Gives commands, and reads their documents."""
+
+    def __init__(self, fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+        self._fleet = fleet
+        self._capsys = capsys
+
+    def ask(self, *words: str, code: int = 0) -> dict[str, Any]:
+        """Give a command; what it says of each account."""
+        self._capsys.readouterr()
+        ended = main(self._fleet.command(*words))
+        told = self._capsys.readouterr()
+        assert ended == code, told.out + told.err
+        return {one["account"]: one for one in json.loads(told.out)["stages"]}
+
+
 @pytest.fixture
 def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
     fleet = Fleet(tmp_path)
@@ -94,22 +111,51 @@ def as_made(devices: dict[str, DeviceFiles]) -> list[MadeDevice]:
     return [MadeDevice(name, files.certificate.read_text(encoding="utf-8")) for name, files in devices.items()]
 
 
+def accept_at_once(stage: LocalStage, devices: dict[str, DeviceFiles]) -> None:
+    for name, files in devices.items():
+        answer = stage.device(files, name).connect(stage.endpoint)
+        assert isinstance(answer, Connection), f"{name} in {stage.name}: {answer}"
+        answer.close()
+
+
+def follow_by_ca(fleet: Fleet, ask: Ask, name: str, old: DeviceFiles) -> None:
+    """An imported device is followed by a certificate of its maker's CA in both accounts, once an entry says so."""
+    new = fleet.maker.issue(fleet.directory / "followers", name)
+    for stage in fleet.stages:
+        expect_refusal(stage, new, name)
+        held = stage.wait_for_decision(new.certificate_id, seconds=60)
+        assert held.detail
+        assert "no enrollment entry says that this one may follow it" in held.detail
+    ask("enrollment", "allow", name, "--may-follow", "--yes")
+    for stage in fleet.stages:
+        connect(stage, new, name).close()
+        assert stage.registry.recall([old.certificate_id])[old.certificate_id].replaced_by == new.certificate_id
+
+
+def follow_by_import(fleet: Fleet, ask: Ask, name: str) -> None:
+    """A device of the CA is followed by a certificate without a CA in both accounts, where the import says so."""
+    of_ca = fleet.maker.issue(fleet.directory / "devices", name)
+    for stage in fleet.stages:
+        connect(stage, of_ca, name).close()
+    without = fleet.maker.issue(fleet.directory / "followers", name)
+    words = ("device", "import", str(without.certificate), "--yes")
+    told = ask(*words, code=1)
+    for stage in fleet.stages:
+        (left,) = told[stage.account.name]["held"]
+        assert left["why"].startswith("NOT_A_ROTATION")
+        assert stage.status(without.certificate_id) == "INACTIVE"
+    told = ask(*words, "--may-follow")
+    assert [one["activated"] for one in told.values()] == [1, 1]
+    for stage in fleet.stages:
+        accept_at_once(stage, {name: without})
+        followed = stage.registry.recall([of_ca.certificate_id])[of_ca.certificate_id]
+        assert followed.replaced_by == without.certificate_id
+
+
 def test_makers_lists_come_into_two_accounts_and_live_there_as_all_others(
     fleet: Fleet, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def ask(*words: str, code: int = 0) -> dict[str, Any]:
-        capsys.readouterr()
-        ended = main(fleet.command(*words))
-        told = capsys.readouterr()
-        assert ended == code, told.out + told.err
-        return {one["account"]: one for one in json.loads(told.out)["stages"]}
-
-    def accept_at_once(stage: LocalStage, devices: dict[str, DeviceFiles]) -> None:
-        for name, files in devices.items():
-            answer = stage.device(files, name).connect(stage.endpoint)
-            assert isinstance(answer, Connection), f"{name} in {stage.name}: {answer}"
-            answer.close()
-
+    ask = Operator(fleet, capsys).ask
     dev, prod = fleet.stages
     chips, others = fleet.make(1), fleet.make(101)
     signer = ManifestSigner()
@@ -138,38 +184,10 @@ def test_makers_lists_come_into_two_accounts_and_live_there_as_all_others(
     groups = prod.iot.list_thing_groups_for_thing(thingName="bolt-0001")["thingGroups"]
     assert [group["groupName"] for group in groups] == ["bolts"]
 
-    # One is followed by a certificate of its maker's CA in both accounts, once an entry says so.
+    # Who follows whom.
     assert main(["ca", "apply", "--yes", "--fleet", str(fleet.workspace.fleet_file)]) == 0
-    new = fleet.maker.issue(fleet.directory / "followers", "bolt-0005")
-    for stage in (dev, prod):
-        expect_refusal(stage, new, "bolt-0005")
-        held = stage.wait_for_decision(new.certificate_id, seconds=60)
-        assert held.detail
-        assert "no enrollment entry says that this one may follow it" in held.detail
-    ask("enrollment", "allow", "bolt-0005", "--may-follow", "--yes")
-    old = chips["bolt-0005"].certificate_id
-    for stage in (dev, prod):
-        connect(stage, new, "bolt-0005").close()
-        assert stage.registry.recall([old])[old].replaced_by == new.certificate_id
-
-    # The other way round: a device of the CA is followed by a certificate without a CA, where the import says so.
-    of_ca = fleet.maker.issue(fleet.directory / "devices", "bolt-0201")
-    for stage in (dev, prod):
-        connect(stage, of_ca, "bolt-0201").close()
-    without = fleet.maker.issue(fleet.directory / "followers", "bolt-0201")
-    words = ("device", "import", str(without.certificate), "--yes")
-    told = ask(*words, code=1)
-    for stage in (dev, prod):
-        (left,) = told[stage.account.name]["held"]
-        assert left["why"].startswith("NOT_A_ROTATION")
-        assert stage.status(without.certificate_id) == "INACTIVE"
-    told = ask(*words, "--may-follow")
-    assert (told["dev"]["activated"], told["prod"]["activated"]) == (1, 1)
-    accept_at_once(dev, {"bolt-0201": without})
-    accept_at_once(prod, {"bolt-0201": without})
-    for stage in (dev, prod):
-        followed = stage.registry.recall([of_ca.certificate_id])[of_ca.certificate_id]
-        assert followed.replaced_by == without.certificate_id
+    follow_by_ca(fleet, ask, "bolt-0005", chips["bolt-0005"])
+    follow_by_import(fleet, ask, "bolt-0201")
 
     # One is revoked everywhere, and the import does not bring it back.
     stolen = chips["bolt-0003"]
