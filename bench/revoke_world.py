@@ -10,10 +10,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from bench.conditions import SECONDS_OF_OTHERS, SPREAD
+from jitr.crl_progress import ApprovedCrl
 from jitr.decisions import Decision, Outcome
 from jitr.iot_models import Status
 from jitr.rules import CheckMode
-from jitr.store.crl_state import ApprovedCrl, CrlStates
+from jitr.store.crl_state import CrlStates
 from jitr.store.dynamodb import serialize
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT, listing
 from jitr.store.registry_items import SCHEMA, certificate_key, from_decision

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+import json
 import ssl
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -37,7 +38,7 @@ SENTENCES = {
     **{check.name: check.sentence for check in CHECKS},
     HOOK: "the hook allows it",
 }
-_IDENTITY = ("ca", "thing_name", "thing_type", "thing_groups", "attributes", "policy")
+_IDENTITY = ("ca", "thing_name", "thing_type", "thing_groups", "attributes", "policy", "billing_group")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,12 @@ class VerifyResult:
             "detail": refusal.detail if refusal else None,
             "checks": [{"check": one.check, "verdict": one.verdict.value, "detail": one.detail} for one in self.checks],
             "reader": self.reader,
-            "identity": {name: getattr(identity, name) for name in _IDENTITY} if identity else None,
+            "identity": (
+                {name: getattr(identity, name) for name in _IDENTITY}
+                | {"shadow": json.loads(identity.shadow) if identity.shadow else None}
+                if identity
+                else None
+            ),
         }
 
 
@@ -168,16 +174,19 @@ def _named(rules: Rules, name: str) -> CaRules:
 
 
 def _issuer(pem: str, rules: Rules) -> CaRules:
-    """The CA that issued the certificate; if none did, the nearest one, so that all other checks are evaluated too."""
+    """The CA that issued the certificate; if none did, the nearest one, so that all other checks are evaluated too.
+
+    In an account that has no CA, a source.
+    """
     try:
         certificate = Certificate.from_pem(pem)
     except Rejected:
-        return rules.cas[0]  # it is refused as unreadable under any CA
+        return rules.origins[0]  # it is refused as unreadable under any CA
     cas = [(ca, Certificate.from_pem(ca.certificate_pem)) for ca in rules.cas]
     issuers = [ca for ca, read in cas if certificate.is_issued_by(read)]
     signers = [ca for ca, read in cas if certificate.is_signed_by(read)]
     namesakes = [ca for ca, read in cas if certificate.names_as_issuer(read)]
-    return next(iter((*issuers, *signers, *namesakes, *rules.cas)))
+    return next(iter((*issuers, *signers, *namesakes, *rules.origins)))
 
 
 def as_declared(rules: CaRules) -> CaRegistration:

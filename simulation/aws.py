@@ -262,5 +262,5 @@ class SimulatedAccount:
         if service == "iot":
             return self.iot.parts
         if service == "iot-data":
-            return (self.iot.connections,)
+            return self.iot.connections, self.iot.shadows
         return (getattr(self, "functions" if service == "lambda" else service),)

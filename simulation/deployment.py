@@ -22,6 +22,7 @@ from jitr.aws.hook import HOOK_CONFIG, Hook
 from jitr.aws.iot import AwsIot
 from jitr.aws.queues import RegistrationsQueue, SweepQueue
 from jitr.aws.rate_limit import BATCH_SIZE
+from jitr.aws.shadows import Shadows
 from jitr.handlers.register import DEADLINE_MILLISECONDS, RegisterHandler
 from jitr.pacing.turn_by_turn import TurnByTurn
 from jitr.pacing.turns import TURNS_CONFIG, Turns
@@ -218,7 +219,13 @@ class Deployment:
             threads[:] = [make_threads()]
             return threads[0]
 
-        aws_iot = AwsIot(client("iot"), turns, clock=clock.now, rules=self.rules)
+        aws_iot = AwsIot(
+            client("iot"),
+            turns,
+            clock=clock.now,
+            rules=self.rules,
+            shadows=lambda: Shadows(client("iot-data")),
+        )
         registration = Registration(
             settings=self.settings,
             rules=self.rules,
@@ -334,6 +341,7 @@ class Deployment:
         if ca.thing_type:
             iot.things.types.add(ca.thing_type)
         iot.things.groups |= set(ca.thing_groups)
+        iot.things.billing_groups |= {ca.billing_group} if ca.billing_group else set()
         if not ca.is_source:
             name = ResourceNames(self.rules.fleet).rule(ca.name)
             self.account.add_rule(ca.certificate_id, self.registrations.url, name=name)

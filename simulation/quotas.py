@@ -29,6 +29,7 @@ IOT_CALLS_PER_SECOND: Mapping[str, float] = {
     "DescribeThingType": 100,
     "CreateThingGroup": 25,
     "DescribeThingGroup": 100,
+    "AddThingToBillingGroup": 100,
     "AddThingToThingGroup": 100,
     "RemoveThingFromThingGroup": 100,
     "ListThingGroupsForThing": 100,

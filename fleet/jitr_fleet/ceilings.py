@@ -62,6 +62,7 @@ def count_resources(fleet: Fleet, account: Account, region: str) -> int:
         + _alarms(len(account.cas))
         + len(types)
         + len(groups)
+        + len({ca.billing_group for ca in new if ca.billing_group})
         + (_FORWARDING if fleet.hub else 0)
         + (_HUB if _is_hub(fleet, account, region) else 0)
         + (_IOT_LOGGING if fleet.stack.iot_logging else 0)
@@ -93,8 +94,12 @@ def register_policy_characters(account: Account, region: str) -> int:
     """The size of the inline policies of `register`'s role: an upper bound, close to the real size."""
     groups = {name for one in account.origins for name in (*one.thing_groups, *one.extra_groups)}
     hooks = {hook for one in account.origins if (hook := one.hook_in(account, region))}
-    # "arn:aws-us-gov:iot:us-gov-east-1:111111111111:thinggroup/", two quotes and a comma
-    return 7_500 + sum(60 + len(name) for name in groups) + sum(3 + len(hook) for hook in hooks)
+    billing_groups = {one.billing_group for one in account.origins if one.billing_group}
+    # A statement each: for the billing groups, and for shadows.
+    extras = 300 * bool(billing_groups) + 250 * any(one.shadow for one in account.origins)
+    # "arn:aws-us-gov:iot:us-gov-east-1:111111111111:thinggroup/", two quotes and a comma; "billinggroup/"
+    named = sum(60 + len(name) for name in groups) + sum(62 + len(name) for name in billing_groups)
+    return 7_500 + extras + named + sum(3 + len(hook) for hook in hooks)
 
 
 def bus_policy_characters(fleet: Fleet) -> int:

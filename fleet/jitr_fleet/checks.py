@@ -38,6 +38,7 @@ def check_agreement(fleet: Draft, root: KeyPosition, *, proven: bool = True) -> 
     _check_partitions(fleet, root)
     _check_registrations(fleet, root, proven=proven)
     _check_single_default(fleet, root)
+    _check_origins_given(fleet, root)
     _check_cas_used(fleet, root)
     _check_sources(fleet, root)
 
@@ -100,11 +101,12 @@ def _check_sweep(sweep: Draft, place: KeyPosition) -> None:
 
 
 def _check_existing(fleet: Draft, root: KeyPosition) -> None:
-    """Thing types and groups that two CAs or sources share exist before the stack for both, or for neither."""
+    """Types and groups that two CAs or sources share exist before the stack for both, or for neither."""
     first: dict[tuple[str, str], tuple[KeyPosition, Draft]] = {}
     for place, ca in _origins(fleet, root):
         types = [("thing type", one) for one in [ca.get("thing_type")] if one]
-        for shared in [*types, *(("thing group", one) for one in ca.get("thing_groups", ()))]:
+        billing = [("billing group", one) for one in [ca.get("billing_group")] if one]
+        for shared in [*types, *billing, *(("thing group", one) for one in ca.get("thing_groups", ()))]:
             other, earlier = first.setdefault(shared, (place, ca))
             if "existing" in ca and earlier.get("existing", ca["existing"]) != ca["existing"]:
                 place.at("existing").problem(
@@ -301,6 +303,22 @@ def _check_single_default(fleet: Draft, root: KeyPosition) -> None:
                     f"is DEFAULT in {region}, as in account.{holder}; AWS allows one account per CA and Region",
                     "use SNI_ONLY in one of them",
                 )
+
+
+def _check_origins_given(fleet: Draft, root: KeyPosition) -> None:
+    """The fleet, and each account, has a CA or a source."""
+    if "ca" in fleet and "registered" in fleet and not (fleet["ca"] or fleet["registered"]):
+        root.at("ca").problem(
+            "is missing",
+            "add a table [ca.factory], or [registered.maker] for certificates that are registered without a CA",
+        )
+        return
+    for name, account in fleet.get("account", {}).items():
+        if "ca" in account and "registered" in account and not (account["ca"] or account["registered"]):
+            root.at("account", name, "ca").problem(
+                "is missing",
+                'add ca.factory = { mode = "SNI_ONLY" } or registered.maker = {}, with the name of a CA or a source',
+            )
 
 
 def _check_cas_used(fleet: Draft, root: KeyPosition) -> None:

@@ -115,14 +115,14 @@ def table(keys: Keys) -> Reader:
     return read
 
 
-def tables_by_name(keys: Keys, example: str) -> Reader:
+def tables_by_name(keys: Keys, example: str, *, may_be_empty: bool = False) -> Reader:
     """Read a table of tables with names of the user's choice, such as [ca.*], into a Draft for each name."""
 
     def read(value: object, place: KeyPosition) -> dict[str, Draft] | None:
         if not isinstance(value, dict):
             place.problem(f"is {type_of(value)}, a table is expected", f"write {example}")
             return None
-        if not value:
+        if not value and not may_be_empty:
             place.problem("is empty", f"add {example}")
         drafts: dict[str, Draft] = {}
         for name, written in value.items():
@@ -164,7 +164,9 @@ CA: Keys = {
     "thing_type": Key(kind="text", read=thing_word, default=None),
     "thing_groups": Key(kind="list of texts", read=each(thing_word, greatest=MOST_GROUPS), default=[]),
     "attributes": Key(kind="table of templates", read=attributes, default={}),
+    "billing_group": Key(kind="text", read=thing_word, default=None),
     "existing": Key(kind="boolean", read=flag, default=False),
+    "shadow": Key(kind="path", read=path, default=None),
     "policy": Key(kind="path", read=path, default=None),
     "registered_by": Key(kind="jitrctl or stack", read=choice(RegisteredBy), default="jitrctl"),
     "enrollment": Key(kind="open, listed or approve", read=choice(EnrollmentRule), default="open"),
@@ -256,17 +258,18 @@ ACCOUNT: Keys = {
     ),
     "kms_key": Key(kind="ARN of a KMS key", read=kms_key, default=None),
     "snap_start": Key(kind="boolean", read=flag, default=None),
+    # An account needs a CA or a source: checks.py.
     "ca": Key(
         kind="table",
-        read=tables_by_name(REGISTRATION, 'ca.factory = { mode = "SNI_ONLY" }'),
-        example='ca.factory = { mode = "SNI_ONLY" }, with the name of a CA of this file',
+        read=tables_by_name(REGISTRATION, 'ca.factory = { mode = "SNI_ONLY" }', may_be_empty=True),
+        default={},
     ),
     "registered": Key(kind="table", read=tables_by_name({}, "registered.maker = {}"), default=None),
 }
 
 DOCUMENT: Keys = {
     "fleet": Key(kind="table", read=table(FLEET), example='[fleet] with name = "acme"'),
-    "ca": Key(kind="table", read=tables_by_name(CA, "a table [ca.factory]"), example="a table [ca.factory]"),
+    "ca": Key(kind="table", read=tables_by_name(CA, "a table [ca.factory]", may_be_empty=True), default={}),
     "registered": Key(kind="table", read=tables_by_name(SOURCE, "a table [registered.maker]"), default=None),
     "sweep": Key(kind="table", read=table(SWEEP), default={}),
     "stack": Key(kind="table", read=table(STACK), default={}),

@@ -40,7 +40,9 @@ class Origin:
     thing_type: str | None
     thing_groups: tuple[str, ...]
     attributes: Mapping[str, str] = field(hash=False)  # name → value template
-    existing: bool  # the thing type and groups exist before the stack
+    billing_group: str | None
+    existing: bool  # the thing type, the groups and the billing group exist before the stack
+    shadow: str | None  # the file's content as compact JSON, with template fields in its texts
     policy: Path | None  # None: jitr's built-in policy
     policy_variables: tuple[str, ...]  # certificate variables that the policy names, in lower case
     enrollment: EnrollmentRule

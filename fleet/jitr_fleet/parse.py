@@ -48,6 +48,7 @@ from jitr_fleet.pem import (
 from jitr_fleet.policy import PolicyFile, read_policies
 from jitr_fleet.policy_proof import prove_policies
 from jitr_fleet.problems import FleetError, KeyPosition, Problem, Report
+from jitr_fleet.shadow import Shadows, read_shadows
 
 __all__ = ["FleetError", "Problem", "load"]
 
@@ -71,9 +72,10 @@ def load(path: Path, *, now: datetime | None = None, proven: bool = True) -> Fle
     draft: Draft = table(DOCUMENT)(_parse_toml(path, text), root) or {}
     certificates = _read_files(draft, root, now=now or datetime.now(UTC), proven=proven)
     policies = read_policies(draft, root)
+    shadows = read_shadows(draft, root)
     check_agreement(draft, root, proven=proven)
     report.refuse()
-    fleet = _fleet(draft, path, certificates, policies)
+    fleet = _fleet(draft, path, certificates, policies, shadows)
     check_ceilings(fleet, root)
     for proof in prove_policies(fleet, policies):
         report.problems += proof.problems
@@ -139,16 +141,22 @@ def _read_files(draft: Draft, root: KeyPosition, *, now: datetime, proven: bool)
     return certificates
 
 
-def _fleet(draft: Draft, path: Path, certificates: Certificates, policies: tuple[PolicyFile, ...]) -> Fleet:
+def _fleet(
+    draft: Draft, path: Path, certificates: Certificates, policies: tuple[PolicyFile, ...], shadows: Shadows
+) -> Fleet:
     folder = path.parent
     variables = {ca: policy.variables() for policy in policies for ca in policy.cas}
+
+    def read_from_files(kind: str, name: str) -> Draft:
+        return {"policy_variables": variables.get(name, ()), "shadow": shadows.get((kind, name))}
+
     ids = {name: account["id"] for name, account in draft["account"].items()}
     cas = {
-        name: _ca(name, {**ca, "policy_variables": variables.get(name, ())}, folder, certificates, ids)
+        name: _ca(name, {**ca, **read_from_files("ca", name)}, folder, certificates, ids)
         for name, ca in draft["ca"].items()
     }
     sources = {
-        name: _source(name, {**source, "policy_variables": variables.get(name, ())}, folder)
+        name: _source(name, {**source, **read_from_files("registered", name)}, folder)
         for name, source in (draft["registered"] or {}).items()
     }
     return Fleet(

@@ -40,6 +40,11 @@ def check_names(ca: Draft, place: KeyPosition) -> None:
                 where.problem(f"uses the unknown field {show(field)}", suggest(field, [*TEMPLATE_FIELDS, *groups]))
 
 
+def groups_of(pattern: str) -> tuple[str, ...]:
+    """The named groups of a pattern that could be read."""
+    return tuple(_parser.parse(pattern).state.groupdict)
+
+
 def _check_groups(name: str, pattern: str, groups: dict[str, str], place: KeyPosition) -> None:
     """Report the pattern's named groups that cannot be fields, and put all of them into `groups`."""
     parsed = _parser.parse(pattern)

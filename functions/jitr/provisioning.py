@@ -32,6 +32,7 @@ class CreateThing:
     ca_certificate_id: str | None = None
     is_ours: bool = False  # by the registry, the name is this device's
     is_shared: bool = False  # certificates under one CA may share it
+    billing_group: str | None = None
 
 
 @value
@@ -42,6 +43,25 @@ class UpdateThing:
     thing_type: str | None
     attributes: Mapping[str, str]
     alone: bool = False  # only these attributes: the others are of a certificate that was not activated
+
+
+@value
+class AddThingToBillingGroup:
+    """The existing thing, which is in no billing group, is a member of this one."""
+
+    thing_name: str
+    billing_group: str
+
+
+@value
+class WriteFirstShadow:
+    """The thing has a classic shadow; if it has none yet, this one.
+
+    `document` is the request of UpdateThingShadow, as JSON.
+    """
+
+    thing_name: str
+    document: str
 
 
 @value
@@ -103,7 +123,9 @@ class SetStatus:
 IotStep = (
     CreateThing
     | UpdateThing
+    | AddThingToBillingGroup
     | AddThingToThingGroup
+    | WriteFirstShadow
     | AttachThingPrincipal
     | AttachPolicy
     | SetStatus
@@ -118,11 +140,12 @@ _ON_REJECT = {OnReject.DEACTIVATE: Status.INACTIVE, OnReject.REVOKE: Status.REVO
 def plan(
     identity: Identity, device: DeviceRegistration, *, is_ours: bool = False, is_shared: bool = False
 ) -> tuple[Step, ...]:
-    """The steps that activate a device: five IoT calls, one more per thing group, and one claim.
+    """The steps that activate a device: five IoT calls, one more per thing group, two for a shadow, and one claim.
 
     `is_ours`: an existing thing of this name is this device's and may be updated. `is_shared`: other certificates under
     the same CA may be attached to it. If the thing exists with another type or other attributes, UpdateThing follows
-    right after the claim.
+    right after the claim, and AddThingToBillingGroup if it is in no billing group. The shadow comes after the claim,
+    too: a certificate that loses a race for the name leaves no shadow.
     """
     return (
         CreateThing(
@@ -133,11 +156,17 @@ def plan(
             ca_certificate_id=device.ca_certificate_id,
             is_ours=is_ours,
             is_shared=is_shared,
+            billing_group=identity.billing_group,
         ),
         AttachThingPrincipal(thing_name=identity.thing_name, certificate_arn=device.arn),
         AttachPolicy(policy=identity.policy, certificate_arn=device.arn),
         Claim(thing_name=identity.thing_name),
         *(AddThingToThingGroup(thing_name=identity.thing_name, thing_group=group) for group in identity.thing_groups),
+        *(
+            (WriteFirstShadow(thing_name=identity.thing_name, document=identity.shadow),)
+            if identity.shadow is not None
+            else ()
+        ),
         SetStatus(certificate_id=device.certificate_id, status=Status.ACTIVE),
     )
 

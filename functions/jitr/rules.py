@@ -147,6 +147,9 @@ class CaRules:
     thing_type: str | None = None
     thing_groups: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
+    billing_group: str | None = None  # of new things, and of existing ones that are in none
+    # The first shadow of a thing without one: the request of UpdateThingShadow as JSON, template fields in its strings.
+    shadow: str | None = None
     policy: str  # the IoT policy's name
     # The certificate variables that the policy uses, in lower case; None: unknown, treated as all of them.
     policy_variables: tuple[str, ...] | None = None

@@ -47,6 +47,8 @@ class RegistrationPath(Construct):
         names: ResourceNames,
         cas: tuple[CaDeployment, ...],
         thing_groups: tuple[str, ...],
+        billing_groups: tuple[str, ...],
+        has_shadows: bool,
         activations_per_second: float,
         rejections_by_reason: bool,
         registry: RegistryTable,
@@ -112,6 +114,7 @@ class RegistrationPath(Construct):
             environment=self.settings.to_environ(),
             statements=[
                 *self._statements(cas, thing_groups, registry, target),
+                *self._extra_statements(billing_groups, has_shadows=has_shadows),
                 *crls.read_statements(),
                 enrollment.read_statement("dynamodb:BatchGetItem", "dynamodb:ConditionCheckItem"),
                 *_hook_statements(hooks),
@@ -164,11 +167,7 @@ class RegistrationPath(Construct):
                 actions=["iot:DeleteConnection", "iot:GetConnection"],
                 resources=[iot_arn("client/*")],
             ),
-            iam.PolicyStatement(
-                sid="ReadCas",
-                actions=["iot:DescribeCACertificate"],
-                resources=name_cas(self, cas),
-            ),
+            *permit_on_cas(self, cas, "ReadCas", "iot:DescribeCACertificate"),
             iam.PolicyStatement(
                 sid="ProvisionThings",
                 actions=["iot:CreateThing", "iot:DescribeThing", "iot:ListThingPrincipals", "iot:UpdateThing"],
@@ -243,6 +242,32 @@ class RegistrationPath(Construct):
             )
         return statements
 
+    def _extra_statements(self, billing_groups: tuple[str, ...], *, has_shadows: bool) -> list[iam.PolicyStatement]:
+        """The permissions for billing groups and first shadows, where a CA's rules give them."""
+
+        def iot_arn(resource: str) -> str:
+            return cdk.Stack.of(self).format_arn(service="iot", resource=resource)
+
+        statements = []
+        if billing_groups:
+            groups = [iot_arn(f"billinggroup/{group}") for group in billing_groups]
+            statements.append(
+                iam.PolicyStatement(
+                    sid="JoinBillingGroups",
+                    actions=["iot:AddThingToBillingGroup", "iot:CreateThing"],
+                    resources=[iot_arn("thing/*"), *groups],
+                )
+            )
+        if has_shadows:
+            statements.append(
+                iam.PolicyStatement(
+                    sid="WriteFirstShadows",
+                    actions=["iot:GetThingShadow", "iot:UpdateThingShadow"],
+                    resources=[iot_arn("thing/*")],
+                )
+            )
+        return statements
+
     def _rules(self, names: ResourceNames, cas: tuple[CaDeployment, ...], key: StageKey) -> None:
         rule_names = {registration.ca.name: names.rule(registration.ca.name) for registration in cas}
         stack = cdk.Stack.of(self)
@@ -290,10 +315,16 @@ class RegistrationPath(Construct):
             )
 
 
-def name_cas(scope: Construct, cas: tuple[CaDeployment, ...]) -> list[str]:
-    """The ARNs of the CAs, or of all if so many would fill the role's inline policies."""
+def permit_on_cas(
+    scope: Construct, cas: tuple[CaDeployment, ...], sid: str, *actions: str
+) -> list[iam.PolicyStatement]:
+    """The permission of these actions on the CAs, or on all if so many would fill the role's inline policies.
+
+    There is none where the account has sources alone: a statement needs a resource.
+    """
     ids = ["*"] if len(cas) > MOST_CAS_BY_ARN else [registration.ca.certificate_id for registration in cas]
-    return [cdk.Stack.of(scope).format_arn(service="iot", resource=f"cacert/{ca_id}") for ca_id in ids]
+    arns = [cdk.Stack.of(scope).format_arn(service="iot", resource=f"cacert/{ca_id}") for ca_id in ids]
+    return [iam.PolicyStatement(sid=sid, actions=list(actions), resources=arns)] if arns else []
 
 
 def _hook_statements(hooks: tuple[str, ...]) -> list[iam.PolicyStatement]:

@@ -70,6 +70,11 @@ class RegionStack(cdk.Stack):
             "Things",
             thing_types=thing_types,
             thing_groups={group for ca in new for group in (*ca.thing_groups, *ca.extra_groups)},
+            billing_groups=(
+                set()
+                if LocalDifference.NO_BILLING_GROUPS in target.differences
+                else {ca.billing_group for ca in new if ca.billing_group}
+            ),
         )
         policies = [
             DevicePolicy(
@@ -102,6 +107,8 @@ class RegionStack(cdk.Stack):
             names=names,
             cas=account.cas,
             thing_groups=tuple(thing_groups),
+            billing_groups=tuple(sorted({ca.billing_group for ca in cas if ca.billing_group})),
+            has_shadows=any(ca.shadow for ca in cas),
             activations_per_second=account.activations_per_second,
             rejections_by_reason=fleet.metrics.rejections_by_reason,
             registry=registry,

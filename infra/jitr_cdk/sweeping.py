@@ -13,7 +13,7 @@ from jitr_cdk.crls import CrlBucket
 from jitr_cdk.encryption import READ, SEND, StageKey
 from jitr_cdk.enrollment import EnrollmentList
 from jitr_cdk.function import JitrFunction
-from jitr_cdk.registration import RegistrationPath, name_cas
+from jitr_cdk.registration import RegistrationPath, permit_on_cas
 from jitr_cdk.registry import RegistryTable
 from jitr_cdk.revocation import CrlArrivals
 from jitr_cdk.target import LocalDifference, Target
@@ -142,11 +142,7 @@ class Sweeping(Construct):
                 resources=[certificates],
             ),
             # A CA that an operator has revoked: jitr/sweep/ca_guard.py.
-            iam.PolicyStatement(
-                sid="KeepRevokedCasInactive",
-                actions=["iot:DescribeCACertificate", "iot:UpdateCACertificate"],
-                resources=name_cas(self, cas),
-            ),
+            *permit_on_cas(self, cas, "KeepRevokedCasInactive", "iot:DescribeCACertificate", "iot:UpdateCACertificate"),
             # What attempts left behind: jitr/sweep/withdrawal_repair.py.
             iam.PolicyStatement(
                 sid="AttachAgain", actions=["iot:AttachPolicy", "iot:AttachThingPrincipal"], resources=[certificates]

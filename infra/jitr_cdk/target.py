@@ -27,6 +27,8 @@ class LocalDifference(StrEnum):
     NO_IOT_LOGGING = "NoIotLogging"
     # Its CloudFormation has no AWS::Events::EventBusPolicy, and it drops events to another account's bus.
     NO_BUS_POLICY = "NoBusPolicy"
+    # Its CloudFormation has no AWS::IoT::BillingGroup, and its AWS IoT no billing groups: CreateThing ignores them.
+    NO_BILLING_GROUPS = "NoBillingGroups"
     # It makes no snapshots, and CDK refuses them for interpreters without SnapStart.
     NO_SNAPSHOTS = "NoSnapshots"
     # Each environment is a process of this machine, and takes a second of a processor to start.

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from jitr.crl_progress import REFUSED, WAITS, CrlState, Refusal
 from jitr.rules import CheckMode
-from jitr.store.crl_state import REFUSED, WAITS, CrlState, Refusal
 from jitrctl.terminal import at
 
 if TYPE_CHECKING:
@@ -41,12 +41,12 @@ class CrlApplied:
     lifted: int = 0
     devices: int | None = None  # of the CA, where it waits
     why: str = ""  # it is refused
-    cause: str = ""  # store.crl_state.Refusal
+    cause: str = ""  # crl_progress.Refusal
     at: datetime | None = None
 
     @property
     def asks_for(self) -> str:
-        """What an operator may say yes to (store.crl_state.WAITS, REFUSED); empty: nothing."""
+        """What an operator may say yes to (crl_progress.WAITS, REFUSED); empty: nothing."""
         if self.progress is CrlProgress.WAITING:
             return WAITS
         return REFUSED if self.progress is CrlProgress.REFUSED and self.cause == Refusal.OLDER else ""

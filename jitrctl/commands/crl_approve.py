@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jitr.store.crl_state import REFUSED, WAITS, ApprovedCrl
+from jitr.crl_progress import REFUSED, WAITS, ApprovedCrl
 from jitrctl.audit.record import audited
 from jitrctl.ca.crl_publish import read_published
 from jitrctl.ca.crl_state import CrlApplied, describe_applied, read_applied

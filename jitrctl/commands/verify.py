@@ -32,7 +32,7 @@ def verify_command(
     region: Annotated[str | None, typer.Option(metavar="REGION", help="The Region, where it matters.")] = None,
     ca: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="The CA, as the fleet file calls it; else the one that issued it."),
+        typer.Option(metavar="NAME", help="The CA or source, as the fleet file calls it; else the CA that issued it."),
     ] = None,
     ca_file: Annotated[
         Path | None, typer.Option(metavar="CA.pem", help="Instead of a fleet file: this CA, under default rules.")
@@ -96,7 +96,12 @@ def _show(path: Path, answer: VerifyResult) -> None:
     out.print(table(rows))
     if identity:
         became = f"would be admitted, as thing {identity.thing_name}"
-        made = {"type": identity.thing_type, "groups": ", ".join(identity.thing_groups)}
+        made = {
+            "type": identity.thing_type,
+            "groups": ", ".join(identity.thing_groups),
+            "billing group": identity.billing_group,
+            "first shadow": identity.shadow,
+        }
         made |= {f"attribute {name}": value for name, value in identity.attributes.items()}
         became += "".join(f"; {name} {value}" for name, value in made.items() if value)
     else:

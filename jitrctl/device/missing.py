@@ -1,4 +1,4 @@
-"""Finds what an ACTIVE certificate lacks of what the rules give it: its thing, its policy, its groups.
+"""Finds what an ACTIVE certificate lacks of what the rules give it: its thing, policy, groups and billing group.
 
 A device with such a gap is refused, or not allowed what it needs, although AWS IoT calls it ACTIVE. `jitrctl device
 reconcile` fills every gap that is found here. What a hook or an enrollment entry gives is not looked for.
@@ -24,10 +24,11 @@ class ThingState:
     exists: bool
     groups: tuple[str, ...] = ()
     certificates: tuple[str, ...] = ()  # ids, attached
+    billing_group: str | None = None  # read only where the fleet has one
 
 
 def read_thing(stage: Stage, name: str) -> ThingState:
-    """Read a thing with its groups and its certificates: up to three calls.
+    """Read a thing with its groups and its certificates: up to three calls, four where the fleet has billing groups.
 
     Raises botocore's errors.
     """
@@ -37,10 +38,14 @@ def read_thing(stage: Stage, name: str) -> ThingState:
         groups = tuple(sorted(one["groupName"] for page in pages for one in page["thingGroups"]))
         pages = iot.get_paginator("list_thing_principals").paginate(thingName=name)
         arns = [arn for page in pages for arn in page["principals"]]
+        has_billing_groups = any(one.billing_group for one in stage.rules.origins)
+        described = iot.describe_thing(thingName=name) if has_billing_groups else {}
     except iot.exceptions.ResourceNotFoundException:
         return ThingState(name=name, exists=False)
     ids = tuple(sorted(arn.rpartition("/")[2] for arn in arns if ":cert/" in arn))
-    return ThingState(name=name, exists=True, groups=groups, certificates=ids)
+    return ThingState(
+        name=name, exists=True, groups=groups, certificates=ids, billing_group=described.get("billingGroupName")
+    )
 
 
 def expected_thing(found: StageCertificate) -> str | None:
@@ -62,6 +67,13 @@ def missing_groups(stage: Stage, found: StageCertificate, thing: ThingState) -> 
     return tuple(one for one in rules.thing_groups if one not in thing.groups) if rules else ()
 
 
+def missing_billing_group(stage: Stage, found: StageCertificate, thing: ThingState) -> str | None:
+    """The billing group of the rules, if the thing is not in it."""
+    rules = _rules(stage, found)
+    wanted = rules.billing_group if rules else None
+    return None if wanted == thing.billing_group else wanted
+
+
 def list_missing(stage: Stage, found: StageCertificate) -> tuple[str, ...]:
     """What an ACTIVE certificate of the fleet lacks, in words; empty for all others.
 
@@ -77,10 +89,16 @@ def list_missing(stage: Stage, found: StageCertificate) -> tuple[str, ...]:
     elif name:
         thing = read_thing(stage, name)
         missing += [f"thing {name} is not in group {group}" for group in missing_groups(stage, found, thing)]
+        if billing_group := missing_billing_group(stage, found, thing):
+            missing.append(f"thing {name} is in {_named(thing.billing_group)}, not in {billing_group}")
     policy = expected_policy(stage, found)
     if policy and policy not in registered.policies:
         missing.append(f"policy {policy} is not attached to it")
     return tuple(missing)
+
+
+def _named(billing_group: str | None) -> str:
+    return f"billing group {billing_group}" if billing_group else "no billing group"
 
 
 def reconcile_command(stage: Stage, certificate_id: str) -> str:

@@ -18,12 +18,14 @@ from jitr.errors import CertificateUnknown
 from jitr.iot_models import Status
 from jitr.provisioning import (
     OWNER_ATTRIBUTE,
+    AddThingToBillingGroup,
     AddThingToThingGroup,
     AttachPolicy,
     AttachThingPrincipal,
     CreateThing,
     DetachPolicy,
     IotStep,
+    WriteFirstShadow,
 )
 from jitr.registration.evidence import Examiner
 from jitr.rules import CheckMode
@@ -54,7 +56,15 @@ class DropType:
     thing_name: str
 
 
-Step = IotStep | LeaveGroup | DropType
+@dataclass(frozen=True, slots=True)
+class LeaveBillingGroup:
+    """Remove the thing from a billing group, so that it can join the one of the rules."""
+
+    thing_name: str
+    billing_group: str
+
+
+Step = IotStep | LeaveGroup | DropType | LeaveBillingGroup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +136,8 @@ def apply(stage: Stage, change: ReconcileChange) -> None:
     match change.step:
         case LeaveGroup(thing_name=thing, thing_group=group):
             stage.iot.remove_thing_from_thing_group(thingName=thing, thingGroupName=group)
+        case LeaveBillingGroup(thing_name=thing, billing_group=group):
+            stage.iot.remove_thing_from_billing_group(thingName=thing, billingGroupName=group)
         case DropType(thing_name=thing):
             stage.iot.update_thing(thingName=thing, removeThingType=True)
         case step:
@@ -142,6 +154,7 @@ class _Found:
     attributes: dict[str, str]
     groups: tuple[str, ...]
     policies: tuple[str, ...]
+    billing_group: str | None
 
     @classmethod
     def of(cls, stage: Stage, device: DeviceRegistration, thing_name: str) -> _Found:
@@ -160,6 +173,7 @@ class _Found:
             attributes=thing.get("attributes", {}),
             groups=tuple(groups),
             policies=tuple(one["policyName"] for one in iot.list_attached_policies(target=device.arn)["policies"]),
+            billing_group=thing.get("billingGroupName"),
         )
 
 
@@ -218,6 +232,7 @@ def _thing_changes(device: DeviceRegistration, identity: Identity, found: _Found
         certificate_arn=device.arn,
         ca_certificate_id=device.ca_certificate_id,
         is_ours=True,
+        billing_group=found.billing_group if found.exists else identity.billing_group,
     )
     if not found.exists:
         return [ReconcileChange(text=f"create thing {name}", step=make)]
@@ -249,6 +264,8 @@ def _other_changes(
             for group in found.groups
             if group in no_longer
         ),
+        *_billing_changes(identity, found),
+        *_shadow_changes(stage, identity),
         *(
             [
                 ReconcileChange(
@@ -272,6 +289,28 @@ def _other_changes(
             if policy.startswith(ours) and policy != identity.policy
         ),
     ]
+
+
+def _billing_changes(identity: Identity, found: _Found) -> list[ReconcileChange]:
+    """Join the billing group of the rules; an operator's order, so the thing also leaves the one that it is in."""
+    name, wanted = identity.thing_name, identity.billing_group
+    if wanted in (None, found.billing_group) or not found.exists:
+        return []
+    join = ReconcileChange(
+        text=f"join billing group {wanted}", step=AddThingToBillingGroup(thing_name=name, billing_group=str(wanted))
+    )
+    if found.billing_group is None:
+        return [join]
+    leave = LeaveBillingGroup(name, found.billing_group)
+    return [ReconcileChange(text=f"leave billing group {found.billing_group}", step=leave), join]
+
+
+def _shadow_changes(stage: Stage, identity: Identity) -> list[ReconcileChange]:
+    """Write the first shadow, if the thing has none; one that exists is the device's and the applications'."""
+    if identity.shadow is None or stage.shadows.exists(identity.thing_name):
+        return []
+    step = WriteFirstShadow(thing_name=identity.thing_name, document=identity.shadow)
+    return [ReconcileChange(text=f"write the first shadow of thing {identity.thing_name}", step=step)]
 
 
 def _attach(policy: str, device: DeviceRegistration) -> AttachPolicy:

@@ -86,7 +86,9 @@ def check_queue(case: DeviceContext) -> LinkFinding:
     if found is None:
         return broken(f"there is no queue {case.stage.names.registrations_queue}", _deploy(case))
     documents = [json.loads(found["Policy"])] if found.get("Policy") else []
-    context = {"aws:SecureTransport": "true", "aws:SourceArn": case.rule_arn}
+    context = {"aws:SecureTransport": "true"}
+    if case.source is None:  # an import's message comes from jitrctl, and later from the sweep
+        context["aws:SourceArn"] = case.rule_arn
     answer = evaluate(documents, Request(action="sqs:SendMessage", resource=case.queue_arn, context=context))
     if answer is PolicyAnswer.DENIED:
         return broken("the queue's policy denies it to the rule's role", _deploy(case))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from jitr.rules import OnReplacement
 from jitrctl.device import live_connection
-from jitrctl.device.missing import expected_thing, missing_groups
+from jitrctl.device.missing import expected_thing, missing_billing_group, missing_groups
 from jitrctl.doctor.cures import reconcile_command
 from jitrctl.doctor.device_policies import evaluate_policies
 from jitrctl.doctor.finding import LinkFinding, broken, good, note
@@ -75,7 +75,15 @@ def check_groups(case: DeviceContext) -> LinkFinding:
             f"thing {thing.name} is not in {', '.join(missing)}, so it lacks what their policies allow",
             f"{reconcile_command(case)} has it join",
         )
-    return good(", ".join(thing.groups) or "none")
+    billing_group = missing_billing_group(case.stage, case.stage_certificate, thing)
+    if billing_group:
+        now = f"billing group {thing.billing_group}" if thing.billing_group else "no billing group"
+        return note(
+            f"thing {thing.name} is in {now}, not in {billing_group}: its costs are not counted there",
+            f"{reconcile_command(case)} has it join",
+        )
+    billed = [f"billing group {thing.billing_group}"] if thing.billing_group else []
+    return good(", ".join([*thing.groups, *billed]) or "none")
 
 
 def check_connection(case: DeviceContext) -> LinkFinding:

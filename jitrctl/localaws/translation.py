@@ -155,7 +155,7 @@ def _account(
     regions = list(choice.regions[name])
     urls = {region: addresses[name, region] for region in regions}
     table |= {"regions": regions, "endpoint_url": urls[regions[0]] if len(regions) == 1 else urls}
-    for ca, registration in table["ca"].items():
+    for ca, registration in table.get("ca", {}).items():
         if registration["mode"] == CertificateMode.DEFAULT:
             registration["verification_certificate"] = proof_path(name, ca)
     return table

@@ -175,6 +175,8 @@ def _describe_difference(before: Identity, after: Identity) -> str:
         "type": (before.thing_type, after.thing_type),
         "groups": (sorted(before.thing_groups), sorted(after.thing_groups)),
         "attributes": (dict(before.attributes), dict(after.attributes)),
+        "billing group": (before.billing_group, after.billing_group),
+        "first shadow": (before.shadow, after.shadow),
     }
     return "; ".join(f"{name} {new} instead of {old}" for name, (old, new) in parts.items() if old != new)
 

@@ -11,6 +11,7 @@ from jitr.aws.crl_bucket import Crls
 from jitr.aws.crl_queue import CrlQueue
 from jitr.aws.iot import AwsIot
 from jitr.aws.rate_limit import Unpaced
+from jitr.aws.shadows import Shadows
 from jitr.store.brakes import Brakes
 from jitr.store.crl_state import CrlStates
 from jitr.store.enrollment_table import EnrollmentTable
@@ -79,7 +80,7 @@ class Stage:
     @kept
     def aws_iot(self) -> AwsIot:
         """AWS IoT in jitr's own words; unpaced, since a person's calls on one device are few."""
-        return AwsIot(self.iot, Unpaced(), clock=now, rules=self.rules)
+        return AwsIot(self.iot, Unpaced(), clock=now, rules=self.rules, shadows=lambda: self.shadows)
 
     @kept
     def paced_iot(self) -> AwsIot:
@@ -90,6 +91,11 @@ class Stage:
     def connections(self) -> Connections:
         """The connections of MQTT clients, by AWS IoT's data plane."""
         return Connections(self.access.client("iot-data"))
+
+    @kept
+    def shadows(self) -> Shadows:
+        """The things' shadows, by the same data plane."""
+        return Shadows(self.access.client("iot-data"))
 
     @kept
     def lambda_(self) -> Any:

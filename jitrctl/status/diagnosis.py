@@ -18,7 +18,7 @@ from jitrctl.status.stage_commands import deploy_command, restore_command
 from jitrctl.terminal import at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from jitrctl.session.stage import Stage
@@ -283,13 +283,21 @@ def _notes(stage: Stage, health: Health) -> list[str]:
         waiting = "1 event waits" if health.waiting_for_hub == 1 else f"{health.waiting_for_hub} events wait"
         notes.append(f"{waiting} for the hub's function, and `jitrctl fleet devices` lags: {RUNBOOK}#hub-errors")
     for name, by_status in health.sources.items():
-        counted = ", ".join(f"{number:,} {status}" for status, number in by_status.items()) or "none counted yet"
-        notes.append(f"registered without a CA, source {name}: {counted}")
+        notes.append(f"registered without a CA, source {name}: {_by_status(by_status) or 'none counted yet'}")
+    if unclaimed := _by_status(health.sweep.unclaimed):
+        notes.append(
+            f"of no CA and no source of the fleet file here, and not judged by jitr: {unclaimed} (docs/migrate.md, "
+            "Unclaimed)"
+        )
     limit = timedelta(seconds=stage.fleet.sweep.pending_after)
     if health.oldest and health.oldest >= limit and health.oldest < timedelta(seconds=stage.fleet.alarms.backlog):
         notes.append(f"{_waiting(health)}: sweeps send nothing meanwhile")
     notes += [f"{what} not read: {why}" for what, why in health.not_read.items() if what not in reading.DECISIVE]
     return notes
+
+
+def _by_status(numbers: Mapping[str, int]) -> str:
+    return ", ".join(f"{number:,} {status}" for status, number in numbers.items())
 
 
 def _rate(stage: Stage, health: Health) -> str | None:

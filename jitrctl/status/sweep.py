@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jitr.store.sweep_state import ACCOUNT, count_key
 from jitr.sweep.expiring import EXPIRING
+from jitrctl.status.sources import count_unclaimed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +27,7 @@ class SweepHealth:
     last_run: LastRun | None  # the last sweep that came to its end
     counted_at: datetime | None  # the end of the last daily count, of the CA with the oldest one
     expiring: Mapping[str, int] = field(default_factory=dict)  # by the CA's name, as the last full pass counted them
+    unclaimed: Mapping[str, int] = field(default_factory=dict)  # by status: certificates of no CA and no source
 
     def late_by(self, *, every: int, deployed_at: datetime | None, now: datetime) -> timedelta | None:
         """For how long no sweep has finished, when that is too long; None when it is not.
@@ -47,10 +49,10 @@ def read_sweep(stage: Stage) -> SweepHealth:
     try:
         last_run = stage.journal.last_run()
         counted = stage.journal.last_pass(ACCOUNT).counts
-        passes = [stage.journal.last_pass(one.ca.certificate_id).finished_at for one in stage.account.cas]
+        passes = {one.ca.certificate_id: stage.journal.last_pass(one.ca.certificate_id) for one in stage.account.cas}
     except stage.dynamodb.exceptions.ResourceNotFoundException:
         return SweepHealth(last_run=None, counted_at=None)
-    known = [finished for finished in passes if finished]
+    known = [one.finished_at for one in passes.values() if one.finished_at]
     return SweepHealth(
         last_run=last_run,
         counted_at=min(known) if known and len(known) == len(passes) else None,
@@ -59,4 +61,5 @@ def read_sweep(stage: Stage) -> SweepHealth:
             for one in stage.account.cas
             if (number := counted.get(count_key(one.ca.certificate_id, EXPIRING), 0))
         },
+        unclaimed=count_unclaimed(counted, {ca: one.counts for ca, one in passes.items()}),
     )

@@ -5,6 +5,7 @@ from simulation.iot.cas import Cas
 from simulation.iot.certificates import Certificates
 from simulation.iot.connections import Connections
 from simulation.iot.policies import Policies
+from simulation.iot.shadows import Shadows
 from simulation.iot.things import Things
 from simulation.place import Place
 from simulation.sqs import Sqs
@@ -22,6 +23,7 @@ class Iot:
         self.things.certificates = self.policies.certificates = self.certificates
         self.policies.things = self.things
         self.connections = Connections(place, self)
+        self.shadows = Shadows(place)
         self.broker = Broker(place, sqs, self)
 
     @property

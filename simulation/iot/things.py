@@ -39,6 +39,7 @@ class SimulatedThing:
     type_name: str | None
     attributes: dict[str, str]
     version: int = 1
+    billing_group: str | None = None
     groups: dict[str, None] = field(default_factory=dict)
     principals: dict[str, Attachment] = field(default_factory=dict)  # by the certificate's ARN
 
@@ -53,6 +54,7 @@ class Things:
         self.by_name: dict[str, SimulatedThing] = {}
         self.types: set[str] = set()
         self.groups: set[str] = set()
+        self.billing_groups: set[str] = set()
         self._of_principal: dict[str, dict[str, SimulatedThing]] = {}
 
     def of_principal(self, arn: str) -> dict[str, SimulatedThing]:
@@ -69,21 +71,30 @@ class Things:
     # Things
 
     def create_thing(self, params: Params) -> Answer:
-        """Create; repeating it succeeds, the same name with another type or attributes is refused (aws-facts §5)."""
-        name, type_name = params["thingName"], params.get("thingTypeName")
-        if "billingGroupName" in params:
-            raise NotModelled("billing groups")
+        """Create; repeating it succeeds, the same name with another configuration is refused (aws-facts §5).
+
+        That the billing group is a part of the configuration is a guess.
+        """
+        name, type_name, billing_group = (
+            params["thingName"],
+            params.get("thingTypeName"),
+            params.get("billingGroupName"),
+        )
         given = params.get("attributePayload", {}).get("attributes", {})
         attributes = {key: value for key, value in given.items() if value != ""}
         self._check(name, type_name, attributes)
+        if billing_group is not None:
+            self._check_billing_group(billing_group)
         thing = self.by_name.get(name)
         if thing is None:
             arn = self._place.arn("iot", f"thing/{name}")
-            thing = self.by_name[name] = SimulatedThing(name=name, arn=arn, type_name=type_name, attributes=attributes)
-        elif (thing.type_name, thing.attributes) != (type_name, attributes):
+            thing = self.by_name[name] = SimulatedThing(
+                name=name, arn=arn, type_name=type_name, attributes=attributes, billing_group=billing_group
+            )
+        elif (thing.type_name, thing.attributes, thing.billing_group) != (type_name, attributes, billing_group):
             raise ServiceError(
                 "ResourceAlreadyExistsException",
-                f"Thing {name} already exists with another type or other attributes",
+                f"Thing {name} already exists with another type, other attributes, or another billing group",
                 resourceId=name,
                 resourceArn=thing.arn,
             )
@@ -99,7 +110,8 @@ class Things:
             "attributes": thing.attributes,
             "version": thing.version,
         }
-        return answer | ({"thingTypeName": thing.type_name} if thing.type_name else {})
+        optional = {"thingTypeName": thing.type_name, "billingGroupName": thing.billing_group}
+        return answer | {name: given for name, given in optional.items() if given}
 
     def update_thing(self, params: Params) -> Answer:
         """Replace the attributes, or merge them (an empty value removes one); set or remove the type."""
@@ -172,6 +184,35 @@ class Things:
     def list_thing_groups_for_thing(self, params: Params) -> Answer:
         groups = [{"groupName": name, "groupArn": self.group_arn(name)} for name in self._thing(params).groups]
         return _listed("thingGroups", groups, params)
+
+    # Billing groups: a thing is in one at most
+
+    def create_billing_group(self, params: Params) -> Answer:
+        name = params["billingGroupName"]
+        if not _NAME.fullmatch(name):
+            raise invalid(f"billingGroupName {name}")
+        self.billing_groups.add(name)
+        return {"billingGroupName": name, "billingGroupArn": self._place.arn("iot", f"billinggroup/{name}")}
+
+    def add_thing_to_billing_group(self, params: Params) -> Answer:
+        """Join; what becomes of a thing that is in another one is not documented, and not modelled."""
+        thing, group = self._thing(params), params["billingGroupName"]
+        self._check_billing_group(group)
+        if thing.billing_group not in (None, group):
+            raise NotModelled("AddThingToBillingGroup for a thing in another billing group")
+        thing.billing_group = group
+        return {}
+
+    def remove_thing_from_billing_group(self, params: Params) -> Answer:
+        thing, group = self._thing(params), params["billingGroupName"]
+        self._check_billing_group(group)
+        if thing.billing_group == group:
+            thing.billing_group = None
+        return {}
+
+    def _check_billing_group(self, name: str) -> None:
+        if name not in self.billing_groups:
+            raise missing(f"Billing group {name}")
 
     # Certificates on things
 

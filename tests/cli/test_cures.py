@@ -308,11 +308,24 @@ def out_of_its_group(made: Doctored, _: str) -> None:
     made.fleet.iot(DEV).remove_thing_from_thing_group(thingName=SENSOR, thingGroupName="hall-1")
 
 
+def out_of_its_billing_group(made: Doctored, _: str) -> None:
+    made.fleet.iot(DEV).remove_thing_from_billing_group(thingName=SENSOR, billingGroupName="costs")
+
+
+def in_another_billing_group(made: Doctored, _: str) -> None:
+    out_of_its_billing_group(made, _)
+    iot = made.fleet.iot(DEV)
+    iot.create_billing_group(billingGroupName="others")
+    iot.add_thing_to_billing_group(thingName=SENSOR, billingGroupName="others")
+
+
 LOST: dict[Callable[[Doctored, str], None], str] = {
     thing_deleted: f"thing {SENSOR} does not exist",
     thing_detached: f"it is not attached to thing {SENSOR}",
     policy_detached: "no policy is attached",
     out_of_its_group: f"thing {SENSOR} is not in hall-1",
+    out_of_its_billing_group: f"thing {SENSOR} is in no billing group, not in costs",
+    in_another_billing_group: f"thing {SENSOR} is in billing group others, not in costs",
 }
 
 
@@ -320,7 +333,7 @@ LOST: dict[Callable[[Doctored, str], None], str] = {
 def test_what_an_active_device_lost_is_found_and_given_back(
     made: Doctored, lost: Callable[[Doctored, str], None]
 ) -> None:
-    deploy(made.fleet, RULES + 'thing_groups = ["hall-1"]\n')
+    deploy(made.fleet, RULES + 'thing_groups = ["hall-1"]\nbilling_group = "costs"\n')
     leaf = admitted(made)
     described = made.fleet.iot(DEV).describe_certificate(certificateId=leaf.certificate_id)
     lost(made, described["certificateDescription"]["certificateArn"])

@@ -205,6 +205,31 @@ def test_an_active_device_is_brought_in_line_with_changed_rules_and_nobody_elses
     assert fleet.ask("device", "reconcile", NAME)[DEV]["changes"] == []
 
 
+def test_a_device_is_brought_to_the_rules_billing_group_and_gets_the_first_shadow_it_lacks(fleet: Simulated) -> None:
+    device = fleet.issue(NAME)
+    fleet.knock(DEV, device, NAME)
+    (fleet.directory / "shadow.json").write_text('{"state": {"desired": {"name": "{thing_name}"}}}', encoding="utf-8")
+    rules = RULES + 'billing_group = "costs"\nshadow = "shadow.json"\n'
+    fleet.write(rules)
+    fleet.deploy()
+    shown = fleet.ask("device", "show", NAME)[DEV]["certificates"][0]
+    assert shown["missing"] == [f"thing {NAME} is in no billing group, not in costs"]
+
+    changes = fleet.ask("device", "reconcile", NAME, "--yes")[DEV]["changes"]
+
+    assert changes == ["join billing group costs", f"write the first shadow of thing {NAME}"]
+    assert fleet.iot(DEV).describe_thing(thingName=NAME)["billingGroupName"] == "costs"
+    assert fleet.place(DEV).iot.shadows.by_thing[NAME].state == {"desired": {"name": NAME}}
+    assert fleet.ask("device", "reconcile", NAME)[DEV]["changes"] == []
+
+    fleet.write(rules.replace("costs", "others"))
+    fleet.deploy()
+    changes = fleet.ask("device", "reconcile", NAME, "--yes")[DEV]["changes"]
+    assert changes == ["leave billing group costs", "join billing group others"]
+    assert fleet.iot(DEV).describe_thing(thingName=NAME)["billingGroupName"] == "others"
+    assert len(fleet.place(DEV).iot.shadows.requests) == 1
+
+
 def test_what_is_missing_or_not_the_rules_is_mended_with_a_policy_there_all_the_while(fleet: Simulated) -> None:
     device = fleet.issue(NAME)
     fleet.knock(DEV, device, NAME)

@@ -16,6 +16,7 @@ from jitrctl.commands.device import import_devices
 from jitrctl.commands.list_reading import read_lists
 from jitrctl.doctor import runner
 from jitrctl.status.sources import read_sources
+from jitrctl.status.sweep import read_sweep
 from jitrctl.terminal import Exit
 from simulation import Authority
 from tests.support.cli.importing import SOURCE, bundle, calls, deploy_with_source, enter, take
@@ -321,6 +322,20 @@ def test_a_certificate_registered_without_a_ca_by_hand_is_unclaimed(fleet: Simul
     resolved = Applicant.of(found, in_default).resolved
     assert isinstance(resolved, Rejected)
     assert resolved.detail.startswith("it is unclaimed")
+
+
+def test_certificates_of_no_ca_and_no_source_are_counted_and_left_alone(fleet: Simulated, maker: Authority) -> None:
+    iot = fleet.iot(DEV)
+    by_hand = [fleet.issue(f"sensor-{number:04}", ca=maker) for number in range(3)]
+    for leaf in by_hand:
+        iot.register_certificate_without_ca(certificatePem=leaf.pem, status="ACTIVE")
+    before_jitr = fleet.issue("sensor-0009")
+    fleet.place(DEV).connect(before_jitr, client_id="sensor-0009")  # under a CA of the fleet, and activated by hand
+    iot.update_certificate(certificateId=before_jitr.certificate_id, newStatus="ACTIVE")
+    take(fleet, bundle(fleet, fleet.issue("sensor-0010", ca=maker)), "--account", DEV)
+    fleet.sweep(DEV)
+    assert read_sweep(fleet.stage(DEV)).unclaimed == {"ACTIVE": 3}
+    assert [fleet.status(DEV, leaf) for leaf in by_hand] == ["ACTIVE"] * 3
 
 
 def test_a_released_certificate_can_be_imported_again(fleet: Simulated, maker: Authority) -> None:

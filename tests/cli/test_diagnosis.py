@@ -335,6 +335,15 @@ def test_an_alarm_of_a_later_version_is_a_problem_too(stage: Stage) -> None:
     assert only(stage, alarms=ringing("new")).runbook == "new"
 
 
+def test_certificates_of_no_ca_and_no_source_are_a_note(stage: Stage) -> None:
+    sweep = replace(healthy(stage).sweep, unclaimed={"ACTIVE": 1200, "INACTIVE": 1})
+    (note,) = notes(stage, sweep=sweep)
+    assert note == (
+        "of no CA and no source of the fleet file here, and not judged by jitr: 1,200 ACTIVE, 1 INACTIVE "
+        "(docs/migrate.md, Unclaimed)"
+    )
+
+
 def test_orders_that_the_functions_have_not_carried_out_are_a_note(stage: Stage) -> None:
     (note,) = notes(stage, orders_waiting=1200)
     assert note == (

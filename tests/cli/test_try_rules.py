@@ -116,6 +116,16 @@ def test_a_device_that_would_become_another_thing_is_shown(fleet: Simulated) -> 
     assert not change["breaks"]
 
 
+def test_a_device_that_would_get_a_billing_group_and_a_first_shadow_is_shown(fleet: Simulated) -> None:
+    come_up(fleet, "sensor-0001")
+    (fleet.directory / "shadow.json").write_text('{"state": {"desired": {"n": "{thing_name}"}}}', encoding="utf-8")
+    fleet.write(f'{RULES}billing_group = "costs"\nshadow = "shadow.json"\n')
+    (change,) = fleet.ask("fleet", "try-rules")[DEV]["changes"]
+    assert change["detail"] == (
+        'billing group costs instead of None; first shadow {"state":{"desired":{"n":"sensor-0001"}}} instead of None'
+    )
+
+
 def test_only_the_chosen_ca_is_tried(fleet: Simulated) -> None:
     come_up(fleet, "sensor-0001")
     fleet.write(WRONG)

@@ -83,6 +83,8 @@ def test_a_valid_certificate_is_admitted_with_its_identity(verify: Verify) -> No
         "thing_groups": [],
         "attributes": {},
         "policy": "jitr-acme--factory",
+        "billing_group": None,
+        "shadow": None,
     }
     assert [one["check"] for one in document["checks"]] == list(SENTENCES)
     assert all(one.keys() == {"check", "verdict", "detail"} and one["detail"] for one in document["checks"])
@@ -130,6 +132,15 @@ def test_a_certificate_is_judged_by_the_ca_that_issued_it(verify: Verify, other:
     assert verify(other.leaf(named("gateway-1")))[1]["identity"]["ca"] == "other"
     code, document = verify(other.leaf(named("gateway-1")), "--account", "dev", "--ca", "factory")
     assert (code, document["reason"]) == (1, "NOT_ISSUED_BY_CA")
+
+
+def test_in_an_account_without_a_ca_it_is_judged_by_the_source(verify: Verify, folder: Path) -> None:
+    (folder / "fleet.toml").write_text(
+        '[fleet]\nname = "acme"\n[registered.maker]\ncommon_name = "sensor-.*"\n'
+        '[account.dev]\nid = "111111111111"\nregions = ["eu-central-1"]\nregistered.maker = {}\n'
+    )
+    code, answer = verify(None, "--account", "dev")
+    assert (code, answer["identity"]["ca"]) == (0, "maker")
 
 
 def test_a_certificate_of_nobody_here_is_refused_and_everything_else_is_said_of_it(verify: Verify) -> None:

@@ -1,5 +1,9 @@
-"""A CRL takes out devices that are connected, and lets one back whose hold is lifted; by the real stack."""
+"""A CRL takes out devices that are connected, and lets one back whose hold is lifted; by the real stack.
 
+Its CA also gives a billing group, which the local AWS does not have, and a first shadow, which it does.
+"""
+
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -26,6 +30,7 @@ from tests.support.local import deploying
 
 CA = "partner"
 PATIENCE = 60.0
+SHADOW = '{"state": {"desired": {"name": "{thing_name}", "interval": 60}}}'
 
 
 @pytest.fixture
@@ -39,7 +44,9 @@ def stage(sni_only_stage: LocalStage, workspace: Workspace, monkeypatch: pytest.
     text = text.replace('enrollment   = "listed"', 'enrollment   = "open"')
     pem = f'certificate  = "certs/{CA}.pem"\n'
     assert pem in text
-    text = text.replace(pem, f'{pem}revocation_of_active = "enforce"\n', 1)
+    extras = 'revocation_of_active = "enforce"\nbilling_group = "costs"\nshadow = "shadow.json"\n'
+    text = text.replace(pem, pem + extras, 1)
+    (workspace.fleet_file.parent / "shadow.json").write_text(SHADOW, encoding="utf-8")
     workspace.fleet_file.write_text(text, encoding="utf-8")
     deploying.synthesize(workspace, sni_only_stage.name)
     deploying.deploy(workspace, sni_only_stage.account, sni_only_stage.place)
@@ -61,6 +68,11 @@ def crl(ca: IssuingCa, number: int, listed: dict[DeviceFiles, ReasonFlags]) -> b
         entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now)
         builder = builder.add_revoked_certificate(entry.add_extension(x509.CRLReason(reason), critical=False).build())
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+def desired(stage: LocalStage, thing: str) -> object:
+    payload = stage.account.client("iot-data").get_thing_shadow(thingName=thing)["payload"].read()
+    return json.loads(payload)["state"]["desired"]
 
 
 def is_closed(connection: Connection) -> bool:
@@ -87,6 +99,10 @@ def test_a_crl_takes_out_connected_devices_and_a_lifted_hold_lets_one_back(
         for files, name in zip((stolen, lost, good), names, strict=True)
     ]
 
+    assert [desired(stage, name) for name in names] == [{"name": name, "interval": 60} for name in names]
+    application = stage.account.client("iot-data")
+    application.update_thing_shadow(thingName=names[1], payload=b'{"state": {"desired": {"interval": 5}}}')
+
     publish(102, {stolen: ReasonFlags.key_compromise, lost: ReasonFlags.certificate_hold})
 
     wait_until(lambda: stage.status(stolen.certificate_id) == "REVOKED", "the stolen one REVOKED", seconds=PATIENCE)
@@ -111,6 +127,7 @@ def test_a_crl_takes_out_connected_devices_and_a_lifted_hold_lets_one_back(
     stage.sweep()
     connection = connect(stage, lost, names[1], patience=PATIENCE)
     connection.close()
+    assert desired(stage, names[1]) == {"name": names[1], "interval": 5}, "the shadow is the application's"
     assert stage.status(stolen.certificate_id) == "REVOKED"
     assert not is_closed(connections[2])
     connections[2].close()

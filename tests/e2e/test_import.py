@@ -1,4 +1,4 @@
-"""Certificates registered without a CA, in two accounts: makers' lists, real CONNECTs, a follower, a kill; for real."""
+"""Certificates registered without a CA, in three accounts: makers' lists, real CONNECTs, a follower, a kill."""
 
 import json
 import subprocess
@@ -46,13 +46,17 @@ id = "422222222222"
 regions = ["eu-central-1"]
 ca.maker = { mode = "SNI_ONLY" }
 registered.chips = {}
+
+[account.lab]
+id = "433333333333"
+regions = ["eu-central-1"]
+registered.chips = {}
 """
 EACH = 20  # devices of each list
-Ask = Callable[..., dict[str, Any]]
 
 
 class Fleet:
-    """Two accounts that are deployed, the maker's CA, which is registered in none, and its devices."""
+    """Three accounts that are deployed, the maker's CA, which is registered in none, and its devices."""
 
     def __init__(self, directory: Path) -> None:
         self.workspace = Workspace(directory=directory / "local")
@@ -67,8 +71,8 @@ class Fleet:
         running = accounts.find_running(self.workspace.directory)
         places = self.workspace.places_of(list(running))
         deploying.synthesize(self.workspace)
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(deploying.deploy, [self.workspace] * 2, running, places))
+        with ThreadPoolExecutor(len(running)) as pool:
+            list(pool.map(deploying.deploy, [self.workspace] * len(running), running, places))
         fleet = self.workspace.load_fleet()
         self.stages = [LocalStage(account, place, fleet) for account, place in zip(running, places, strict=True)]
         self.maker: IssuingCa = self.workspace.issuing_ca(fleet.cas[0])
@@ -79,22 +83,6 @@ class Fleet:
 
     def command(self, *words: str) -> list[str]:
         return [*words, "--json", "--fleet", str(self.workspace.fleet_file)]
-
-
-class Operator:
-    """Gives commands, and reads their documents."""
-
-    def __init__(self, fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
-        self._fleet = fleet
-        self._capsys = capsys
-
-    def ask(self, *words: str, code: int = 0) -> dict[str, Any]:
-        """Give a command; what it says of each account."""
-        self._capsys.readouterr()
-        ended = main(self._fleet.command(*words))
-        told = self._capsys.readouterr()
-        assert ended == code, told.out + told.err
-        return {one["account"]: one for one in json.loads(told.out)["stages"]}
 
 
 @pytest.fixture
@@ -111,6 +99,23 @@ def as_made(devices: dict[str, DeviceFiles]) -> list[MadeDevice]:
     return [MadeDevice(name, files.certificate.read_text(encoding="utf-8")) for name, files in devices.items()]
 
 
+Ask = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def ask(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> Ask:
+    """Run a command with --json; what it says of each account."""
+
+    def run(*words: str, code: int = 0) -> dict[str, Any]:
+        capsys.readouterr()
+        ended = main(fleet.command(*words))
+        told = capsys.readouterr()
+        assert ended == code, told.out + told.err
+        return {one["account"]: one for one in json.loads(told.out)["stages"]}
+
+    return run
+
+
 def accept_at_once(stage: LocalStage, devices: dict[str, DeviceFiles]) -> None:
     for name, files in devices.items():
         answer = stage.device(files, name).connect(stage.endpoint)
@@ -118,54 +123,52 @@ def accept_at_once(stage: LocalStage, devices: dict[str, DeviceFiles]) -> None:
         answer.close()
 
 
-def follow_by_ca(fleet: Fleet, ask: Ask, name: str, old: DeviceFiles) -> None:
-    """An imported device is followed by a certificate of its maker's CA in both accounts, once an entry says so."""
-    new = fleet.maker.issue(fleet.directory / "followers", name)
-    for stage in fleet.stages:
-        expect_refusal(stage, new, name)
-        held = stage.wait_for_decision(new.certificate_id, seconds=60)
-        assert held.detail
-        assert "no enrollment entry says that this one may follow it" in held.detail
-    ask("enrollment", "allow", name, "--may-follow", "--yes")
-    for stage in fleet.stages:
-        connect(stage, new, name).close()
-        assert stage.registry.recall([old.certificate_id])[old.certificate_id].replaced_by == new.certificate_id
-
-
-def follow_by_import(fleet: Fleet, ask: Ask, name: str) -> None:
-    """A device of the CA is followed by a certificate without a CA in both accounts, where the import says so."""
-    of_ca = fleet.maker.issue(fleet.directory / "devices", name)
-    for stage in fleet.stages:
-        connect(stage, of_ca, name).close()
-    without = fleet.maker.issue(fleet.directory / "followers", name)
-    words = ("device", "import", str(without.certificate), "--yes")
-    told = ask(*words, code=1)
-    for stage in fleet.stages:
-        (left,) = told[stage.account.name]["held"]
-        assert left["why"].startswith("NOT_A_ROTATION")
-        assert stage.status(without.certificate_id) == "INACTIVE"
-    told = ask(*words, "--may-follow")
-    assert [one["activated"] for one in told.values()] == [1, 1]
-    for stage in fleet.stages:
-        accept_at_once(stage, {name: without})
-        followed = stage.registry.recall([of_ca.certificate_id])[of_ca.certificate_id]
-        assert followed.replaced_by == without.certificate_id
-
-
-def test_makers_lists_come_into_two_accounts_and_live_there_as_all_others(
-    fleet: Fleet, capsys: pytest.CaptureFixture[str]
-) -> None:
-    ask = Operator(fleet, capsys).ask
-    dev, prod = fleet.stages
+def test_makers_lists_come_into_all_accounts_and_live_there_as_all_others(fleet: Fleet, ask: Ask) -> None:
     chips, others = fleet.make(1), fleet.make(101)
     signer = ManifestSigner()
     manifest, bundle, certificate = (fleet.directory / name for name in ("reel.json", "bundle.pem", "signer.crt"))
     manifest.write_text(signer.manifest(as_made(chips)))
     bundle.write_text(pem_bundle(as_made(others)))
     certificate.write_text(signer.pem)
+    dev, prod, lab = fleet.stages
 
-    # The first account: a manifest, whose import is killed and run again, and a bundle.
-    words = ("device", "import", str(manifest), "--signer", str(certificate), "--account", "dev", "--yes")
+    import_signed_manifest_that_is_killed(fleet, ask, chips, str(manifest), str(certificate))
+    told = ask("device", "import", str(bundle), "--account", "dev", "--yes")["dev"]
+    assert (told["activated"], told["refused"]) == (EACH, [])
+    accept_at_once(dev, chips | others)
+
+    # More accounts later are one command; what is there already is left as it is. The lab has no CA.
+    told = ask("device", "import", str(manifest), str(bundle), "--yes")
+    assert [told[name]["done"] for name in ("dev", "prod", "lab")] == [2 * EACH, 0, 0]
+    assert [told[name]["activated"] for name in ("prod", "lab")] == [2 * EACH, 2 * EACH]
+    for stage in (prod, lab):
+        accept_at_once(stage, chips | others)
+    for diagnosed in ask("doctor", str(chips["bolt-0001"].certificate)).values():
+        links = {one["link"]: one["state"] for one in diagnosed["links"]}
+        assert [link for link, state in links.items() if state not in ("good", "note")] == []
+        assert {"queue", "decision", "policy allows Connect"} < links.keys()
+    groups = prod.iot.list_thing_groups_for_thing(thingName="bolt-0001")["thingGroups"]
+    assert [group["groupName"] for group in groups] == ["bolts"]
+
+    follow_by_the_makers_ca(fleet, ask, chips["bolt-0005"])
+    follow_by_an_import(fleet, ask)
+
+    # One is revoked everywhere, and the import does not bring it back.
+    stolen = chips["bolt-0003"]
+    ask("device", "revoke", "bolt-0003", "--note", "stolen", "--yes")
+    for stage in fleet.stages:
+        assert stage.status(stolen.certificate_id) == "REVOKED"
+        assert expect_refusal(stage, stolen, "bolt-0003").how == "closed"
+    told = ask("device", "import", str(manifest), "--account", "prod", "--yes", code=1)["prod"]
+    assert [one["certificate_id"] for one in told["refused"]] == [stolen.certificate_id]
+
+
+def import_signed_manifest_that_is_killed(
+    fleet: Fleet, ask: Ask, chips: dict[str, DeviceFiles], manifest: str, signer: str
+) -> None:
+    """Import into the first account; the first run is killed after a registration, and the second one goes on."""
+    dev = fleet.stages[0]
+    words = ("device", "import", manifest, "--signer", signer, "--account", "dev", "--yes")
     ids = [files.certificate_id for files in chips.values()]
     order = [sys.executable, "-m", "jitrctl", *fleet.command(*words)]
     with subprocess.Popen(order, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed:
@@ -173,27 +176,39 @@ def test_makers_lists_come_into_two_accounts_and_live_there_as_all_others(
         killed.kill()
     told = ask(*words)["dev"]
     assert (told["activated"] + told["done"], told["refused"], told["held"]) == (EACH, [], [])
-    told = ask("device", "import", str(bundle), "--account", "dev", "--yes")["dev"]
-    assert (told["activated"], told["refused"]) == (EACH, [])
-    accept_at_once(dev, chips | others)
 
-    # A second account later is one command; what is there already is left as it is.
-    told = ask("device", "import", str(manifest), str(bundle), "--yes")
-    assert (told["dev"]["done"], told["prod"]["activated"]) == (2 * EACH, 2 * EACH)
-    accept_at_once(prod, chips | others)
-    groups = prod.iot.list_thing_groups_for_thing(thingName="bolt-0001")["thingGroups"]
-    assert [group["groupName"] for group in groups] == ["bolts"]
 
-    # Who follows whom.
+def follow_by_the_makers_ca(fleet: Fleet, ask: Ask, imported: DeviceFiles) -> None:
+    """Let a certificate of the maker's CA follow an imported one in both accounts of the CA: an entry says so."""
     assert main(["ca", "apply", "--yes", "--fleet", str(fleet.workspace.fleet_file)]) == 0
-    follow_by_ca(fleet, ask, "bolt-0005", chips["bolt-0005"])
-    follow_by_import(fleet, ask, "bolt-0201")
+    new = fleet.maker.issue(fleet.directory / "followers", "bolt-0005")
+    for stage in fleet.stages[:2]:
+        expect_refusal(stage, new, "bolt-0005")
+        held = stage.wait_for_decision(new.certificate_id, seconds=60)
+        assert held.detail
+        assert "no enrollment entry says that this one may follow it" in held.detail
+    ask("enrollment", "allow", "bolt-0005", "--may-follow", "--account", "dev", "--account", "prod", "--yes")
+    for stage in fleet.stages[:2]:
+        connect(stage, new, "bolt-0005").close()
+        old = imported.certificate_id
+        assert stage.registry.recall([old])[old].replaced_by == new.certificate_id
 
-    # One is revoked everywhere, and the import does not bring it back.
-    stolen = chips["bolt-0003"]
-    ask("device", "revoke", "bolt-0003", "--note", "stolen", "--yes")
-    for stage in (dev, prod):
-        assert stage.status(stolen.certificate_id) == "REVOKED"
-        assert expect_refusal(stage, stolen, "bolt-0003").how == "closed"
-    told = ask("device", "import", str(manifest), "--account", "prod", "--yes", code=1)["prod"]
-    assert [one["certificate_id"] for one in told["refused"]] == [stolen.certificate_id]
+
+def follow_by_an_import(fleet: Fleet, ask: Ask) -> None:
+    """The other way round: a device of the CA is followed by a certificate without a CA, where the import says so."""
+    of_ca = fleet.maker.issue(fleet.directory / "devices", "bolt-0201")
+    for stage in fleet.stages[:2]:
+        connect(stage, of_ca, "bolt-0201").close()
+    without = fleet.maker.issue(fleet.directory / "followers", "bolt-0201")
+    words = ("device", "import", str(without.certificate), "--account", "dev", "--account", "prod", "--yes")
+    told = ask(*words, code=1)
+    for stage in fleet.stages[:2]:
+        (left,) = told[stage.account.name]["held"]
+        assert left["why"].startswith("NOT_A_ROTATION")
+        assert stage.status(without.certificate_id) == "INACTIVE"
+    told = ask(*words, "--may-follow")
+    assert (told["dev"]["activated"], told["prod"]["activated"]) == (1, 1)
+    for stage in fleet.stages[:2]:
+        accept_at_once(stage, {"bolt-0201": without})
+        followed = stage.registry.recall([of_ca.certificate_id])[of_ca.certificate_id]
+        assert followed.replaced_by == without.certificate_id

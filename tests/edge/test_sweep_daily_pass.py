@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
-from jitr.store.sweep_state import ACCOUNT, count_key
+from jitr.store.sweep_state import ACCOUNT, UNCLAIMED, count_key
 from jitr.verdicts import OperatorAction
 from tests.support.cases.issuing import DAY, NOW, factory
 from tests.support.cloud import Cloud, Wire
@@ -60,7 +60,11 @@ def test_the_full_pass_counts_by_the_ca_that_the_record_names(cloud: Cloud, list
         cloud.registry.record(replace(ACTIVATION, certificate_id=f"{number:064x}", ca_certificate_id=ca))
     cloud.swept()
     assert daily_counts(cloud) == {}
-    assert cloud.journal.last_pass(ACCOUNT).counts == {count_key(ca, "ACTIVE"): 1, count_key(ca, "INACTIVE"): 1}
+    assert cloud.journal.last_pass(ACCOUNT).counts == {
+        count_key(ca, "ACTIVE"): 1,
+        count_key(ca, "INACTIVE"): 1,
+        count_key(UNCLAIMED, "ACTIVE"): 2,
+    }
 
 
 def test_what_is_known_and_listed_under_no_ca_is_recorded_when_it_is_taken_away(cloud: Cloud, listing: Listing) -> None:

@@ -10,11 +10,12 @@ import pytest
 
 from jitr.aws.queues import QueueMessage
 from jitr.brake import Tally
+from jitr.crl_progress import CrlState
 from jitr.decisions import Outcome
 from jitr.events import RegistrationEvent
 from jitr.record import Record
 from jitr.store import brake_items
-from jitr.store.crl_state import CrlState, CrlStates
+from jitr.store.crl_state import CrlStates
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry_items import SCHEMA
 from jitr.store.registry_writes import Due

@@ -144,7 +144,7 @@ def test_default_mode_in_another_region_is_no_conflict(draft: Draft) -> None:
 @pytest.mark.parametrize(
     ("text", "problems"),
     [
-        ("", [(1, "fleet is missing"), (1, "ca is missing"), (1, "account is missing")]),
+        ("", [(1, "fleet is missing"), (1, "account is missing"), (1, "ca is missing")]),
         (
             "fleet = 1\nca = []\nsweep = true\naccount = 'x'\n",
             [
@@ -156,7 +156,10 @@ def test_default_mode_in_another_region_is_no_conflict(draft: Draft) -> None:
         ),
         (
             "[fleet]\nname = 'a'\n[ca]\n[account]\n",
-            [(3, "ca is empty; add a table [ca.factory]"), (4, "account is empty; add a table [account.dev]")],
+            [
+                (3, "ca is missing; add a table [ca.factory], or [registered.maker]"),
+                (4, "account is empty; add a table [account.dev]"),
+            ],
         ),
     ],
 )

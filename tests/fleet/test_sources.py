@@ -60,6 +60,41 @@ def test_what_is_wrong_with_a_source_is_said(drawn: Draft, written: str, instead
     assert any(said in message for _, message in drawn.problems()), drawn.problems()
 
 
+SOURCE_ALONE = """
+[fleet]
+name = "acme"
+[registered.maker]
+common_name = "sensor-[0-9]+"
+[account.dev]
+id = "111111111111"
+regions = ["eu-central-1"]
+registered.maker = {}
+"""
+
+
+def test_a_fleet_may_have_sources_and_no_ca(draft: Draft) -> None:
+    draft.text = SOURCE_ALONE
+    fleet = draft.load()
+    (account,) = fleet.accounts
+    assert (fleet.cas, account.cas, [one.name for one in account.sources]) == ((), (), ["maker"])
+    rules = fleet.rules(account, "eu-central-1")
+    assert [one.name for one in rules.origins] == ["maker"]
+
+
+def test_an_account_needs_a_ca_or_a_source(draft: Draft) -> None:
+    draft.text = (
+        SOURCE_ALONE
+        + """
+[account.prod]
+id = "222222222222"
+regions = ["eu-central-1"]
+"""
+    )
+    ((_, said),) = draft.problems()
+    assert said.startswith("account.prod.ca is missing; add ca.factory = ")
+    assert "or registered.maker = {}" in said
+
+
 def test_a_source_and_a_ca_have_two_names(drawn: Draft) -> None:
     drawn.text = drawn.text.replace("registered.maker", "registered.factory")
     assert any("registered.factory has the name of ca.factory" in message for _, message in drawn.problems())

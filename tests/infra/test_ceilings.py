@@ -122,7 +122,12 @@ thing_type = "made"
 thing_groups = ["made"]
 extra_groups = ["more"]
 """
-GROUPED = 'thing_type = "type-NUMBER"\nthing_groups = ["group-NUMBER"]\nregistered_by = "stack"'
+GROUPED = """
+thing_type = "type-NUMBER"
+thing_groups = ["group-NUMBER"]
+billing_group = "costs-NUMBER"
+registered_by = "stack"
+"""
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ NOT_USED = {
 }
 # Of these, AWS IoT asks for TagResource on what they create: every resource of a stack has tags.
 CREATED_WITH_TAGS = (
+    "iot:CreateBillingGroup",
     "iot:CreatePolicy",
     "iot:CreateThingGroup",
     "iot:CreateThingType",
@@ -65,7 +66,7 @@ def statements() -> list[dict[str, Any]]:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
     """A stage with everything that a fleet file can ask for."""
     draft = Draft(tmp_path_factory.mktemp("fleet"), Issuer())
-    draft.replace('policy = "device.json"', 'policy = "device.json"\nregistered_by = "stack"')
+    draft.replace('policy = "device.json"', 'policy = "device.json"\nregistered_by = "stack"\nbilling_group = "costs"')
     draft.text += EVERYTHING + '\n[hub]\naccount = "dev"\n'
     return Stacks(draft.load(), AWS)["dev/eu-central-1"]
 

@@ -52,6 +52,7 @@ def allowed(tmp_path_factory: pytest.TempPathFactory) -> Allowed:
     draft = Draft(tmp_path_factory.mktemp("fleet"), Issuer())
     draft.write("factory.pem", authority().pem.encode())
     draft.replace('thing_groups = ["factory-1", "sensors"]', 'thing_groups = ["group"]')
+    draft.give_extras()
     draft.replace('{ mode = "DEFAULT", verification_certificate = "dev.pem" }', '{ mode = "SNI_ONLY" }')
     stack = Stacks(draft.load(now=START), AWS)[f"dev/{REGION}"]
     template = stack.template.to_json()

@@ -1,5 +1,6 @@
 """cfn-lint over one template of each shape; `make synth` runs it over every one."""
 
+import json
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.support.infra.synthesis import Stacks
 )
 def test_with_everything_chosen_a_template_is_clean(draft: Draft, stage: str, region: str) -> None:
     draft.replace('policy = "device.json"', 'policy = "device.json"\nregistered_by = "stack"')
+    draft.give_extras()
     draft.text += CHINA_AND_GOVERNMENT + EVERYTHING
 
     assert lint_findings(Stacks(draft.load(), AWS)[stage].template.to_json(), region) == []
@@ -24,6 +26,23 @@ def test_with_everything_chosen_a_template_is_clean(draft: Draft, stage: str, re
 
 def test_with_nothing_chosen_a_template_is_clean(production: Any) -> None:
     assert lint_findings(production.template.to_json(), "eu-central-1") == []
+
+
+def test_without_a_ca_a_template_is_clean_and_no_role_may_do_anything_to_cas(draft: Draft) -> None:
+    draft.text = """
+[fleet]
+name = "acme"
+[registered.maker]
+common_name = "sensor-[0-9]+"
+[account.dev]
+id = "111111111111"
+regions = ["eu-central-1"]
+registered.maker = {}
+"""
+    template = Stacks(draft.load(), AWS)["dev/eu-central-1"].template.to_json()
+
+    assert lint_findings(template, "eu-central-1") == []
+    assert "CACertificate" not in json.dumps(template)
 
 
 def test_the_local_aws_gets_one_that_is_clean_but_for_its_own_actions(on_local_aws: Any) -> None:

@@ -37,6 +37,7 @@ def test_the_pack_finds_nothing_that_is_not_acknowledged(fleet: Fleet, tmp_path:
 
 
 def test_the_pack_finds_nothing_where_everything_is_chosen(draft: Draft, tmp_path: Path) -> None:
+    draft.give_extras()
     draft.text += EVERYTHING + '\n[hub]\naccount = "dev"\n'
     assert checked(draft.load(), tmp_path / "out") == []
 

@@ -149,7 +149,9 @@ def test_a_time_is_sent_as_botocore_sends_it(
 
 
 @pytest.mark.parametrize("scenario", ALL, ids=lambda scenario: scenario.name)
-def test_only_calls_of_s3_and_lambda_go_through_botocore(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_calls_whose_body_is_no_json_object_of_parameters_go_through_botocore(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
     through_botocore: set[str] = set()
     go = ShortWay._whole
 
@@ -160,7 +162,12 @@ def test_only_calls_of_s3_and_lambda_go_through_botocore(scenario: Scenario, mon
     monkeypatch.setattr(ShortWay, "_whole", noted)
     case, *_ = cases(scenario, Strike.DIES_AFTER, Company.NOBODY)
     case.play()
-    assert through_botocore <= {"s3:GetObject", "lambda:Invoke"}
+    assert through_botocore <= {
+        "s3:GetObject",
+        "lambda:Invoke",
+        "iot-data:GetThingShadow",
+        "iot-data:UpdateThingShadow",
+    }
 
 
 # One strike of each kind, at every call of every scenario.

@@ -30,6 +30,7 @@ from jitr.aws.hook import Hook
 from jitr.aws.iot import AwsIot
 from jitr.aws.queues import RegistrationsQueue, SweepQueue
 from jitr.aws.rate_limit import Unpaced
+from jitr.aws.shadows import Shadows
 from jitr.handlers.register import RegisterHandler
 from jitr.pacing.schedule import PACE
 from jitr.pacing.turns import Turns
@@ -215,7 +216,13 @@ class Cloud:
             clock=self.seconds,
             sleep=lambda _: None,
         )
-        self.aws_iot = AwsIot(self.iot, self.turns, clock=self.clock, rules=self.rules)
+        self.aws_iot = AwsIot(
+            self.iot,
+            self.turns,
+            clock=self.clock,
+            rules=self.rules,
+            shadows=lambda: Shadows(client(self.session, "iot-data")),
+        )
         self.registry = Registry(self.dynamodb, TABLE)
         self.journal = SweepState(self.dynamodb, TABLE)
         self.crls = Crls(lambda: self.s3, deployed.CRLS, ACCOUNT, clock=self.clock)

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from jitr.aws.crl_bucket import object_key
+from jitr.crl_progress import REFUSED, WAITS, ApprovedCrl, CrlState, Refusal, WaitingCrl
 from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitr.handlers.revoke import _DEADLINE
 from jitr.revocation import application, candidates, judgement
 from jitr.rules import CheckMode
-from jitr.store.crl_state import REFUSED, WAITS, ApprovedCrl, CrlState, Refusal, WaitingCrl
 from jitr.verdicts import OperatorAction
 from jitrctl.device.operations import OrderContext
 from simulation import Call, Died, Leaf, Moment

@@ -8,6 +8,7 @@ import pytest
 from jitr.iot_models import Status
 from jitr.provisioning import (
     OWNER_ATTRIBUTE,
+    AddThingToBillingGroup,
     AddThingToThingGroup,
     AttachPolicy,
     AttachThingPrincipal,
@@ -19,6 +20,7 @@ from jitr.provisioning import (
     SetStatus,
     Step,
     UpdateThing,
+    WriteFirstShadow,
     plan,
     plan_rejection,
     plan_retirement,
@@ -147,9 +149,21 @@ def test_a_withdrawal_takes_back_what_was_attached_and_sets_no_status() -> None:
     assert plan_withdrawal(IDENTITY.policy, [IDENTITY.thing_name], DEVICE) == (DETACH_POLICY, DETACH_THING)
 
 
-# The one step that no plan holds: it is taken where a thing exists and differs.
+def test_the_billing_group_is_the_things_and_the_shadow_follows_the_claim() -> None:
+    identity = replace(IDENTITY, billing_group="costs", shadow='{"state":{}}')
+    create, *_ = steps = plan(identity, DEVICE)
+    shadow = WriteFirstShadow(thing_name="sensor-0001", document='{"state":{}}')
+    assert isinstance(create, CreateThing)
+    assert create.billing_group == "costs"
+    assert steps.index(Claim(thing_name="sensor-0001")) < steps.index(shadow) < len(steps) - 1
+    assert len(steps) == len(plan(IDENTITY, DEVICE)) + 1
+
+
+# Two steps that no plan holds: they are taken where a thing exists and differs.
 UPDATE = UpdateThing(thing_name="sensor-0001", thing_type=None, attributes={})
-EVERY_KIND = (*steps_with(("a",)), UPDATE, *plan_withdrawal(IDENTITY.policy, [IDENTITY.thing_name], DEVICE))
+JOIN = AddThingToBillingGroup(thing_name="sensor-0001", billing_group="costs")
+SHADOWED = plan(replace(IDENTITY, shadow="{}"), DEVICE)
+EVERY_KIND = (*SHADOWED, UPDATE, JOIN, *plan_withdrawal(IDENTITY.policy, [IDENTITY.thing_name], DEVICE))
 
 
 @pytest.mark.parametrize("step", EVERY_KIND, ids=lambda step: type(step).__name__)

@@ -7,6 +7,7 @@ from typing import Self
 from jitr.admission import naming
 from jitr.admission.enrollment import Enrollment
 from jitr.admission.overrides import Additions
+from jitr.admission.shadow import fill_shadow
 from jitr.frozen import value
 from jitr.rules import CaRules
 from jitr.x509.certificate import Certificate
@@ -25,6 +26,8 @@ class Identity:
     may_follow: bool = (
         False  # an entry allows it to take over the thing name before the old certificate is near its end
     )
+    billing_group: str | None = None
+    shadow: str | None = None  # the first one: the request of UpdateThingShadow, as JSON
 
     def with_additions(self, more: Additions) -> Self:
         """The same device with additional groups; the additions' attributes and thing type replace its own."""
@@ -39,16 +42,27 @@ def identity_of(rules: CaRules, certificate: Certificate) -> Identity:
 
     Raises Rejected when a name cannot be made, or is not legal.
     """
+    thing_name = naming.thing_name(rules, certificate)
     return Identity(
         ca=rules.name,
-        thing_name=naming.thing_name(rules, certificate),
+        thing_name=thing_name,
         thing_type=rules.thing_type,
         thing_groups=rules.thing_groups,
         attributes={name: naming.attribute_value(name, rules, certificate) for name in rules.attributes},
         policy=rules.policy,
+        billing_group=rules.billing_group,
+        shadow=fill_shadow(rules, certificate, thing_name),
     )
 
 
 def enrolled_identity(identity: Identity, enrollment: Enrollment) -> Identity:
     """The same device with what its enrollment entries give it."""
     return replace(identity.with_additions(enrollment.additions), may_follow=enrollment.may_follow)
+
+
+def with_own_shadow(identity: Identity, rules: CaRules, certificate: Certificate) -> Identity:
+    """The same device with the shadow of its thing name, which the hook may have changed.
+
+    Raises Rejected(NAME_NOT_LEGAL).
+    """
+    return replace(identity, shadow=fill_shadow(rules, certificate, identity.thing_name))

@@ -4,6 +4,7 @@ A value that does not fit is refused, never rewritten: a rewritten name could be
 """
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from string import Formatter
 
@@ -145,7 +146,7 @@ def thing_name(rules: CaRules, certificate: Certificate) -> str:
 
     Raises Rejected(NAME_NOT_LEGAL, SUBJECT_FIELD_MISSING), and as `_value` does.
     """
-    name = _fill(rules.thing_name, rules, certificate)
+    name = fill(rules.thing_name, rules, certificate)
     if not THING_NAME.fullmatch(name):
         raise Rejected(
             Reason.NAME_NOT_LEGAL,
@@ -165,7 +166,7 @@ def attribute_value(attribute: str, rules: CaRules, certificate: Certificate) ->
 
     Raises Rejected(NAME_NOT_LEGAL, SUBJECT_FIELD_MISSING), and as `_value` does.
     """
-    value = _fill(rules.attributes[attribute], rules, certificate)
+    value = fill(rules.attributes[attribute], rules, certificate)
     if not ATTRIBUTE_VALUE.fullmatch(value):
         raise Rejected(
             Reason.NAME_NOT_LEGAL,
@@ -174,11 +175,20 @@ def attribute_value(attribute: str, rules: CaRules, certificate: Certificate) ->
     return value
 
 
-def _fill(template: str, rules: CaRules, certificate: Certificate) -> str:
-    """Fill a template with the certificate's values; `fleet/` has checked its syntax and fields."""
-    return "".join(
-        literal + ("" if field is None else _value(field, rules, certificate)) for literal, field in _parts(template)
-    )
+def fill(template: str, rules: CaRules, certificate: Certificate, known: Mapping[str, str] | None = None) -> str:
+    """Fill a template with the certificate's values; `fleet/` has checked its syntax and fields.
+
+    `known` are values of fields that are not the certificate's.
+
+    Raises Rejected(SUBJECT_FIELD_MISSING), and as `_value` does.
+    """
+
+    def value(field: str | None) -> str:
+        if field is None:
+            return ""
+        return known[field] if known and field in known else _value(field, rules, certificate)
+
+    return "".join(literal + value(field) for literal, field in _parts(template))
 
 
 def _value(field: str, rules: CaRules, certificate: Certificate) -> str:

@@ -17,6 +17,7 @@ from jitr.frozen import value
 from jitr.iot_models import CaRegistration, DeviceRegistration, Status
 from jitr.provisioning import (
     OWNER_ATTRIBUTE,
+    AddThingToBillingGroup,
     AddThingToThingGroup,
     AttachPolicy,
     AttachThingPrincipal,
@@ -26,6 +27,7 @@ from jitr.provisioning import (
     IotStep,
     SetStatus,
     UpdateThing,
+    WriteFirstShadow,
 )
 from jitr.rules import Rules
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from mypy_boto3_iot.type_defs import AttributePayloadTypeDef
 
     from jitr.aws.certificate_pages import Page
+    from jitr.aws.shadows import Shadows
 
 _CA_CACHE = timedelta(seconds=60)
 
@@ -44,19 +47,30 @@ class Thing:
 
     attributes: Mapping[str, str]
     version: int  # 1 at its creation; every change increments it
+    billing_group: str | None = None
 
 
 class AwsIot:
     """AWS IoT in one account and Region; safe for threads."""
 
     def __init__(
-        self, client: "IoTClient", pacer: Pace, *, clock: Callable[[], datetime], rules: Rules | None = None
+        self,
+        client: "IoTClient",
+        pacer: Pace,
+        *,
+        clock: Callable[[], datetime],
+        rules: Rules | None = None,
+        shadows: "Callable[[], Shadows] | None" = None,
     ) -> None:
-        """`rules` hold the CAs among which an issuer is searched if AWS names none."""
+        """`rules` hold the CAs among which an issuer is searched if AWS names none.
+
+        `shadows` makes the client of the data plane at its first use; None: where no plan writes a shadow.
+        """
         self._client = client
         self._calls = IotCalls(pacer)
         self._clock = clock
         self._rules = rules
+        self._shadows = shadows
         self._cas: dict[str, tuple[datetime, CaRegistration | None]] = {}
         self._being_fetched: set[str] = set()  # CAs that a thread is fetching
         try_once(client, "UpdateCertificate")
@@ -135,13 +149,15 @@ class AwsIot:
         """
         match step:
             case CreateThing():
-                if difference := self.create_thing(step):
-                    self._update_thing(difference)
+                for difference in self.create_thing(step):
+                    self.apply(difference)
             case UpdateThing():
                 self._update_thing(step)
-            case AddThingToThingGroup(thing_name=thing, thing_group=group):
-                with self._calls.make_step("AddThingToThingGroup", missing=f"thing group {group}"):
-                    self._client.add_thing_to_thing_group(thingName=thing, thingGroupName=group)
+            case WriteFirstShadow(thing_name=thing, document=document):
+                assert self._shadows is not None  # noqa: S101 -- whoever plans a shadow gives it
+                self._shadows().write_first(thing, document)
+            case AddThingToThingGroup() | AddThingToBillingGroup():
+                self._join(step)
             case AttachThingPrincipal(thing_name=thing, certificate_arn=arn):
                 with self._calls.make_step("AttachThingPrincipal", missing=f"thing {thing}"):
                     self._client.attach_thing_principal(
@@ -150,46 +166,62 @@ class AwsIot:
             case AttachPolicy(policy=policy, certificate_arn=arn):
                 with self._calls.make_step("AttachPolicy", missing=f"policy {policy}"):
                     self._client.attach_policy(policyName=policy, target=arn)
-            case DetachPolicy(policy=policy, certificate_arn=arn):
-                with self._calls.make_step("DetachPolicy"), suppress(self._client.exceptions.ResourceNotFoundException):
-                    self._client.detach_policy(policyName=policy, target=arn)
-            case DetachThingPrincipal(thing_name=thing, certificate_arn=arn):
-                with (
-                    self._calls.make_step("DetachThingPrincipal"),
-                    suppress(self._client.exceptions.ResourceNotFoundException),
-                ):
-                    self._client.detach_thing_principal(thingName=thing, principal=arn)
+            case DetachPolicy() | DetachThingPrincipal():
+                self._detach(step)
             case SetStatus(certificate_id=certificate_id, status=status):
                 self._set_status(certificate_id, status)
 
-    def create_thing(self, step: CreateThing) -> UpdateThing | None:
-        """Create the thing; if it exists with another type or other attributes, return the update that it needs.
+    def _join(self, step: AddThingToThingGroup | AddThingToBillingGroup) -> None:
+        match step:
+            case AddThingToThingGroup(thing_name=thing, thing_group=group):
+                with self._calls.make_step("AddThingToThingGroup", missing=f"thing group {group}"):
+                    self._client.add_thing_to_thing_group(thingName=thing, thingGroupName=group)
+            case AddThingToBillingGroup(thing_name=thing, billing_group=group):
+                with self._calls.make_step("AddThingToBillingGroup", missing=f"billing group {group}"):
+                    self._client.add_thing_to_billing_group(thingName=thing, billingGroupName=group)
+
+    def _detach(self, step: DetachPolicy | DetachThingPrincipal) -> None:
+        not_attached = self._client.exceptions.ResourceNotFoundException
+        match step:
+            case DetachPolicy(policy=policy, certificate_arn=arn):
+                with self._calls.make_step("DetachPolicy"), suppress(not_attached):
+                    self._client.detach_policy(policyName=policy, target=arn)
+            case DetachThingPrincipal(thing_name=thing, certificate_arn=arn):
+                with self._calls.make_step("DetachThingPrincipal"), suppress(not_attached):
+                    self._client.detach_thing_principal(thingName=thing, principal=arn)
+
+    def create_thing(self, step: CreateThing) -> tuple[UpdateThing | AddThingToBillingGroup, ...]:
+        """Create the thing; if it exists with another configuration, return the steps that it needs.
+
+        A thing that is in another billing group stays there: its costs were assigned by someone else.
 
         Raises Rejected (THING_TAKEN, TARGET_MISSING, LIMIT_EXCEEDED, REQUEST_REFUSED), CertificateUnknown, Unavailable.
         """
+        named = {"thingTypeName": step.thing_type, "billingGroupName": step.billing_group}
+        given: dict[str, Any] = {parameter: name for parameter, name in named.items() if name is not None}
         attributes: AttributePayloadTypeDef = {"attributes": dict(step.attributes)}
-        with self._calls.make_step("CreateThing", missing=f"thing type {step.thing_type}"):
+        billing = f" or billing group {step.billing_group}" if step.billing_group else ""
+        with self._calls.make_step("CreateThing", missing=f"thing type {step.thing_type}{billing}"):
             try:
-                if step.thing_type is None:
-                    self._client.create_thing(thingName=step.thing_name, attributePayload=attributes)
-                else:
-                    self._client.create_thing(
-                        thingName=step.thing_name, thingTypeName=step.thing_type, attributePayload=attributes
-                    )
+                self._client.create_thing(thingName=step.thing_name, attributePayload=attributes, **given)
             except self._client.exceptions.ResourceAlreadyExistsException:
                 pass
             else:
-                return None
+                return ()
         # Another tool made it, or jitr did under other rules.
-        alone = False
         if not step.is_ours:
             self._refuse_another_owner(step)
-            thing = self.describe_thing(step.thing_name)
+        thing = self.describe_thing(step.thing_name) if step.billing_group or not step.is_ours else None
+        alone = False
+        if not step.is_ours:
             made_for = thing.attributes.get(OWNER_ATTRIBUTE) if thing else None
             alone = made_for not in (None, step.attributes.get(OWNER_ATTRIBUTE))
-        return UpdateThing(
+        update = UpdateThing(
             thing_name=step.thing_name, thing_type=step.thing_type, attributes=step.attributes, alone=alone
         )
+        if step.billing_group is None or (thing and thing.billing_group):
+            return (update,)
+        return update, AddThingToBillingGroup(thing_name=step.thing_name, billing_group=step.billing_group)
 
     def describe_thing(self, thing_name: str) -> Thing | None:
         """A thing as it is now; None when it does not exist.
@@ -201,7 +233,11 @@ class AwsIot:
                 answer = self._client.describe_thing(thingName=thing_name)
             except self._client.exceptions.ResourceNotFoundException:
                 return None
-        return Thing(attributes=answer.get("attributes", {}), version=answer["version"])
+        return Thing(
+            attributes=answer.get("attributes", {}),
+            version=answer["version"],
+            billing_group=answer.get("billingGroupName"),
+        )
 
     def is_made_by_jitr(self, thing_name: str) -> bool:
         """Whether jitr created the thing, or took it over for a certificate.

@@ -3,9 +3,9 @@
 The functions run on Lambda's own copy, which is byte-compiled and costs no size; AWS replaces it at times of its own. A
 copy that is too old would refuse a parameter in the middle of an activation, with a ParamValidationError for each
 device. So the parameters are looked up once, at init, where a function that cannot work takes no message; of a client
-that is made when it is first needed (S3 for CRLs, Lambda for hooks), then. The check takes about 1 ms of the processor
-for the clients that `register` makes at init; to ship boto3 would add 34 MB to a deployment of which Lambda allows 250,
-and an import that is not byte-compiled for the runtime.
+that is made when it is first needed (S3 for CRLs, Lambda for hooks, the data plane), then. The check takes about 1 ms
+of the processor for the clients that `register` makes at init; to ship boto3 would add 34 MB to a deployment of which
+Lambda allows 250, and an import that is not byte-compiled for the runtime.
 """
 
 from collections.abc import Mapping
@@ -21,10 +21,11 @@ VERSIONS: Mapping[str, str] = {"boto3": boto3.__version__, "botocore": botocore.
 # Service → operation → parameters; tests/unit/test_runtime.py compares it with the calls in the source.
 PARAMETERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "iot": {
+        "AddThingToBillingGroup": ("billingGroupName", "thingName"),
         "AddThingToThingGroup": ("thingGroupName", "thingName"),
         "AttachPolicy": ("policyName", "target"),
         "AttachThingPrincipal": ("principal", "thingName", "thingPrincipalType"),
-        "CreateThing": ("attributePayload", "thingName", "thingTypeName"),
+        "CreateThing": ("attributePayload", "billingGroupName", "thingName", "thingTypeName"),
         "DescribeCACertificate": ("certificateId",),
         "DescribeCertificate": ("certificateId",),
         "DeleteThing": ("expectedVersion", "thingName"),
@@ -65,6 +66,7 @@ PARAMETERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         ),
     },
     "events": {"PutEvents": ("Entries",)},
+    "iot-data": {"GetThingShadow": ("thingName",), "UpdateThingShadow": ("payload", "thingName")},
     "lambda": {"Invoke": ("FunctionName", "Payload")},
     "s3": {"GetObject": ("Bucket", "ExpectedBucketOwner", "IfNoneMatch", "Key", "VersionId")},
     "sqs": {

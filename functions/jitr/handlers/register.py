@@ -63,6 +63,8 @@ from jitr.telemetry import SCHEDULE_UNAVAILABLE, Announcer, Counts
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
+    from jitr.aws.shadows import Shadows
+
 # No call is started with less time left, so that even the slowest one can finish.
 DEADLINE_MILLISECONDS = (SECONDS_OF_A_HANGING_CALL + 2) * 1000
 
@@ -143,10 +145,12 @@ def build(environ: Mapping[str, str]) -> tuple[RegisterHandler, Announcer]:
     dynamodb = boto3.client("dynamodb", config=CLIENT_CONFIG)
 
     @functools.cache
+    def data_plane() -> Any:
+        return _client("iot-data", config=CLIENT_CONFIG)
+
+    @functools.cache
     def sessions() -> SessionEnd:
-        with _making_a_client:
-            data = boto3.client("iot-data", config=CLIENT_CONFIG)
-        return SessionEnd(aws_iot, Connections(data))
+        return SessionEnd(aws_iot, Connections(data_plane()))
 
     turns = Turns(
         boto3.client("dynamodb", config=TURNS_CONFIG),
@@ -155,7 +159,7 @@ def build(environ: Mapping[str, str]) -> tuple[RegisterHandler, Announcer]:
         environments=settings.max_concurrency,
         when_unavailable=lambda: counts.add(SCHEDULE_UNAVAILABLE),
     )
-    aws_iot = AwsIot(iot, turns, clock=_now, rules=rules)
+    aws_iot = AwsIot(iot, turns, clock=_now, rules=rules, shadows=lambda: _shadows(data_plane()))
     registration = Registration(
         settings=settings,
         rules=rules,
@@ -192,6 +196,12 @@ def _client(service: Any, **options: Any) -> Any:
         client = boto3.client(service, **options)
     runtime.check_client(client)
     return client
+
+
+def _shadows(data_plane: Any) -> "Shadows":
+    from jitr.aws.shadows import Shadows  # noqa: PLC0415 -- only where a CA's rules give a shadow
+
+    return Shadows(data_plane)
 
 
 _built = functools.cache(lambda: build(os.environ))

@@ -10,7 +10,7 @@ from jitr.decisions import Decision, Outcome
 from jitr.errors import CertificateUnknown, Reason, Rejected
 from jitr.iot_models import Status
 from jitr.owners import Owner
-from jitr.provisioning import AttachThingPrincipal, Claim, CreateThing, UpdateThing, plan
+from jitr.provisioning import AttachThingPrincipal, Claim, CreateThing, IotStep, plan
 from jitr.record import Standing
 from jitr.registration.attempt import RegistrationAttempt, StepRunner
 from jitr.registration.earlier_attempts import EarlierAttempts
@@ -56,11 +56,11 @@ class Activation:
             replaces=replaces,
         )
         is_listed = rules.mode_of("enrollment") is CheckMode.ENFORCE
-        difference: UpdateThing | None = None
+        differences: tuple[IotStep, ...] = ()
         self._earlier.make_way(attempt, steps, identity.thing_name)
         for step in plan(identity, device, is_ours=owner is not None, is_shared=share):
             if isinstance(step, CreateThing):
-                difference = steps.create_thing(step)
+                differences = steps.create_thing(step)
                 continue
             if isinstance(step, AttachThingPrincipal):
                 self._earlier.attach(attempt, steps, step)
@@ -91,7 +91,7 @@ class Activation:
                 ),
             )
             steps.claim = decision
-            if difference:
+            for difference in differences:
                 steps.apply(difference)
         return replace(decision, decided_at=steps.now())
 

@@ -12,7 +12,7 @@ from jitr.decisions import Decision, Outcome
 from jitr.errors import Overtaken, Reason, Rejected, Unavailable
 from jitr.frozen import value
 from jitr.iot_models import DeviceRegistration, Status
-from jitr.provisioning import CreateThing, IotStep, SetStatus, UpdateThing
+from jitr.provisioning import AddThingToBillingGroup, CreateThing, IotStep, SetStatus, UpdateThing
 from jitr.record import Record
 from jitr.registration.evidence import Examined
 from jitr.rules import CaRules
@@ -134,8 +134,8 @@ class StepRunner:
                 self._iot.describe(self._device.certificate_id)  # raises if the certificate itself is missing
             raise
 
-    def create_thing(self, step: CreateThing) -> UpdateThing | None:
-        """Create the thing, if there is time; if it exists and differs, return the update that follows the claim.
+    def create_thing(self, step: CreateThing) -> tuple[UpdateThing | AddThingToBillingGroup, ...]:
+        """Create the thing, if there is time; if it exists and differs, return the steps that follow the claim.
 
         Raises as AwsIot.create_thing; Unavailable.
         """

@@ -17,7 +17,7 @@ from jitr.admission import hook_contract
 from jitr.admission.applicant import Admitted, Applicant
 from jitr.admission.checks import refuse_listed
 from jitr.admission.enrollment import NO_ENTRIES, Enrollment, Entry, Subject
-from jitr.admission.identity import Identity, enrolled_identity, identity_of
+from jitr.admission.identity import Identity, enrolled_identity, identity_of, with_own_shadow
 from jitr.admission.procedure import Examination, examine
 from jitr.aws.crl_bucket import Crls, PublishedCrl
 from jitr.aws.hook import Hook
@@ -139,6 +139,7 @@ class Examiner:
             if identity is None:
                 return examined
             identity = hook_contract.apply_overrides(identity, overrides, rules)
+            identity = with_own_shadow(identity, rules, admitted.certificate)
         except Rejected as refusal:
             is_observed = mode is CheckMode.OBSERVE
             after = before.allow_by_hook(admitted, observed=refusal) if is_observed else before.refuse_by_hook(refusal)

@@ -18,6 +18,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from jitr.aws.crl_bucket import Crls, PublishedCrl
+from jitr.crl_progress import AppliedCrl, CrlState, CrlWalk, CrlWork, Refusal, RefusedCrl, SeenCrl, WaitingCrl
 from jitr.errors import Unavailable
 from jitr.frozen import value
 from jitr.revocation.candidates import (
@@ -30,20 +31,10 @@ from jitr.revocation.candidates import (
 )
 from jitr.revocation.enforcement import Order
 from jitr.revocation.judgement import MOST_AT_ONCE, is_too_many
-from jitr.revocation.succession import CrlIdentity, in_force_from, why_not_after
+from jitr.revocation.succession import refuse_next
 from jitr.revocation.walks import Aim, Walks
 from jitr.rules import CaRules, CheckMode, Rules
-from jitr.store.crl_state import (
-    AppliedCrl,
-    CrlState,
-    CrlStates,
-    CrlWalk,
-    CrlWork,
-    Refusal,
-    RefusedCrl,
-    SeenCrl,
-    WaitingCrl,
-)
+from jitr.store.crl_state import CrlStates
 from jitr.store.sweep_state import ACCOUNT, SweepState
 from jitr.telemetry import CRL_REFUSED, CRL_WAITS, LISTED_ACTIVE, Announcer
 from jitr.x509.crl import CrlProblem, RevocationList
@@ -132,7 +123,7 @@ class CrlApplication:
         self._states.keep(ca.certificate_id, seen=seen)
         if ca.crl_mode is CheckMode.OFF:
             return None
-        if refused := _refuse(published.version, crl, state, now):
+        if refused := refuse_next(published.version, crl, state, now):
             self._report_refused(ca, refused)
             return None
         is_complete = self._journal.last_pass(ACCOUNT).has_all
@@ -305,29 +296,3 @@ class CrlApplication:
         counts = self._journal.last_pass(ACCOUNT).counts
         records = sum(number for name, number in counts.items() if name.startswith(f"{run.ca.certificate_id} "))
         return is_smaller_by_serial(count_changed(run.crl, run.base), records)
-
-
-def _refuse(version: str, crl: RevocationList, state: CrlState, now: datetime) -> RefusedCrl | None:
-    """Why a CRL that can be read is not applied now; None when it may be."""
-    begins = in_force_from(CrlIdentity.of(crl))
-    if begins > now:
-        # Its message ends; the sweep asks for it when it is in force.
-        why = f"it is not in force before {crl.this_update:%Y-%m-%dT%H:%M:%SZ}, and is applied then"
-        return RefusedCrl(version=version, why=why, at=now, cause=Refusal.EARLY.value, until=begins)
-    if not state.is_approved(version) and (older := _why_not_next(version, crl, state)):
-        return RefusedCrl(version=version, why=older, at=now, cause=Refusal.OLDER.value)
-    return None
-
-
-def _why_not_next(version: str, crl: RevocationList, state: CrlState) -> str | None:
-    """Why a CRL may not follow the one that was begun last: it is being applied, or was applied."""
-    work, applied = state.work, state.applied
-    if work is not None and work.this_update is not None:
-        before, before_version = CrlIdentity(number=work.number, this_update=work.this_update), work.version
-        stands = "is being applied"
-    elif applied is not None:
-        before, before_version = CrlIdentity(number=applied.number, this_update=applied.this_update), applied.version
-        stands = "was applied"
-    else:
-        return None
-    return None if before_version == version else why_not_after(CrlIdentity.of(crl), before, stands=stands)

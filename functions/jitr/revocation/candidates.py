@@ -15,12 +15,12 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from jitr.aws.calls import batches
+from jitr.crl_progress import Place
 from jitr.decisions import Outcome
 from jitr.frozen import value
 from jitr.record import Record
 from jitr.revocation.difference import changed_serials
 from jitr.revocation.judgement import Action, judge
-from jitr.store.crl_state import Place
 from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.x509.crl import RevocationList

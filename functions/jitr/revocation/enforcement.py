@@ -30,8 +30,8 @@ from jitr.errors import CertificateUnknown, NotPermitted, Overtaken, Reason, Rej
 from jitr.frozen import value
 from jitr.iot_models import DeviceRegistration, Status
 from jitr.provisioning import SetStatus
-from jitr.record import Record, is_as_rejected
-from jitr.revocation.judgement import Action, is_of_revocation, judge
+from jitr.record import Record
+from jitr.revocation.judgement import STATUS_OF, Action, is_of_revocation, is_to_be_set, judge
 from jitr.rules import CaRules, Rules
 from jitr.session_end import SessionEnd
 from jitr.store.outcomes import Outcomes
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 
 # As in attempt.py: an older observation is made again before the status is set.
 _FRESH = timedelta(seconds=5)
-_STATUS_OF = {Action.REVOKE: Status.REVOKED, Action.SUSPEND: Status.INACTIVE, Action.LIFT: Status.INACTIVE}
 _REASON_OF = {Action.REVOKE: Reason.REVOKED_BY_CA, Action.SUSPEND: Reason.SUSPENDED_BY_CA}
 _METRIC_OF = {Action.REVOKE: REVOKED_BY_CRL, Action.SUSPEND: SUSPENDED_BY_CRL, Action.LIFT: HOLDS_LIFTED}
 
@@ -118,7 +117,7 @@ class Enforcement:
         observed_at = self._clock()
         device = with_recorded_ca(self._iot.describe(certificate_id), record)
         certificate = self._read_named(device, serial, order.ca)
-        if certificate is None or not _is_to_be_set(device, record, action):
+        if certificate is None or not is_to_be_set(device, record, action):
             return Result.NOTHING
         if action is Action.LIFT:
             if record.decision is not None and record.is_suspended and device.status is Status.INACTIVE:
@@ -140,7 +139,7 @@ class Enforcement:
     ) -> Result:
         assert reason is not None  # noqa: S101 -- it is listed
         run = f"revoke {uuid.uuid4()}"
-        step = SetStatus(certificate_id=device.certificate_id, status=_STATUS_OF[action])
+        step = SetStatus(certificate_id=device.certificate_id, status=STATUS_OF[action])
         is_set = device.status is step.status
         if not is_set:
             self._iot.take_turn(step)
@@ -175,7 +174,7 @@ class Enforcement:
         Raises Overtaken, Unavailable.
         """
         begun = record.intent
-        assert begun is not None  # noqa: S101 -- _is_to_be_set has looked
+        assert begun is not None  # noqa: S101 -- is_to_be_set has looked
         self._announcer.announce(begun)
         self._record_found(begun, record)
         self._announcer.report_outcome(begun.outcome, device.certificate_id, begun)
@@ -257,7 +256,7 @@ class Enforcement:
             Decision(
                 certificate_id=device.certificate_id,
                 outcome=Outcome.FOUND,
-                status=_STATUS_OF[action],
+                status=STATUS_OF[action],
                 registered_at=device.created_at,
                 decided_at=self._clock(),
                 rules_digest=self._rules_digest,
@@ -280,25 +279,6 @@ class Enforcement:
             replaced_by=known.replaced_by if known else None,
             crl=order.version,
         )
-
-
-def _is_to_be_set(device: DeviceRegistration, record: Record, action: Action) -> bool:
-    """Whether the status is to be set, or was set by a run that died before it recorded it; for a lift the latter."""
-    if device.status is Status.ACTIVE:
-        return action is not Action.LIFT  # the suspension was begun, and not carried out
-    if device.status is Status.INACTIVE and action is Action.REVOKE:
-        # A claim on it is given back by `register` first.
-        return record.intent is None or is_of_revocation(record.intent)
-    begun = record.intent
-    if action is Action.LIFT and record.is_suspended and device.status is Status.INACTIVE:
-        return True
-    is_own = is_of_revocation(begun) and begun is not None and begun.is_for(device.created_at)
-    if not is_own or begun is None or begun.status is not device.status:
-        return False
-    if action is not Action.LIFT and device.status is not _STATUS_OF[action]:
-        return False
-    # INACTIVE that another party has set since is theirs, and no later CRL lifts it. REVOKED is final, whoever set it.
-    return device.status is Status.REVOKED or is_as_rejected(device, begun.registered_at, begun.decided_at)
 
 
 def _describe(crl: RevocationList) -> str:

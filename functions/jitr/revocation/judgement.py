@@ -18,8 +18,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from jitr.decisions import Decision, Outcome
-from jitr.iot_models import Status
-from jitr.record import Record
+from jitr.iot_models import DeviceRegistration, Status
+from jitr.record import Record, is_as_rejected
 from jitr.x509.crl_entries import RevocationReason
 
 
@@ -30,6 +30,8 @@ class Action(StrEnum):
     SUSPEND = "suspend"
     LIFT = "lift"
 
+
+STATUS_OF = {Action.REVOKE: Status.REVOKED, Action.SUSPEND: Status.INACTIVE, Action.LIFT: Status.INACTIVE}
 
 # More than both at once wait for an operator's yes.
 MOST_AT_ONCE = 20
@@ -83,3 +85,22 @@ def is_suspension(intent: Decision | None) -> bool:
 def is_settled(began_at: datetime, now: datetime, *, seconds: float) -> bool:
     """Whether no activation that was decided with the CRL before can still come."""
     return (now - began_at).total_seconds() >= seconds
+
+
+def is_to_be_set(device: DeviceRegistration, record: Record, action: Action) -> bool:
+    """Whether the status is to be set, or was set by a run that died before it recorded it; for a lift the latter."""
+    if device.status is Status.ACTIVE:
+        return action is not Action.LIFT  # the suspension was begun, and not carried out
+    if device.status is Status.INACTIVE and action is Action.REVOKE:
+        # A claim on it is given back by `register` first.
+        return record.intent is None or is_of_revocation(record.intent)
+    begun = record.intent
+    if action is Action.LIFT and record.is_suspended and device.status is Status.INACTIVE:
+        return True
+    is_own = is_of_revocation(begun) and begun is not None and begun.is_for(device.created_at)
+    if not is_own or begun is None or begun.status is not device.status:
+        return False
+    if action is not Action.LIFT and device.status is not STATUS_OF[action]:
+        return False
+    # INACTIVE that another party has set since is theirs, and no later CRL lifts it. REVOKED is final, whoever set it.
+    return device.status is Status.REVOKED or is_as_rejected(device, begun.registered_at, begun.decided_at)

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from jitr.crl_progress import CrlWalk, Place
 from jitr.frozen import value
 from jitr.pacing.turn_by_turn import TurnByTurn
 from jitr.registration.threads import Beside
 from jitr.revocation.candidates import BEGINNING, Candidate, CandidatePage
 from jitr.revocation.enforcement import Enforcement, Order, Result
 from jitr.revocation.judgement import ends_a_device
-from jitr.store.crl_state import CrlWalk, Place
 from jitr.telemetry import Announcer
 
 _AT_ONCE = 10  # turns that are reserved with one write

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 ACCOUNT = "account"  # in place of a CA's certificate id: the list of all certificates
+UNCLAIMED = "unclaimed"  # the same in `count_key`: certificates whose records name no CA or source of the account
 _LEASED = "sweep"
 _RULES = "sweep#rules"
 _ENROLLMENT = "sweep#enrollment"

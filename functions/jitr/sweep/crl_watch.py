@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 
 from jitr.aws.crl_bucket import NOTHING, Crls
 from jitr.aws.crl_queue import CrlQueue
+from jitr.crl_progress import CrlState
 from jitr.revocation.lateness import warns_from
 from jitr.rules import CaRules, CheckMode
-from jitr.store.crl_state import CrlState, CrlStates
+from jitr.store.crl_state import CrlStates
 from jitr.store.sweep_state import ACCOUNT, SweepState
 from jitr.telemetry import CRL_LATE, CRL_REFUSED, CRL_WAITS, Announcer
 

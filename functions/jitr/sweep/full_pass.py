@@ -14,8 +14,8 @@ nothing here depends on AWS listing certificates by CA.
     report    an ACTIVE certificate that a verdict or an entry denies is reported and left as it is. A claim checks
               both, so it was ACTIVE before the denial, or was activated by hand; an entry only decides who is
               admitted, and operators decide on ACTIVE certificates
-    count     by status and by the CA that the record names, for CAs whose certificates AWS does not all list; and those
-              that end soon (expiring.py)
+    count     by status and by the CA that the record names, for CAs whose certificates AWS does not all list; those
+              whose record names none (unclaimed); and those that end soon (expiring.py)
 """
 
 from collections import Counter
@@ -40,7 +40,7 @@ from jitr.store.outcomes import Outcomes
 from jitr.store.registry import Registry
 from jitr.store.registry_writes import Due
 from jitr.store.serial_index import issued_as_of
-from jitr.store.sweep_state import ACCOUNT, Pass, SweepState, count_key
+from jitr.store.sweep_state import ACCOUNT, UNCLAIMED, Pass, SweepState, count_key
 from jitr.sweep.expiring import EXPIRING, find_expiring, names_to_read
 from jitr.sweep.identification import Identification
 from jitr.sweep.resend import is_passed_over, was_sent_recently
@@ -166,9 +166,10 @@ class FullPass:
         owners = self._registry.owners(names) if names else {}
         expiring = set(find_expiring(page.certificates, records, owners, now=now, within=self._expiring_within))
         for one in page.certificates:
-            ca = self._rules.ca(records[one.certificate_id].ca_certificate_id or "")
-            if ca:
-                yield count_key(ca.certificate_id, one.status.value)
+            record = records[one.certificate_id]
+            ca = self._rules.ca(record.ca_certificate_id or "")
+            if ca or record.import_order is None:
+                yield count_key(ca.certificate_id if ca else UNCLAIMED, one.status.value)
             if ca and one.certificate_id in expiring:
                 yield count_key(ca.certificate_id, EXPIRING)
 

@@ -60,10 +60,14 @@ def status(
                     f"[bold]{one.name}[/bold]  until {one.certificate.not_after:%F}  {one.certificate_id}",
                     soft_wrap=True,
                 )
-        out.print()
+        if scope.fleet.cas:
+            out.print()
         found = [(done.stage, one) for done in results.done for one in done.value["cas"]]
-        out.print(table([_row(stage, one) for stage, one in found]))
-        out.print(counted_when([one["devices"] for _, one in found]), style="dim")
+        if found:
+            out.print(table([_row(stage, one) for stage, one in found]))
+            out.print(counted_when([one["devices"] for _, one in found]), style="dim")
+        else:
+            out.print("The fleet file gives these accounts no CA.")
         paused = [(str(done.stage), PAUSED) for done in results.done if done.value["paused"]]
         differing = [(f"{stage} {one['ca']}", text) for stage, one in found for text in one["differences"]]
         last = [(f"{stage} {one['ca']}", one["last_order"]) for stage, one in found]

@@ -26,6 +26,7 @@ def document(one: Health, diagnosis: Diagnosis) -> dict[str, Any]:
         "stack": one.stack,
         "deployed_at": _time(one.deployed_at),
         "cas": [{"ca": state.name, "registered": state.found is not None, "rule": state.rule} for state in one.cas],
+        "unclaimed": dict(one.sweep.unclaimed),
         "sources": {name: dict(by_status) for name, by_status in one.sources.items()},
         "function": one.function_state,
         "paused": _pause(one.function.pause),

@@ -37,6 +37,16 @@ DIFFERENCES = (
         why="the refusal is tested on the simulation",
     ),
     Difference(
+        id="billing-groups-missing",
+        where=LOCAL_AWS,
+        aws="CreateThing puts a thing into a billing group, which must exist",
+        does="there are no billing groups: CreateThing ignores them, all other calls are refused",
+        why=(
+            "the local stack makes none; a device whose thing exists is held there (`REQUEST_REFUSED`); "
+            "the simulation has them"
+        ),
+    ),
+    Difference(
         id="ca-validity-missing",
         where=LOCAL_AWS,
         aws="DescribeCACertificate answers the CA's validity",

@@ -4,12 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from jitr.brake import Acceptance, Brake, Counters, Engagement, Tally, day_of, slot_of
-from jitr.decisions import Decision, Outcome
-from jitr.errors import Reason
-from jitr.iot_models import Status
-from jitr.owners import Owner
-from jitr.record import Record
-from jitr.store.crl_state import (
+from jitr.crl_progress import (
     WAITS,
     AppliedCrl,
     ApprovedCrl,
@@ -22,6 +17,11 @@ from jitr.store.crl_state import (
     SeenCrl,
     WaitingCrl,
 )
+from jitr.decisions import Decision, Outcome
+from jitr.errors import Reason
+from jitr.iot_models import Status
+from jitr.owners import Owner
+from jitr.record import Record
 from jitr.store.registry_writes import Due
 from jitr.store.sweep_state import Pass
 from jitr.verdicts import OperatorAction, OperatorVerdict

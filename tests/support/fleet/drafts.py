@@ -149,6 +149,13 @@ class Draft:
         assert self.text.count(old) == 1, old
         self.text = self.text.replace(old, new)
 
+    def give_extras(self) -> None:
+        """Give the CA's devices a billing group and a first shadow."""
+        self.replace(
+            'policy = "device.json"', 'policy = "device.json"\nbilling_group = "costs"\nshadow = "shadow.json"'
+        )
+        self.write("shadow.json", b'{"state": {"desired": {"name": "{thing_name}"}}}')
+
     def load(self, now: datetime = NOW) -> Fleet:
         self.path.write_text(self.text, encoding="utf-8")
         return load(self.path, now=now)

@@ -36,6 +36,9 @@ def needs(call: Call) -> Iterator[Needed]:  # noqa: C901, PLR0912 -- one case fo
     match call.service, call.operation:
         case "iot", "DescribeCertificate" | "UpdateCertificate":
             yield action, f"{arn}cert/{said['certificateId']}"
+        case "iot", "CreateThing" | "AddThingToBillingGroup" if "billingGroupName" in said:
+            yield action, f"{arn}thing/{said['thingName']}"
+            yield action, f"{arn}billinggroup/{said['billingGroupName']}"
         case "iot", "CreateThing" | "UpdateThing" | "DescribeThing" | "DeleteThing" | "ListThingPrincipals":
             yield action, f"{arn}thing/{said['thingName']}"
         case "iot", "AddThingToThingGroup":
@@ -45,6 +48,8 @@ def needs(call: Call) -> Iterator[Needed]:  # noqa: C901, PLR0912 -- one case fo
             yield action, said["principal"]
         case "iot", "AttachPolicy" | "DetachPolicy":
             yield action, said["target"]
+        case "iot-data", "GetThingShadow" | "UpdateThingShadow":
+            yield f"iot:{call.operation}", f"arn:aws:iot:{REGION}:{ACCOUNT}:thing/{said['thingName']}"
         case "iot-data", _:
             yield f"iot:{call.operation}", f"arn:aws:iot:{REGION}:{ACCOUNT}:client/{said['clientId']}"
         case "iot", "DescribeCACertificate" | "UpdateCACertificate":

@@ -32,7 +32,7 @@ CRL_MUTANTS = (
         "an older CRL is applied",
         (
             Change(
-                "revocation/application.py",
+                "revocation/succession.py",
                 "    if not state.is_approved(version) and (older :=",
                 "    if False and (older :=",
             ),

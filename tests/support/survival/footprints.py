@@ -29,6 +29,8 @@ def footprint(call: Call) -> tuple[frozenset[str], frozenset[str]]:
             else:
                 # Promises bind things, policies and statuses together, so no two changes are exchanged.
                 writes |= {"iot writes", f"iot {what}"}
+        case "iot-data" if call.operation.endswith("ThingShadow"):
+            (reads if call.operation.startswith("Get") else writes).add(f"shadow {call.parameters['thingName']}")
         case "sqs":
             writes.add("queue")
         case "lambda":

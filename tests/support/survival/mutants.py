@@ -279,10 +279,10 @@ MENDS = (
         (
             Change(
                 "registration/activation.py",
-                "                difference = steps.create_thing(step)\n",
-                "                if difference := steps.create_thing(step):\n"
+                "                differences = steps.create_thing(step)\n",
+                "                for difference in steps.create_thing(step):\n"
                 "                    steps.apply(difference)\n"
-                "                    difference = None\n",
+                "                differences = ()\n",
             ),
         ),
         "two-cas",

@@ -7,8 +7,9 @@ from typing import Any
 
 from cryptography.x509 import ReasonFlags
 
+from jitr.crl_progress import REFUSED, WAITS, ApprovedCrl, CrlState
 from jitr.rules import CheckMode
-from jitr.store.crl_state import REFUSED, WAITS, ApprovedCrl, CrlState, CrlStates
+from jitr.store.crl_state import CrlStates
 from simulation import Leaf
 from tests.support.cases.listing import make_crl
 from tests.support.survival.crowd import Crowd

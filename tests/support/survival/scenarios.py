@@ -225,6 +225,27 @@ def _mend_the_rules(world: World) -> None:
     world.deploy(common_name="sensor-[0-9]+")
 
 
+BILLED: dict[str, Any] = {"billing_group": "costs", "shadow": '{"state":{"desired":{"name":"{thing_name}"}}}'}
+
+
+def _billed_with_a_shadow(name: str) -> Callable[[World], None]:
+    def check(world: World) -> None:
+        _activated(world)
+        iot = world.account.iot
+        assert iot.things.by_name["sensor-0001"].billing_group == "costs"
+        assert iot.shadows.by_thing["sensor-0001"].state == {"desired": {"name": name}}
+
+    return check
+
+
+def _has_a_thing_with_a_shadow(world: World) -> None:
+    """Another tool made the thing; it is in no billing group, and an application has written its shadow."""
+    world.admin.create_thing(thingName="sensor-0001", attributePayload={"attributes": {"colour": "red"}})
+    data = world.account.client("iot-data", caller="admin")
+    data.update_thing_shadow(thingName="sensor-0001", payload=b'{"state": {"desired": {"name": "written before"}}}')
+    _first_connect(world)
+
+
 SCENARIOS = (
     Scenario(
         name="activate",
@@ -233,6 +254,22 @@ SCENARIOS = (
         ends=_activated,
         ends_as="ACTIVE, with thing, group, principal and policy",
         changed_rules={"common_name": "other-[0-9]+"},
+    ),
+    Scenario(
+        name="activate with a shadow",
+        settings=BILLED,
+        prepare=_first_connect,
+        act=_deliver,
+        ends=_billed_with_a_shadow("sensor-0001"),
+        ends_as="ACTIVE, the thing in its billing group, with its first shadow",
+    ),
+    Scenario(
+        name="adopt a thing with a shadow",
+        settings=BILLED,
+        prepare=_has_a_thing_with_a_shadow,
+        act=_deliver,
+        ends=_billed_with_a_shadow("written before"),
+        ends_as="ACTIVE, the thing in its billing group, its shadow as it was",
     ),
     *(
         Scenario(

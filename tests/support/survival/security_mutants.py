@@ -54,6 +54,11 @@ SECURITY_MUTANTS = (
         ("tests/edge/test_twins.py::test_an_operators_verdict_holds_against_the_twin_and_poisons_no_release",),
     ),
     Mutant(
+        "a first shadow is written over one that exists",
+        (Change("aws/shadows.py", "        if self.exists(thing_name):", "        if False:"),),
+        ("tests/survival/test_first_shadows.py::test_a_rotation_keeps_what_the_device_and_applications_wrote",),
+    ),
+    Mutant(
         "a revoked certificate that was deleted is new when it returns",
         (
             Change("record.py", "        if self.was_revoked_or_deactivated:\n", "        if False:\n"),

@@ -57,7 +57,7 @@ class World:
             self.calls.attach_mock(getattr(self, name), name)
         self.iot.describe.side_effect = lambda _: self.application.device
         self.iot.describe_ca.side_effect = lambda _: self.application.ca
-        self.iot.create_thing.return_value = None  # the thing is new, or as it should be
+        self.iot.create_thing.return_value = ()  # the thing is new, or as it should be
         self.registry.recall_standing.return_value = Standing()
         self.registry.recall.return_value = defaultdict(Record)  # nothing is known of any other certificate
         self.registry.record_found.return_value = True
