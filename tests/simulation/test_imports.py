@@ -4,17 +4,20 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from cryptography.x509 import ReasonFlags
 
+from jitr.aws.crl_bucket import object_key
 from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
 from jitr.iot_models import Status
 from jitr.record import Record
-from jitr.rules import EnrollmentRule
+from jitr.rules import CheckMode, EnrollmentRule
 from jitr.store.revoked_cas import CaRevocation, RevokedCas
 from jitr.store.withdrawal_marks import marks
 from jitr.telemetry import CONTRADICTIONS
 from jitrctl.device.operations import OrderContext
 from simulation import Call, Moment
+from tests.support.cases.listing import make_crl
 from tests.support.survival.import_scenarios import SOURCE, import_one
 from tests.support.survival.scenario_world import DAY, World, authority
 
@@ -129,6 +132,48 @@ def test_no_import_activates_a_certificate_of_a_ca_that_an_operator_revoked(worl
     decision = record(world).decision
     assert decision
     assert (decision.reason, world.status()) == (Reason.CA_INACTIVE, "INACTIVE")
+
+
+def publish_crl(world: World, reason: ReasonFlags | None = None) -> None:
+    """Publish the CRL of the CA that signed the certificate; with a reason, the certificate is in it."""
+    entries = {world.leaf: reason} if reason else {}
+    crl = make_crl(authority(), world.aws.clock.now(), entries, number=None)
+    world.account.s3.put(world.deployment.settings.crl_bucket, object_key(authority().certificate_id), crl)
+
+
+def test_no_import_activates_a_certificate_that_the_crl_of_its_ca_lists() -> None:
+    world = World(sources=(SOURCE,), checks={"revocation": CheckMode.ENFORCE})
+    publish_crl(world, ReasonFlags.key_compromise)
+    import_one(world)
+    world.mapping.drain(within=60)
+    decision = record(world).decision
+    assert decision
+    assert (decision.outcome, decision.reason) == (Outcome.REJECTED, Reason.REVOKED_BY_CA)
+    assert (world.status(), record(world).import_order) == ("INACTIVE", None)
+
+
+def test_an_import_that_a_crl_holds_is_completed_once_the_hold_is_lifted() -> None:
+    world = World(sources=(SOURCE,), checks={"revocation": CheckMode.ENFORCE})
+    publish_crl(world, ReasonFlags.certificate_hold)
+    import_one(world)
+    world.mapping.drain(within=60)
+    decision = record(world).decision
+    assert decision
+    assert (decision.outcome, decision.reason) == (Outcome.HELD, Reason.SUSPENDED_BY_CA)
+    assert world.status() == "INACTIVE"
+    publish_crl(world)
+    sweep(world, 1000)
+    assert world.status() == "ACTIVE"
+
+
+@pytest.mark.parametrize("mode", [CheckMode.ENFORCE, CheckMode.OBSERVE, CheckMode.OFF])
+def test_nothing_else_of_a_crl_than_its_list_counts_for_an_import(mode: CheckMode) -> None:
+    world = World(sources=(SOURCE,), checks={"revocation": mode})
+    if mode is not CheckMode.ENFORCE:  # else there is no CRL at all, which holds the CA's own devices
+        publish_crl(world, ReasonFlags.key_compromise)
+    import_one(world)
+    world.mapping.drain(within=60)
+    assert world.status() == "ACTIVE"
 
 
 def test_the_sweeps_message_about_a_killed_import_contradicts_nothing(world: World) -> None:

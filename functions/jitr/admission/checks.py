@@ -17,7 +17,7 @@ from jitr.frozen import value
 from jitr.iot_models import CaRegistration, DeviceRegistration
 from jitr.rules import CaRules, CheckMode
 from jitr.x509.certificate import Certificate
-from jitr.x509.crl import CrlProblem, Revocations
+from jitr.x509.crl import CrlProblem, RevocationList, Revocations
 from jitr.x509.extensions import PROCESSED, UNDERSTOOD, UNDERSTOOD_WITH_REVOCATION, extension_name
 from jitr.x509.weak_keys import why_weak
 
@@ -237,12 +237,8 @@ def check_revocation(check_input: CheckInput) -> None:
         raise Rejected(Reason.CRL_MISSING, f"no CRL of CA {name} is published in this account and Region")
     if isinstance(crl, CrlProblem):
         raise Rejected(Reason.CRL_UNUSABLE, f"the CRL of CA {name} cannot be used: {crl.why}")
-    reason = crl.reason_of(int(check_input.certificate.serial, 16))
-    issued = f"the CRL of CA {name}, issued {_time(crl.this_update)},"
-    if reason and reason.is_for_good:
-        raise Rejected(Reason.REVOKED_BY_CA, f"{issued} lists the certificate: {reason.name}")
-    if reason:
-        raise Rejected(Reason.SUSPENDED_BY_CA, f"{issued} lists the certificate: {reason.name}")
+    refuse_listed(crl, check_input.certificate, name)
+    issued = _issued(crl, name)
     if not crl.covers(check_input.certificate):
         raise Rejected(
             Reason.CRL_UNUSABLE,
@@ -256,9 +252,23 @@ def check_revocation(check_input: CheckInput) -> None:
         raise Rejected(Reason.CRL_STALE, f"{issued} is not in force yet, now {_time(now)}")
 
 
+def refuse_listed(crl: RevocationList, certificate: Certificate, ca_name: str) -> None:
+    """Refuse a certificate that the CRL of its CA lists, whether the CRL is in force or not.
+
+    Raises Rejected(REVOKED_BY_CA), Rejected(SUSPENDED_BY_CA).
+    """
+    if reason := crl.reason_of(int(certificate.serial, 16)):
+        why = Reason.REVOKED_BY_CA if reason.is_for_good else Reason.SUSPENDED_BY_CA
+        raise Rejected(why, f"{_issued(crl, ca_name)} lists the certificate: {reason.name}")
+
+
 def check_enrollment(check_input: CheckInput) -> None:
     """(9) The entries of the thing name and of the certificate, or the CA's rule: see enrollment.py."""
     check_input.enrollment.refuse_unlisted(check_input.rules)
+
+
+def _issued(crl: RevocationList, ca_name: str) -> str:
+    return f"the CRL of CA {ca_name}, issued {_time(crl.this_update)},"
 
 
 def _duration(span: timedelta) -> str:

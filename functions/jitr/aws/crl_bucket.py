@@ -161,6 +161,8 @@ class Crls:
             if decision is None or not record.is_held or decision.reason not in CRL_AWAITED:
                 continue
             ca = rules.ca(decision.ca_certificate_id)
+            if ca and ca.is_source:
+                continue  # it is held by a CA's CRL, and evaluated again in time
             try:
                 not_before = (swept or {}).get(certificate_id)
                 if ca and self.of(ca, decision, not_before=not_before).version != decision.crl:

@@ -15,6 +15,7 @@ from datetime import datetime
 
 from jitr.admission import hook_contract
 from jitr.admission.applicant import Admitted, Applicant
+from jitr.admission.checks import refuse_listed
 from jitr.admission.enrollment import NO_ENTRIES, Enrollment, Entry, Subject
 from jitr.admission.identity import Identity, enrolled_identity, identity_of, with_own_shadow
 from jitr.admission.procedure import Examination, examine
@@ -26,6 +27,7 @@ from jitr.frozen import value
 from jitr.record import Record
 from jitr.rules import HOOK, CaRules, CheckMode
 from jitr.store.enrollment_table import EnrollmentTable, subjects_of
+from jitr.x509.crl import RevocationList
 
 
 @value
@@ -99,6 +101,20 @@ class Examiner:
             subjects=subjects if enrollment else (),
             entries=enrollment.entries if enrollment else (),
         )
+
+    def refuse_listed_by_signer(self, applicant: Applicant) -> None:
+        """Refuse a certificate registered without a CA that is listed in the CRL of the account's CA that signed it.
+
+        Nothing else of that CRL counts, since the checks of a source need no issuer.
+
+        Raises Rejected(REVOKED_BY_CA), Rejected(SUSPENDED_BY_CA), Unavailable.
+        """
+        signer, certificate = applicant.signer, applicant.certificate
+        if signer is None or certificate is None or signer.mode_of("revocation") is not CheckMode.ENFORCE:
+            return
+        revocations = self._crls.of(signer).revocations
+        if isinstance(revocations, RevocationList):
+            refuse_listed(revocations, certificate, signer.name)
 
     def ask_hook(self, examined: Examined, record: Record) -> Examined:
         """Let the CA's hook decide on a device that passed the checks; without a hook nothing changes.

@@ -356,6 +356,7 @@ class Registration:
         try:
             attempt.record.refuse_activation()
             self._refuse_revoked_ca(attempt)
+            self._examiner.refuse_listed_by_signer(attempt.applicant)
             if attempt.rules and attempt.rules.asks_hook and attempt.examination.identity:
                 steps.refuse_late()
                 attempt = replace(attempt, examined=self._examiner.ask_hook(attempt.examined, attempt.record))

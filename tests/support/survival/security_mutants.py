@@ -154,6 +154,17 @@ SECURITY_MUTANTS = (
         ),
     ),
     Mutant(
+        "an import activates what the CRL of its CA lists",
+        (
+            Change(
+                "registration/procedure.py",
+                "            self._examiner.refuse_listed_by_signer(attempt.applicant)\n",
+                "",
+            ),
+        ),
+        ("tests/simulation/test_imports.py::test_no_import_activates_a_certificate_that_the_crl_of_its_ca_lists",),
+    ),
+    Mutant(
         "a device policy may permit publishing to topic rules",
         (
             Change(
