@@ -81,7 +81,7 @@ class Stacks(Mapping[str, Synthesized]):
 
 
 def new_app() -> cdk.App:
-    """An app whose output is removed when this process ends; without a folder, the CDK makes one in /tmp and leaves it."""
+    """An app whose output ends with this process; without a folder, the CDK makes one in /tmp and leaves it."""
     return cdk.App(outdir=mkdtemp(dir=_outputs().name))
 
 
