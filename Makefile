@@ -18,9 +18,10 @@ ASKED_FOR := pyproject.toml constraints.txt package.json package-lock.json infra
 demo: $(DEMO_SETUP)
 	$(BIN)/jitrctl demo
 
-# Ten minutes on two idle processors; tests/support/spread.py has the budget of each folder.
+# Ten minutes on two idle processors; tests/support/spread.py has the budget of each folder. Three workers, since on the
+# local AWS a test waits most of the time.
 test: check
-	$(BIN)/pytest --numprocesses 2
+	$(BIN)/pytest --numprocesses 3
 
 # For every commit, in two minutes: no local AWS, and of what takes long a sample.
 test-quick: check

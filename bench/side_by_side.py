@@ -28,7 +28,9 @@ def run_side_by_side(works: Sequence[Callable[[], T]]) -> Iterator[T]:
             for begun in [processes.submit(work) for work in works]:
                 yield begun.result()
         finally:
-            processes.shutdown(wait=False, cancel_futures=True)  # if one failed, or the caller stops iterating
+            # If one failed, or the caller stops iterating. Without waiting, this process could end first, and close the
+            # pipes that the others' last words come through.
+            processes.shutdown(wait=True, cancel_futures=True)
 
 
 def _stay(processors: SimpleQueue[int]) -> None:

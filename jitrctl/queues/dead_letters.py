@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from jitrctl.session.stage import Stage
 
 _HIDDEN = 60  # seconds
+_LONG_POLL = 1  # second; a short poll asks some of SQS's servers, a long one all
 _BATCH = 10  # SQS's most
 # What EventBridge writes beside what it could not deliver (EventBridge user guide, "Using dead-letter queues").
 _BRIDGES_ATTRIBUTES = ("ERROR_CODE", "ERROR_MESSAGE")
@@ -183,7 +184,7 @@ def _receive(stage: Stage, letters: LetterQueue, url: str, most: int) -> list[Le
         QueueUrl=url,
         MaxNumberOfMessages=min(most, _BATCH),
         VisibilityTimeout=_HIDDEN,
-        WaitTimeSeconds=1,  # a short poll asks some of SQS's servers, a long one all
+        WaitTimeSeconds=_LONG_POLL,
         MessageSystemAttributeNames=["SentTimestamp"],
         MessageAttributeNames=[REASON_ATTRIBUTE, *_BRIDGES_ATTRIBUTES],
     )

@@ -60,6 +60,8 @@ def queues(aws: None, stages: tuple[Stage, ...], monkeypatch: pytest.MonkeyPatch
 
     def at_once(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
         if operation == "ReceiveMessage":
+            is_bodies = parameters["VisibilityTimeout"] == 0
+            assert is_bodies or parameters["WaitTimeSeconds"] > 0  # a short poll asks some of SQS's servers only
             parameters = {**parameters, "WaitTimeSeconds": 0}  # moto would really wait
         return call(client, operation, parameters)
 

@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from jitr.admission.procedure import ORDER
 from jitr.errors import Reason
-from jitrctl import clock
 from jitrctl.__main__ import main
 from jitrctl.verify import SENTENCES
 from tests.support.cases.issuing import DAY, NOW, Authority, ec_key, factory, issue_ca, named, rsa_key
@@ -27,7 +26,6 @@ Verify = Callable[..., tuple[int, dict[str, Any]]]
 @pytest.fixture(autouse=True)
 def noon(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is the time for which the cases' certificates are made."""
-    monkeypatch.setattr(clock, "now", lambda: NOW)
     monkeypatch.setattr("jitrctl.commands.verify.now", lambda: NOW)
 
 

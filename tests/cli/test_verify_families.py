@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from jitrctl import clock
 from jitrctl.__main__ import main
 from tests.support.cases.families import MAKERS, Family, issued_by_odd_ca, odd_ca
 from tests.support.cases.issuing import NOW, Authority, factory
@@ -32,7 +31,6 @@ ca.factory = {{ mode = "SNI_ONLY" }}
 @pytest.fixture(autouse=True)
 def noon(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is the time for which the cases' certificates are made."""
-    monkeypatch.setattr(clock, "now", lambda: NOW)
     monkeypatch.setattr("jitrctl.commands.verify.now", lambda: NOW)
 
 

@@ -18,7 +18,7 @@ from jitr_fleet.choices import RegisteredBy
 from jitr_fleet.model import Fleet
 from tests.support.fleet.drafts import Draft, Issuer
 from tests.support.infra.least_privilege import arn_text, as_list
-from tests.support.infra.synthesis import Synthesized
+from tests.support.infra.synthesis import Synthesized, new_app
 
 REGION = "eu-central-1"
 TRUST = 2_048
@@ -53,7 +53,7 @@ def with_accounts(folder: Path, count: int, *, hub: str) -> Draft:
 
 def sized_stacks(fleet: Fleet, accounts: Iterable[str]) -> dict[str, tuple[Synthesized, int]]:
     """The stacks of some accounts, with the sizes of their templates in bytes."""
-    app = cdk.App()
+    app = new_app()
     made = [AccountStacks(app, fleet=fleet, account=one, target=AWS) for one in fleet.accounts if one.name in accounts]
     assembly = Path(app.synth().directory)
     return {

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import aws_cdk as cdk
 import pytest
 
 import jitr_cdk.asset
@@ -17,13 +16,13 @@ from jitr_fleet.resources import LIVE
 from tests.support.fleet.drafts import Draft
 from tests.support.infra.fleet_options import CHINA_AND_GOVERNMENT, EVERYTHING
 from tests.support.infra.least_privilege import privilege_problems
-from tests.support.infra.synthesis import Stacks, Synthesized
+from tests.support.infra.synthesis import Stacks, Synthesized, new_app
 
 Changed = Callable[[str], Stacks]
 
 
 def region_stacks(fleet: Fleet) -> list[RegionStack]:
-    app = cdk.App()
+    app = new_app()
     accounts = [AccountStacks(app, fleet=fleet, account=account, target=AWS) for account in fleet.accounts]
     return [one for account in accounts for one in account.node.children if isinstance(one, RegionStack)]
 

@@ -13,6 +13,7 @@ import pytest
 
 from jitrctl.localaws.accounts import LocalAccount, down, up
 from jitrctl.localaws.endpoint import find_endpoint
+from jitrctl.queues import dead_letters
 from tests.support.cli.kept_clients import keep_clients
 from tests.support.local.account import DEV
 from tests.support.local.authority import Authority, certificate_id
@@ -31,6 +32,12 @@ NUMBERS = count(1)
 @pytest.fixture(autouse=True)
 def _clients(monkeypatch: pytest.MonkeyPatch) -> None:
     keep_clients(monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def _short_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The local AWS has one server for a queue; a command would wait a second for each queue that is empty."""
+    monkeypatch.setattr(dead_letters, "_LONG_POLL", 0)
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,14 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.config import Config
 
 from jitrctl.ca import registry
 from jitrctl.errors import Refused
 from jitrctl.localaws.accounts import AccountSpec, LocalAccount, down, up
 from jitrctl.localaws.endpoint import find_endpoint
 from jitrctl.mqtt.client import ConnectRefusal
+from jitrctl.session import access
 from tests.support.local.authority import certificate_id
 from tests.support.local.ca_fleet import DEFAULT, NAMES, SNI_ONLY, Fleet
 
@@ -147,7 +149,10 @@ def test_a_verification_certificate_for_another_account_is_refused_before_it_is_
     assert "made for another registration code" in said["prod"]["obstacles"][0]
 
 
-def test_one_account_that_is_down_does_not_hide_the_other(fleet: Fleet) -> None:
+def test_one_account_that_is_down_does_not_hide_the_other(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    # jitrctl's five attempts wait for eight seconds at each call.
+    once = Config(retries={"mode": "standard", "total_max_attempts": 1})
+    monkeypatch.setattr(access, "_CONFIG", access._CONFIG.merge(once))
     fleet.write()
     fleet.deploy("dev")
     fleet.deploy("prod")

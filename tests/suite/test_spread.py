@@ -2,10 +2,27 @@
 
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from tests.support.spread import BUDGET, COLLECTION, FIRST, LAST, SAMPLED, SPLIT, TOGETHER, is_quick, place, table, unit
+from tests.support.spread import (
+    BUDGET,
+    COLLECTION,
+    FIRST,
+    LAST,
+    SAMPLED,
+    SPLIT,
+    TOGETHER,
+    WAITING,
+    Scheduler,
+    is_for_waiting,
+    is_quick,
+    place,
+    table,
+    unit,
+)
 
 TESTS = Path(__file__).parents[1]
 MATRIX = "tests/survival/test_matrix.py::test_x[{}]"
@@ -16,7 +33,7 @@ def test_every_folder_with_tests_has_a_budget_and_all_fit_into_ten_minutes_on_tw
     assert sum(BUDGET.values()) <= 2 * 600
 
 
-@pytest.mark.parametrize("path", [*SPLIT, *TOGETHER, *FIRST, LAST, *SAMPLED])
+@pytest.mark.parametrize("path", [*SPLIT, *TOGETHER, *FIRST, LAST, *SAMPLED, *WAITING])
 def test_every_path_that_is_treated_apart_exists(path: str) -> None:
     assert (TESTS.parent / path).exists()
 
@@ -38,6 +55,46 @@ def test_what_takes_longest_is_begun_first_and_many_small_units_last() -> None:
     assert place("tests/e2e/test_update.py::test_a") < place("tests/edge/test_iot.py::test_a")
     assert place("tests/edge/test_iot.py::test_a") < place("tests/unit/test_brake.py::test_a")
     assert place("tests/unit/test_brake.py::test_a") < place(MATRIX.format(1))
+
+
+class Node:
+    """A worker, as the scheduler sees it."""
+
+    shutting_down = False
+    gateway = SimpleNamespace(id="a worker")
+
+    def __init__(self) -> None:
+        self.given: list[int] = []
+
+    def send_runtest_some(self, indices: list[int]) -> None:
+        self.given += indices
+
+    def shutdown(self) -> None:
+        self.shutting_down = True
+
+
+@pytest.mark.parametrize(("workers", "waiting"), [(1, 1), (2, 1), (3, 2), (4, 2)])
+def test_half_of_the_workers_begin_with_what_waits(workers: int, waiting: int) -> None:
+    assert [is_for_waiting(worker, workers) for worker in range(workers)].count(True) == waiting
+
+
+def test_a_worker_takes_the_other_kind_when_none_of_its_own_is_left() -> None:
+    waiting = [f"tests/e2e/test_{name}.py::test_a" for name in "ab"]
+    computing = [f"tests/unit/test_{number}.py::test_a" for number in range(6)]
+    tests, nodes = [*waiting, *computing], [Node(), Node()]
+    config: Any = SimpleNamespace(option=SimpleNamespace(), getvalue=lambda _: [str(len(nodes)) + "*popen"])
+    scheduler = Scheduler(config, None)
+    for node in nodes:
+        scheduler.add_node(node)
+        scheduler.add_node_collection(node, tests)
+
+    scheduler.schedule()
+    scheduler.mark_test_complete(nodes[0], 0)
+    scheduler.mark_test_complete(nodes[0], 1)
+
+    assert nodes[0].given[:2] == [0, 1]
+    assert min(nodes[0].given[2:] + nodes[1].given) > 1
+    assert len(nodes[0].given) > len(waiting)
 
 
 @pytest.mark.parametrize(

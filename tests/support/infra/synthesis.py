@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 import aws_cdk as cdk
@@ -78,9 +80,19 @@ class Stacks(Mapping[str, Synthesized]):
         return len(list(iter(self)))
 
 
+def new_app() -> cdk.App:
+    """An app whose output ends with this process; without a folder, the CDK makes one in /tmp and leaves it."""
+    return cdk.App(outdir=mkdtemp(dir=_outputs().name))
+
+
+@cache
+def _outputs() -> TemporaryDirectory[str]:
+    return TemporaryDirectory(prefix="jitr-synthesized-")
+
+
 def synthesize(fleet: Fleet, target: Target, name: str | None = None) -> dict[str, Synthesized]:
     """The stacks of one account, or of all of them in one app, as app.py makes them."""
-    app = cdk.App()
+    app = new_app()
     chosen = [one for one in fleet.accounts if name in (None, one.name)]
     accounts = [AccountStacks(app, fleet=fleet, account=account, target=target) for account in chosen]
     assembly = Path(app.synth().directory)
