@@ -137,7 +137,7 @@ def _read_lines(texts: list[str], stages: Collection[str], problems: list[str]) 
         yield line
 
 
-def _find_problem(fields: list[str], stages: Collection[str]) -> str | None:
+def _find_problem(fields: list[str], stages: Collection[str]) -> str | None:  # noqa: PLR0911 -- one for each field
     if len(fields) != _FIELDS:
         return (
             f"{len(fields)} fields instead of {_FIELDS}: verb, account/region, thing, certificate, principals, origin"

@@ -6,7 +6,6 @@ or source that the fleet file gives the account.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from jitr.iot_models import Status
@@ -14,6 +13,7 @@ from jitrctl.adoption.plan_file import PlanLine, PlanVerb
 from jitrctl.survey.findings import FoundCertificate, find_certificates
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Iterator
 
     from jitrctl.session.stage import Stage
@@ -54,8 +54,8 @@ def _plan_thing(
         return
     if owner and owner not in found:
         yield (
-            f"cannot  {place}: the name is certificate {owner}'s in jitr's registry; `jitrctl device show {owner}`, and "
-            "detach what does not belong to the thing"
+            f"cannot  {place}: the name is certificate {owner}'s in jitr's registry; `jitrctl device show {owner}`, "
+            "and detach what does not belong to the thing"
         )
         return
     for principal, certificate in found.items():

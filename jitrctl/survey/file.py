@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jitrctl.errors import Unusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
 _VERSION = 1
 _WAIT = 60.0  # seconds, for another stage's transaction

@@ -37,7 +37,7 @@ class CertificateFacts:
     provisioning: str | None  # a provisioning template that attaches one of its policies
 
 
-def infer_origin(facts: CertificateFacts) -> tuple[CertificateOrigin, str]:
+def infer_origin(facts: CertificateFacts) -> tuple[CertificateOrigin, str]:  # noqa: PLR0911 -- one for each kind of evidence
     """The origin, and its evidence in words."""
     if facts.record in _BY_JITR:
         return CertificateOrigin.JITR, "record of jitr"

@@ -53,7 +53,7 @@ class StageSurvey:
             self._run(step)
 
     def ask_each(self) -> None:
-        """Ask about each thing and policy, and about certificates that the lists do not explain; raises as `list_all`."""
+        """Ask about each thing and policy, and about certificates the lists do not explain; raises as `list_all`."""
         for step in EACH:
             self._run(step)
         if not self._file.place(self._name, "all")[1]:
@@ -254,7 +254,7 @@ class StageSurvey:
 
     def _read_documents(self, _: str | None) -> None:
         most_attached = (
-            "SELECT policy.name FROM policy LEFT JOIN attached ON attached.stage = policy.stage AND "
+            "SELECT policy.name FROM policy LEFT JOIN attached ON attached.stage = policy.stage AND "  # noqa: S608 -- numbers of ours
             "attached.policy = policy.name WHERE policy.stage = ? AND flaws IS NULL GROUP BY policy.name "
             f"ORDER BY count(attached.target) DESC, policy.name LIMIT {MOST_DOCUMENTS}"
         )
@@ -310,7 +310,7 @@ class StageSurvey:
     def _describe(self, _: str | None) -> None:
         query = "SELECT id FROM certificate WHERE stage = ? AND ca IS NULL AND NOT described ORDER BY id"
         for ids in self._unasked(query):
-            rows = []
+            rows: list[Sequence[Any]] = []
             for certificate_id in ids:
                 try:
                     answer = self._calls.make(
@@ -322,8 +322,10 @@ class StageSurvey:
                 rows.append((*self._read(answer["certificateDescription"]), self._name, certificate_id))
             self._file.write(
                 (
-                    "UPDATE certificate SET described = 1, ca = ?, issuer = ?, facts = ?, ends_at = ? "
-                    "WHERE stage = ? AND id = ?",
+                    (
+                        "UPDATE certificate SET described = 1, ca = ?, issuer = ?, facts = ?, ends_at = ? "
+                        "WHERE stage = ? AND id = ?"
+                    ),
                     rows,
                 )
             )

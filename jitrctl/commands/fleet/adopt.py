@@ -50,8 +50,8 @@ def make_plan(
     for stage in scope.stages:
         if not kept.place(str(stage), "all")[1]:
             raise Unusable(
-                f"{survey} has no finished survey of {stage}: `jitrctl fleet survey {survey} --resume`, or choose others "
-                "with --account"
+                f"{survey} has no finished survey of {stage}: `jitrctl fleet survey {survey} --resume`, or choose "
+                "others with --account"
             )
     counts: dict[Stage, Counter[str]] = {stage: Counter() for stage in scope.stages}
 

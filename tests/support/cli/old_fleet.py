@@ -1,4 +1,4 @@
-"""A fleet with a past: certificates of five origins in the simulated account dev, and things that somebody else made."""
+"""A fleet with a past: certificates of five origins in the simulated account dev, and things of others."""
 
 import json
 import threading
@@ -68,7 +68,8 @@ class OldFleet:
         }
 
     def survey(self, file: Path, *words: str, code: int = 0) -> dict[str, Any]:
-        return self.fleet.ask("fleet", "survey", str(file), "--account", DEV, *words, code=code)[DEV]
+        found: dict[str, Any] = self.fleet.ask("fleet", "survey", str(file), "--account", DEV, *words, code=code)[DEV]
+        return found
 
     def plan(self, directory: Path, name: str = "dev") -> Path:
         """Survey and plan; the plan's file."""
@@ -80,7 +81,10 @@ class OldFleet:
         return plan
 
     def apply(self, plan: Path, code: int = 0) -> dict[str, Any]:
-        return self.fleet.ask("fleet", "adopt-apply", str(plan), "--account", DEV, "--yes", code=code)[DEV]
+        found: dict[str, Any] = self.fleet.ask("fleet", "adopt-apply", str(plan), "--account", DEV, "--yes", code=code)[
+            DEV
+        ]
+        return found
 
 
 def old_fleet(directory: Path, monkeypatch: pytest.MonkeyPatch) -> OldFleet:
