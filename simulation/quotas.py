@@ -46,6 +46,10 @@ IOT_CALLS_PER_SECOND: Mapping[str, float] = {
     "ListTargetsForPolicy": 10,
     "ListTagsForResource": 10,
     "ListThings": 10,
+    "ListPolicies": 10,
+    "ListProvisioningTemplates": 10,
+    "DescribeProvisioningTemplate": 10,
+    "ListTopicRules": 1,
 }
 
 # Not APIs, but limited too: MQTT CONNECTs and automatic registrations (aws-facts §6: 15/s, which may or may not bound

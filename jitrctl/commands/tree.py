@@ -95,6 +95,9 @@ _GROUPS = {
             "devices": "fleet.group:devices",
             "expiring": "fleet.expiring:expiring",
             "quotas": "fleet.group:show_quotas",
+            "survey": "fleet.survey:survey",
+            "adopt-plan": "fleet.adopt:make_plan",
+            "adopt-apply": "fleet.adopt:apply_plan",
         },
     ),
     "local": (

@@ -11,6 +11,9 @@ from jitrctl.device.operations import OvertakenByColleague
 from jitrctl.errors import OperatingError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
     from jitr.aws.iot import AwsIot
     from jitr.iot_models import DeviceRegistration
     from jitr.record import Record
@@ -25,12 +28,24 @@ class NoSuchThing(OperatingError):
 class Adoption:
     """The adoption of one thing, in one account and Region."""
 
-    def __init__(self, thing_name: str, *, client: Any, iot: AwsIot, registry: Registry) -> None:
+    def __init__(
+        self,
+        thing_name: str,
+        *,
+        client: Any,
+        iot: AwsIot,
+        registry: Registry,
+        certificate_id: str | None = None,
+        principals: int = 1,
+    ) -> None:
+        """`certificate_id` is the one that a reviewed plan names, of a thing that has so many `principals`."""
         self._thing_name = thing_name
+        self._chosen, self._principals = certificate_id, principals
         self._client = client  # boto3's, for what only operators call
         self._iot = iot
         self._registry = registry
         self._seen: Record | None = None  # what `inspect` found
+        self.arn = ""  # the certificate's, set by `inspect` and `carry_out`
         self.is_without_ca = False  # set by `inspect`: AWS names no CA, and not exactly one of the fleet's signed it
 
     def inspect(self) -> tuple[str, bool]:
@@ -42,6 +57,7 @@ class Adoption:
         belongs to another certificate; Unavailable.
         """
         device = self._describe_attached()
+        self.arn = device.arn
         owner = self._registry.owner(self._thing_name)
         if owner and owner.certificate_id != device.certificate_id:
             raise self._of_another()
@@ -50,8 +66,10 @@ class Adoption:
         is_recorded = self._seen.decision is not None or device.status is Status.PENDING_ACTIVATION
         return device.certificate_id, owner is None or not is_recorded
 
-    def carry_out(self) -> str:
+    def carry_out(self, refuse: Callable[[Status, datetime], None] = lambda _status, _ends_at: None) -> str:
         """Record the certificate as found and as the owner of the thing name; returns its id.
+
+        `refuse` gets the certificate's status and end before anything is written, and may raise OperatingError.
 
         Raises what `inspect` raises; OperatingError when, since `inspect`, a colleague has given a verdict on the
         certificate, or a function has recorded another decision; Rejected when the certificate cannot be read.
@@ -62,6 +80,8 @@ class Adoption:
 
         device = self._describe_attached()
         certificate = Certificate.from_pem(device.pem)
+        self.arn = device.arn
+        refuse(device.status, certificate.not_after)
         record = self._registry.recall([device.certificate_id])[device.certificate_id]
         device = with_recorded_ca(device, record)
         seen = self._seen or record
@@ -112,10 +132,22 @@ class Adoption:
             pages = list(self._client.get_paginator("list_thing_principals").paginate(thingName=self._thing_name))
         except self._client.exceptions.ResourceNotFoundException as error:
             raise NoSuchThing(f"there is no thing {self._thing_name} here") from error
-        arns = [principal for page in pages for principal in page["principals"] if ":cert/" in principal]
+        principals = [principal for page in pages for principal in page["principals"]]
+        arns = [principal for principal in principals if ":cert/" in principal]
+        if self._chosen:
+            return self._iot.describe(self._chosen_of(principals))
         if len(arns) != 1:
             raise OperatingError(f"thing {self._thing_name} has {len(arns)} certificates: leave one attached to it")
         return self._iot.describe(arns[0].rpartition("/")[2])
+
+    def _chosen_of(self, principals: list[str]) -> str:
+        """The id of the plan's certificate, while the thing has it, and as many principals as when it was surveyed."""
+        if len(principals) != self._principals or not any(one.endswith(f":cert/{self._chosen}") for one in principals):
+            raise OperatingError(
+                f"thing {self._thing_name} has changed since the survey: it has {len(principals)} principals, and the "
+                f"plan names certificate {self._chosen} of {self._principals}; survey again"
+            )
+        return str(self._chosen)
 
     def _of_another(self) -> OperatingError:
         return OperatingError(f"thing name {self._thing_name} belongs to another certificate in the registry")

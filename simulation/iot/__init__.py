@@ -5,6 +5,7 @@ from simulation.iot.cas import Cas
 from simulation.iot.certificates import Certificates
 from simulation.iot.connections import Connections
 from simulation.iot.policies import Policies
+from simulation.iot.provisioning_templates import ProvisioningTemplates
 from simulation.iot.shadows import Shadows
 from simulation.iot.things import Things
 from simulation.place import Place
@@ -22,10 +23,11 @@ class Iot:
         # An attachment names both ends, so things and policies must know whether a certificate exists.
         self.things.certificates = self.policies.certificates = self.certificates
         self.policies.things = self.things
+        self.provisioning_templates = ProvisioningTemplates(place)
         self.connections = Connections(place, self)
         self.shadows = Shadows(place)
         self.broker = Broker(place, sqs, self)
 
     @property
     def parts(self) -> tuple[object, ...]:
-        return self.cas, self.certificates, self.things, self.policies, self.broker
+        return self.cas, self.certificates, self.things, self.policies, self.provisioning_templates, self.broker

@@ -78,6 +78,11 @@ class Policies:
             "generationId": hashlib.sha256(policy.document.encode()).hexdigest(),
         }
 
+    def list_policies(self, params: Params) -> Answer:
+        shown, marker = page(list(self.by_name.values()), params, size="pageSize", token="marker")  # noqa: S106
+        answer: Answer = {"policies": [{"policyName": policy.name, "policyArn": policy.arn} for policy in shown]}
+        return answer | ({"nextMarker": marker} if marker else {})
+
     def delete_policy(self, params: Params) -> Answer:
         policy = self._policy(params)
         if any(policy.name in names for names in self._attached.values()):

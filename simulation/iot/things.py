@@ -113,6 +113,22 @@ class Things:
         optional = {"thingTypeName": thing.type_name, "billingGroupName": thing.billing_group}
         return answer | {name: given for name, given in optional.items() if given}
 
+    def list_things(self, params: Params) -> Answer:
+        """All things; filters are not modelled."""
+        if unknown := params.keys() - {"maxResults", "nextToken"}:
+            raise NotModelled(f"ListThings with {', '.join(sorted(unknown))}")
+        found = [
+            {
+                "thingName": thing.name,
+                "thingArn": thing.arn,
+                "attributes": thing.attributes,
+                "version": thing.version,
+            }
+            | ({"thingTypeName": thing.type_name} if thing.type_name else {})
+            for thing in self.by_name.values()
+        ]
+        return _listed("things", found, params)
+
     def update_thing(self, params: Params) -> Answer:
         """Replace the attributes, or merge them (an empty value removes one); set or remove the type."""
         thing = self._thing(params)

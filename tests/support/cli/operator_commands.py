@@ -23,6 +23,7 @@ READING: dict[str, list[str]] = {
     "jitrctl fleet expiring": [],
     "jitrctl fleet quotas": [],
     "jitrctl fleet status": [],
+    "jitrctl fleet survey": ["{out}"],
     "jitrctl fleet try-rules": ["--sample", "2"],
 }
 ACTING: dict[str, list[str]] = {
@@ -55,6 +56,7 @@ KEEPING_CAS_BY_OTHER_TESTS = {
 }
 # Acting commands likewise; what they call is among what others call.
 BY_OTHER_TESTS = {
+    "jitrctl fleet adopt-apply",
     "jitrctl device adopt",
     "jitrctl device import",
     "jitrctl device reconcile",
@@ -72,6 +74,7 @@ BEFORE: dict[str, list[str]] = {
     "jitrctl device remove": ["device", "deny", "{device}", "--yes"],
 }
 OFFLINE = {
+    "jitrctl fleet adopt-plan",
     "jitrctl ca create",
     "jitrctl ca verification",
     "jitrctl demo",

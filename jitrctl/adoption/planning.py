@@ -1,0 +1,92 @@
+"""Plans the take-over of one stage from its survey: what is adopted, what an engineer decides, and what cannot be.
+
+Without a decision only this is adopted: a thing with exactly one principal, which is an ACTIVE certificate under a CA
+or source that the fleet file gives the account.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitr.iot_models import Status
+from jitrctl.adoption.plan_file import PlanLine, PlanVerb
+from jitrctl.survey.findings import FoundCertificate, find_certificates
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Iterator
+
+    from jitrctl.session.stage import Stage
+    from jitrctl.survey.file import SurveyFile
+
+_THINGS = """
+SELECT thing.name, thing.owner, group_concat(attachment.principal, char(10))
+FROM thing LEFT JOIN attachment ON attachment.stage = thing.stage AND attachment.thing = thing.name
+WHERE thing.stage = ? GROUP BY thing.name ORDER BY thing.name
+"""
+OWNED = "jitr's already"
+
+
+def plan_stage(stage: Stage, file: SurveyFile, counts: Counter[str]) -> Iterator[PlanLine | str]:
+    """The lines of one stage; a text is what cannot be adopted, why, and the cure. Counts verbs and reasons."""
+    for name, owner, joined in file.rows(_THINGS, str(stage)):
+        principals = joined.split("\n") if joined else []
+        found = {one: _find(stage, file, one) for one in principals}
+        if owner in found and (certificate := found[owner]) and certificate.is_recorded:
+            counts[OWNED] += 1
+            continue
+        lines = list(_plan_thing(stage, file, name, owner, found))
+        for line in lines:
+            counts[line.verb.value if isinstance(line, PlanLine) else "cannot"] += 1
+        yield from lines
+
+
+def _find(stage: Stage, file: SurveyFile, principal: str) -> FoundCertificate | None:
+    return next(find_certificates(stage, file, " AND certificate.id = ?", principal), None)
+
+
+def _plan_thing(
+    stage: Stage, file: SurveyFile, name: str, owner: str | None, found: dict[str, FoundCertificate | None]
+) -> Iterator[PlanLine | str]:
+    place = f"{stage}  {name}"
+    if not found:
+        yield f"cannot  {place}: it has no principal, so there is nothing to adopt; delete it if nothing needs it"
+        return
+    if owner and owner not in found:
+        yield (
+            f"cannot  {place}: the name is certificate {owner}'s in jitr's registry; `jitrctl device show {owner}`, "
+            "and detach what does not belong to the thing"
+        )
+        return
+    for principal, certificate in found.items():
+        if certificate is None:
+            yield f"cannot  {place}: {principal} is no certificate of this account; detach it if nothing needs it"
+            continue
+        things = file.one("SELECT count(*) FROM attachment WHERE stage = ? AND principal = ?", str(stage), principal)
+        if certificate.status != Status.ACTIVE:
+            yield (
+                f"cannot  {place}: certificate {principal} is {certificate.status}; detach it, or set it ACTIVE, and "
+                "survey again"
+            )
+        elif things > 1:
+            yield f"cannot  {place}: certificate {principal} is on {things} things; detach it from all but one"
+        else:
+            why = _why_reviewed(certificate, len(found))
+            yield PlanLine(
+                verb=PlanVerb.REVIEW if why else PlanVerb.ADOPT,
+                stage=str(stage),
+                thing_name=name,
+                certificate_id=principal,
+                principals=len(found),
+                origin=certificate.origin.value,
+                remark="; ".join(filter(None, (f"CA {certificate.ca_name}" if certificate.ca else "", *why))),
+            )
+
+
+def _why_reviewed(certificate: FoundCertificate, principals: int) -> list[str]:
+    """Why somebody must decide on a certificate; none: it is adopted without that."""
+    return [
+        *([f"{principals} principals: adopt one of them"] if principals > 1 else []),
+        *([] if certificate.is_fleets else ["under no CA or source of the fleet file: its next certificate is held"]),
+        *(["came by a transfer"] if certificate.is_transferred else []),
+    ]

@@ -1,0 +1,160 @@
+"""`jitrctl fleet adopt-plan | adopt-apply`: from a survey to a reviewed plan, and to a fleet that jitr runs."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jitrctl.adoption.applying import PlanRun
+from jitrctl.adoption.plan_file import PlanVerb, read_plan, write_plan
+from jitrctl.adoption.planning import OWNED, plan_stage
+from jitrctl.errors import Unusable
+from jitrctl.run.scope import Note, Scope, Yes, over_stages
+from jitrctl.session.pace import turns_in
+from jitrctl.session.stage import choose
+from jitrctl.survey.calls import PatientCalls
+from jitrctl.survey.file import SurveyFile
+from jitrctl.terminal import Exit, err, out, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from jitrctl.adoption.applying import PlanResult
+    from jitrctl.adoption.plan_file import PlanLine
+    from jitrctl.session.stage import Stage
+
+_MOST_SHOWN = 20
+_File = Annotated[Path, typer.Argument(metavar="FILE", help="The plan.")]
+
+
+@over_stages
+def make_plan(
+    scope: Scope,
+    file: _File,
+    survey: Annotated[Path, typer.Option("--survey", metavar="FILE", help="A finished survey of `fleet survey`.")],
+) -> None:
+    """Plan from a survey which things jitr takes over; calls nothing, and writes FILE for a review.
+
+    A thing is adopted without being asked about if it has exactly one principal, an ACTIVE certificate under a CA or
+    source of the fleet file. All others wait for a line of yours: adopt, align or skip. What cannot be adopted is in
+    the file, with its reason and cure.
+
+    Example: jitrctl fleet adopt-plan dev.plan --survey dev.survey
+    """
+    kept = SurveyFile.existing(survey, scope.fleet.name)
+    for stage in scope.stages:
+        if not kept.place(str(stage), "all")[1]:
+            raise Unusable(
+                f"{survey} has no finished survey of {stage}: `jitrctl fleet survey {survey} --resume`, or choose "
+                "others with --account"
+            )
+    counts: dict[Stage, Counter[str]] = {stage: Counter() for stage in scope.stages}
+
+    def lines() -> Iterator[PlanLine | str]:
+        for stage in scope.stages:
+            yield from plan_stage(stage, kept, counts[stage])
+
+    write_plan(file, scope.fleet.name, lines())
+    results = scope.across(lambda stage: counts[stage], doing="planning")
+    names = (PlanVerb.ADOPT, PlanVerb.REVIEW, "cannot", OWNED)
+    scope.report(
+        results,
+        rows=lambda _, found: [{name: f"{found[name]:,}" for name in names}],
+        fields=lambda found: {
+            "adopt": found[PlanVerb.ADOPT],
+            "review": found[PlanVerb.REVIEW],
+            "cannot": found["cannot"],
+            "already": found[OWNED],
+        },
+        file=str(file),
+    )
+
+
+@over_stages
+def apply_plan(scope: Scope, file: _File, note: Note = "", *, yes: Yes = False) -> None:
+    """Carry out a plan: each thing gets its owner and a record in the registry, and is aligned where the plan says so.
+
+    No status, no session and no policy changes, unless the line says `align`. Twice is once: a second run does what the
+    first one left.
+
+    Example: jitrctl fleet adopt-apply dev.plan --note "factory 1"
+    """
+    everywhere = [str(stage) for stage in choose(scope.fleet, (), ())]
+    plan = read_plan(file, scope.fleet.name, everywhere)
+    lines = {stage: [line for line in plan if line.stage == str(stage)] for stage in scope.stages}
+    begun, failed = scope.open_stages()
+    texts = []
+    for stage in begun:
+        verbs = Counter(line.verb for line in lines[stage])
+        texts.append(
+            f"{stage}: adopt {verbs[PlanVerb.ADOPT]:,}, adopt and align {verbs[PlanVerb.ALIGN]:,}; leave "
+            f"{verbs[PlanVerb.REVIEW]:,} for review, skip {verbs[PlanVerb.SKIP]:,}"
+        )
+    scope.confirm(texts, yes=yes)
+    interrupted, done = threading.Event(), dict.fromkeys(begun, 0)
+    again = f"`jitrctl fleet adopt-apply {file}{scope.fleet_option}` does the rest"
+
+    def run(stage: Stage) -> PlanResult:
+        calls = PatientCalls(partial(turns_in(stage).wait, "DescribeCertificate"), again=again)
+        return PlanRun(stage, calls, note, told=partial(done.__setitem__, stage)).run(lines[stage], interrupted)
+
+    total = sum(len(one) for one in lines.values())
+    results = scope.across(
+        run, doing=lambda: f"adopting: {sum(done.values()):,} of {total:,}", stages=begun, interrupted=interrupted
+    )
+
+    def show() -> None:
+        out.print(table([{"stage": str(one.stage), **_row(one.value)} for one in results.done]))
+        for one in results.done:
+            for line, why in one.value.failed:
+                out.print(f"{one.stage} {line.thing_name}: {why}", markup=False, soft_wrap=True)
+            for thing, policies in one.value.left[:_MOST_SHOWN]:
+                out.print(f"{one.stage} {thing}: keeps {', '.join(policies)}", markup=False, soft_wrap=True)
+            if (more := len(one.value.left) - _MOST_SHOWN) > 0:
+                err.print(f"{one.stage}: {more:,} more keep policies, which --json has.", style="dim", markup=False)
+
+    is_interrupted = any(one.value.not_begun for one in results.done)
+    try:
+        scope.report(
+            results,
+            show=show,
+            fields=_document,
+            failed=failed,
+            ok=not is_interrupted and not any(one.value.failed for one in results.done),
+        )
+    except typer.Exit:
+        if is_interrupted:
+            raise typer.Exit(Exit.INTERRUPTED) from None
+        raise
+
+
+def _row(found: PlanResult) -> dict[str, str]:
+    return {
+        "adopted": f"{found.adopted:,}",
+        "already": f"{found.already:,}",
+        "aligned": f"{found.aligned:,}",
+        "for review": f"{found.reviews:,}",
+        "failed": f"{len(found.failed):,}",
+        "not begun": f"{found.not_begun:,}",
+    }
+
+
+def _document(found: PlanResult) -> Mapping[str, Any]:
+    return {
+        "adopted": found.adopted,
+        "already": found.already,
+        "aligned": found.aligned,
+        "for_review": found.reviews,
+        "skipped": found.skipped,
+        "not_begun": found.not_begun,
+        "failed": [
+            {"thing_name": line.thing_name, "certificate_id": line.certificate_id, "error": why}
+            for line, why in found.failed
+        ],
+        "left_attached": [{"thing_name": thing, "policies": list(policies)} for thing, policies in found.left],
+    }

@@ -1,0 +1,111 @@
+"""The survey file: what was found in each account and Region, and how far the survey has come; SQLite.
+
+One file for all stages, so that memory stays bounded for any fleet. A stage's thread writes in short transactions: a
+page with the place that follows it, so that a killed survey goes on exactly there.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from jitrctl.errors import Unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+_VERSION = 1
+_WAIT = 60.0  # seconds, for another stage's transaction
+_TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE place (stage TEXT, step TEXT, marker TEXT, done INTEGER NOT NULL, PRIMARY KEY (stage, step));
+CREATE TABLE ca (stage TEXT, id TEXT, status TEXT, mode TEXT, auto INTEGER, template TEXT, ends_at TEXT,
+    PRIMARY KEY (stage, id));
+CREATE TABLE rule (stage TEXT, name TEXT, pattern TEXT, disabled INTEGER, PRIMARY KEY (stage, name));
+CREATE TABLE template (stage TEXT, name TEXT, type TEXT, enabled INTEGER, policies TEXT, PRIMARY KEY (stage, name));
+CREATE TABLE certificate (stage TEXT, id TEXT, status TEXT, mode TEXT, ca TEXT, described INTEGER NOT NULL DEFAULT 0,
+    issuer TEXT, facts TEXT, ends_at TEXT, record TEXT, record_ca TEXT, PRIMARY KEY (stage, id));
+CREATE TABLE thing (stage TEXT, name TEXT, asked INTEGER NOT NULL DEFAULT 0, owner TEXT, PRIMARY KEY (stage, name));
+CREATE TABLE attachment (stage TEXT, thing TEXT, principal TEXT, PRIMARY KEY (stage, thing, principal));
+CREATE INDEX attachment_of ON attachment (stage, principal);
+CREATE TABLE policy (stage TEXT, name TEXT, flaws TEXT, claims INTEGER, PRIMARY KEY (stage, name));
+CREATE TABLE attached (stage TEXT, policy TEXT, target TEXT, PRIMARY KEY (stage, policy, target));
+CREATE INDEX attached_to ON attached (stage, target);
+"""
+
+
+class SurveyFile:
+    """One survey file; each call opens it for itself, so that any thread may use it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path, fleet: str) -> SurveyFile:
+        """Make a new survey file.
+
+        Raises Unusable when there is a file of that name already, or it cannot be written.
+        """
+        try:
+            with path.open("x"):
+                pass
+        except FileExistsError as error:
+            raise Unusable(
+                f"{path} exists: continue that survey with --resume, or name another file; nothing was asked"
+            ) from error
+        except OSError as error:
+            raise Unusable(f"{path} cannot be written: {error.strerror}") from error
+        made = cls(path)
+        with closing(made._open()) as database, database:
+            database.executescript(_TABLES)
+            database.executemany("INSERT INTO meta VALUES (?, ?)", [("version", str(_VERSION)), ("fleet", fleet)])
+        return made
+
+    @classmethod
+    def existing(cls, path: Path, fleet: str) -> SurveyFile:
+        """Open a survey file of this fleet.
+
+        Raises Unusable when it is none, or another fleet's.
+        """
+        if not path.is_file():
+            raise Unusable(f"there is no file {path}: make it with `jitrctl fleet survey {path}`")
+        found = cls(path)
+        try:
+            meta = dict(found.rows("SELECT key, value FROM meta"))
+        except sqlite3.DatabaseError as error:
+            raise Unusable(f"{path} is no survey file: make one with `jitrctl fleet survey`") from error
+        if meta.get("version") != str(_VERSION):
+            raise Unusable(f"{path} is a survey of another version of jitrctl: survey again, into another file")
+        if meta["fleet"] != fleet:
+            raise Unusable(f"{path} is a survey of fleet {meta['fleet']}, and this is {fleet}: name its fleet file")
+        return found
+
+    def rows(self, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query, one after the other."""
+        with closing(self._open()) as database:
+            yield from database.execute(query, values)
+
+    def one(self, query: str, *values: Any) -> Any:
+        """The first column of a query's first row; None without a row."""
+        return next((row[0] for row in self.rows(query, *values)), None)
+
+    def write(self, *writes: tuple[str, Iterable[Sequence[Any]]]) -> None:
+        """Carry out statements, each for many rows, in one transaction."""
+        with closing(self._open()) as database, database:
+            for statement, rows in writes:
+                database.executemany(statement, rows)
+
+    def place(self, stage: str, step: str) -> tuple[str | None, bool]:
+        """The marker at which a step goes on, and whether it is done."""
+        found = next(self.rows("SELECT marker, done FROM place WHERE stage = ? AND step = ?", stage, step), None)
+        return (found[0], bool(found[1])) if found else (None, False)
+
+    def _open(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, timeout=_WAIT)
+
+
+def put_place(stage: str, step: str, marker: str | None, *, done: bool) -> tuple[str, list[Sequence[Any]]]:
+    """The write that keeps the place of a step."""
+    return "INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?)", [(stage, step, marker, int(done))]

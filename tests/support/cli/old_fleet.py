@@ -1,0 +1,101 @@
+"""A fleet with a past: certificates of five origins in the simulated account dev, and things of others."""
+
+import json
+import threading
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jitrctl.commands.fleet import adopt, survey
+from jitrctl.survey.calls import PatientCalls
+from simulation import Authority, Leaf
+from tests.support.cli.simulated import DEV, Simulated, simulated
+
+OLD_POLICY = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]}'
+TEMPLATE = {"Resources": {"policy": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": "provisioned"}}}}
+
+
+class OldFleet:
+    """The simulated fleet, with what was there before jitr."""
+
+    def __init__(self, fleet: Simulated) -> None:
+        self.fleet, self.iot = fleet, fleet.iot(DEV)
+        self.jitp = fleet.old  # the fleet file's own CA, with a template on it
+        self.aws = Authority.new("Amazon Web Services O=Amazon.com Inc.")
+        for name in ("old", "provisioned"):
+            self.iot.create_policy(policyName=name, policyDocument=OLD_POLICY)
+        fleet.place(DEV).iot.cas.by_id[self.jitp.certificate_id].template = {"templateName": "jitp"}
+        self.iot.create_provisioning_template(
+            templateName="claims",
+            templateBody=json.dumps(TEMPLATE),
+            provisioningRoleArn="arn:aws:iam::1:role/x",
+            enabled=True,
+        )
+
+    def add(
+        self, name: str, *, ca: Authority | None = None, policy: str = "old", thing: str | None = None, **issue: Any
+    ) -> Leaf:
+        """An ACTIVE certificate on a thing of its name; under a registered CA, or registered without one."""
+        place, authority = self.fleet.place(DEV), ca or self.jitp
+        leaf = self.fleet.issue(name, ca=authority, **issue)
+        if authority is self.jitp:
+            place.iot.certificates.register(
+                leaf, status="ACTIVE", mode="SNI_ONLY", ca_certificate_id=authority.certificate_id
+            )
+        else:
+            self.iot.register_certificate_without_ca(certificatePem=leaf.pem, status="ACTIVE")
+        arn = self.arn(leaf)
+        self.iot.create_thing(thingName=thing or name)
+        self.iot.attach_thing_principal(thingName=thing or name, principal=arn)
+        self.iot.attach_policy(policyName=policy, target=arn)
+        return leaf
+
+    def arn(self, leaf: Leaf) -> str:
+        return self.fleet.place(DEV).iot.certificates.arn(leaf.certificate_id)
+
+    def facts(self) -> dict[str, Any]:
+        """Everything about status, attachments and policies; what an adoption may not change."""
+        iot = self.fleet.place(DEV).iot
+        return {
+            one.certificate_id: (
+                one.status,
+                sorted(iot.things.of_principal(one.arn)),
+                sorted(policy.name for policy in iot.policies.of_target(one.arn)),
+            )
+            for one in iot.certificates.by_id.values()
+        }
+
+    def survey(self, file: Path, *words: str, code: int = 0) -> dict[str, Any]:
+        found: dict[str, Any] = self.fleet.ask("fleet", "survey", str(file), "--account", DEV, *words, code=code)[DEV]
+        return found
+
+    def plan(self, directory: Path, name: str = "dev") -> Path:
+        """Survey and plan; the plan's file."""
+        self.survey(directory / f"{name}.survey")
+        plan = directory / f"{name}.plan"
+        self.fleet.say(
+            "fleet", "adopt-plan", str(plan), "--survey", str(directory / f"{name}.survey"), "--account", DEV
+        )
+        return plan
+
+    def apply(self, plan: Path, code: int = 0) -> dict[str, Any]:
+        found: dict[str, Any] = self.fleet.ask("fleet", "adopt-apply", str(plan), "--account", DEV, "--yes", code=code)[
+            DEV
+        ]
+        return found
+
+
+def old_fleet(directory: Path, monkeypatch: pytest.MonkeyPatch) -> OldFleet:
+    fleet = simulated(directory, monkeypatch)
+    clock, at_once = fleet.aws.clock, threading.Lock()
+
+    def sleep(seconds: float) -> None:
+        with at_once:
+            clock.advance(seconds)
+
+    for command in (survey, adopt):
+        monkeypatch.setattr(command, "PatientCalls", partial(PatientCalls, monotonic=clock.monotonic, sleep=sleep))
+    monkeypatch.setattr("jitrctl.adoption.applying.now", clock.now)
+    return OldFleet(fleet)
