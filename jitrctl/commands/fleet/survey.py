@@ -84,7 +84,8 @@ def _show(stage: Stage, found: Findings) -> None:
         out.print(table(rows))
     lines = [f"{number:,} {origin}: {evidence}" for (origin, evidence), number in sorted(found.evidence.items())]
     lines += [
-        f"{found.things:,} things: {found.things_without:,} without, {found.things_with_several:,} with several certificates",
+        f"{found.things:,} things",
+        f"{found.things_without:,} things without, {found.things_with_several:,} with several principals",
         f"{found.certificates_without:,} certificates on no thing, {found.certificates_on_several:,} on several",
         f"{found.policies:,} policies: {found.policies_of_one:,} of one target, {found.policies_of_none:,} of none",
     ]
