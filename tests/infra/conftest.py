@@ -1,6 +1,6 @@
 """Templates of the example fleet, synthesized once for all tests here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,13 @@ from jitr_fleet.model import Fleet
 from jitr_fleet.parse import load
 from tests.support.fleet.drafts import Draft, Issuer
 from tests.support.infra.fleet_options import EVERYTHING
-from tests.support.infra.synthesis import Stacks, Synthesized, synthesize
+from tests.support.infra.synthesis import Stacks, Synthesized, keep_outputs, synthesize
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _outputs() -> Iterator[None]:
+    with keep_outputs():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from functools import cache
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
@@ -80,14 +80,24 @@ class Stacks(Mapping[str, Synthesized]):
         return len(list(iter(self)))
 
 
+_folders: list[str] = []
+
+
+@contextmanager
+def keep_outputs() -> Iterator[None]:
+    """Keep what is synthesized meanwhile in a folder, which is removed then.
+
+    At the end of the session, not of the process: xdist does not wait for all that a worker has to do there.
+    """
+    with TemporaryDirectory(prefix="jitr-synthesized-") as folder:
+        _folders.append(folder)
+        yield
+        _folders.remove(folder)
+
+
 def new_app() -> cdk.App:
-    """An app whose output ends with this process; without a folder, the CDK makes one in /tmp and leaves it."""
-    return cdk.App(outdir=mkdtemp(dir=_outputs().name))
-
-
-@cache
-def _outputs() -> TemporaryDirectory[str]:
-    return TemporaryDirectory(prefix="jitr-synthesized-")
+    """An app with a folder of `keep_outputs`; without one, the CDK makes a folder in /tmp and leaves it."""
+    return cdk.App(outdir=mkdtemp(dir=_folders[-1]))
 
 
 def synthesize(fleet: Fleet, target: Target, name: str | None = None) -> dict[str, Synthesized]:
