@@ -17,7 +17,7 @@ from jitr.provisioning import DetachPolicy
 from jitrctl.adoption.plan_file import PlanVerb
 from jitrctl.audit.record import audited
 from jitrctl.clock import now
-from jitrctl.device.adopt import Adoption
+from jitrctl.device.adopt import Adoption, foreign_policies
 from jitrctl.device.reconcile import ReconcileChange, apply, compare, refuse_another_verdict
 from jitrctl.errors import AccessError, JitrctlError, OperatingError, Refused
 from jitrctl.run.parallel import describe_error
@@ -124,11 +124,10 @@ class PlanRun:
 
         with audited(self._stage, "fleet adopt", line.certificate_id, [step], self._note):
             self._calls.repeat("the adoption", carry_out)
-        if line.verb is PlanVerb.ADOPT:
-            policies = self._policies(adoption.arn)
-            foreign = tuple(one for one in policies if not one.startswith(f"jitr-{self._stage.fleet.name}--"))
-            if foreign:
-                self.result.left.append((line.thing_name, foreign))
+        if line.verb is PlanVerb.ADOPT and (
+            foreign := foreign_policies(self._policies(adoption.arn), self._stage.fleet.name)
+        ):
+            self.result.left.append((line.thing_name, foreign))
 
     def _refuse_unfit(self, status: Status, ends_at: Any) -> None:
         """Refuse what changed since the survey, or what it did not tell: a status, or an end that has passed."""
@@ -155,12 +154,10 @@ class PlanRun:
         if compared.thing_name != line.thing_name:
             raise OperatingError(f"the rules make thing {compared.thing_name} of it: correct them, or adopt it only")
         arn = self._calls.repeat("DescribeCertificate", lambda: stage.aws_iot.describe(one).arn)
-        ours = f"jitr-{stage.fleet.name}--"
         # After the attachment of the rules' policy, which is among the changes: never without a policy.
         others = [
             ReconcileChange(text=f"detach policy {name}", step=DetachPolicy(policy=name, certificate_arn=arn))
-            for name in self._policies(arn)
-            if not name.startswith(ours)
+            for name in foreign_policies(self._policies(arn), stage.fleet.name)
         ]
         changes = (*compared.changes, *others)
         with audited(stage, "fleet adopt", one, [change.text for change in changes], self._note):

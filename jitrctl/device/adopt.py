@@ -11,7 +11,7 @@ from jitrctl.device.operations import OvertakenByColleague
 from jitrctl.errors import OperatingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from jitr.aws.iot import AwsIot
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 class NoSuchThing(OperatingError):
     """The account has no thing of that name."""
+
+
+def foreign_policies(policies: Iterable[str], fleet: str) -> tuple[str, ...]:
+    """Those of the policies that are attached to a certificate which are not jitr's own of this fleet."""
+    return tuple(name for name in policies if not name.startswith(f"jitr-{fleet}--"))
 
 
 class Adoption:

@@ -109,6 +109,20 @@ def test_an_adopted_thing_whose_ca_is_not_known_is_warned_of(
     assert "NOT_A_ROTATION" in fleet.say("device", "adopt", "old-0001", "--account", DEV)
 
 
+def test_an_adopted_thing_that_keeps_policies_of_others_is_warned_of(
+    fleet: Simulated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    certificate_id = create_unknown_thing(fleet)
+    iot = fleet.iot(DEV)
+    iot.create_policy(policyName="old-policy", policyDocument="{}")
+    arn = iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]["certificateArn"]
+    iot.attach_policy(policyName="old-policy", target=arn)
+
+    (warning,) = ask(fleet, capsys, "device", "adopt", "old-0001")["warnings"]
+    assert warning.startswith("dev/eu-central-1: its certificate keeps policies that are not jitr's (old-policy), ")
+    assert ask(fleet, capsys, "device", "adopt", "old-0001")["warnings"] == [], "nothing is adopted any more"
+
+
 def test_a_retired_ca_that_more_devices_may_depend_on_is_warned_of(
     fleet: Simulated, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from jitrctl.audit.record import audited
 from jitrctl.commands.device.many import report_each, run_each
-from jitrctl.device.adopt import Adoption, NoSuchThing
+from jitrctl.device.adopt import Adoption, NoSuchThing, foreign_policies
 from jitrctl.device.targets import read_devices
 from jitrctl.errors import OperatingError, Refused
 from jitrctl.run.scope import Note, Scope, over_stages
@@ -16,6 +16,11 @@ from jitrctl.terminal import short
 
 if TYPE_CHECKING:
     from jitrctl.session.stage import Stage
+
+_KEEPS = (
+    "its certificate keeps policies that are not jitr's ({}), beside which the next one has jitr's own: `jitrctl fleet "
+    "adopt-apply` with the verb align replaces them"
+)
 
 
 @over_stages
@@ -36,6 +41,7 @@ def adopt(
     """
     names = list(read_devices(things))
     without_ca: list[str] = []
+    kept: list[tuple[str, str]] = []
     seen = scope.across(lambda stage: {name: _exists(stage, name) for name in names}, doing="reading")
     found = {done.stage: done.value for done in seen.done}
     unknown = [name for name in names if not any(exists[name] for exists in found.values())]
@@ -54,11 +60,16 @@ def adopt(
             without_ca.append(f"{stage} {name}" if len(names) > 1 else str(stage))
         steps = [f"take thing {name} into the registry"] if is_new else []
         with audited(stage, "device adopt", certificate_id, steps, note):
-            return adoption.carry_out() if is_new else certificate_id
+            adopted = adoption.carry_out() if is_new else certificate_id
+        if is_new:
+            attached = stage.iot.list_attached_policies(target=adoption.arn)["policies"]
+            if foreign := foreign_policies((one["policyName"] for one in attached), stage.fleet.name):
+                kept.append((f"{stage} {name}" if len(names) > 1 else str(stage), _KEEPS.format(", ".join(foreign))))
+        return adopted
 
     results = run_each(scope, names, list(found), adopt_here, doing="adopting")
     unknown_ca = "which CA issued its certificate is not known here, so that its next one will be held (NOT_A_ROTATION)"
-    scope.warn([(place, unknown_ca) for place in without_ca])
+    scope.warn([*((place, unknown_ca) for place in without_ca), *kept])
     report_each(
         scope,
         results,
