@@ -135,7 +135,8 @@ class Values:
         return str(literal(found, path))
 
     def _substitute(self, given: Any, path: str, literal: Any) -> str:
-        pattern, values = given, {}
+        pattern: Any = given
+        values: Any = {}
         if isinstance(given, list):
             pattern, values = _pair(given, path, "a text and its values")
         if not isinstance(pattern, str) or not isinstance(values, dict):

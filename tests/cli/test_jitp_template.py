@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from jitr.rules import TEMPLATE_FIELDS
 from jitrctl.jitp.template import translate
 from jitrctl.jitp.values import FIELDS
 
@@ -67,8 +68,30 @@ def test_what_cannot_be_translated_is_named_with_its_place() -> None:
         "$.Resources.thing.Properties.AttributePayload.city.Fn::FindInMap[1]",
         "$.Resources",
     ]
+    assert "the function Fn::Base64 is not known" in found.missing[0]
+    assert "depends on the certificate" in found.missing[1]
 
 
 def test_a_body_that_is_no_template_is_said_and_not_raised() -> None:
     assert translate("{").missing[0].startswith("$: the template is not JSON")
     assert translate("[]").missing == ("$.Resources: there are no resources",)
+
+
+def test_every_parameter_of_jitp_is_a_field_of_our_templates() -> None:
+    assert set(FIELDS.values()) <= set(TEMPLATE_FIELDS)
+
+
+def test_a_group_that_differs_by_device_is_not_taken_for_a_fixed_one() -> None:
+    found = translate(_body({"ThingName": "t", "ThingGroups": ["hall-1", {"Ref": f"{_REF}Country"}]}))
+    assert found.thing_groups == ("hall-1",)
+    assert [line.split(": ")[0] for line in found.missing] == ["$.Resources.thing.Properties.ThingGroups[1]"]
+
+
+def test_a_certificate_that_stays_inactive_and_a_second_policy_are_named() -> None:
+    template = json.loads(_body({"ThingName": "t"}))
+    template["Resources"]["certificate"]["Properties"]["Status"] = "INACTIVE"
+    template["Resources"]["more"] = {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": "other"}}
+    found = translate(json.dumps(template))
+    assert found.policy_name == "pump-policy"
+    at = [line.split(": ")[0] for line in found.missing]
+    assert at == ["$.Resources.certificate.Properties.Status", "$.Resources.more.Properties"]
