@@ -180,7 +180,7 @@ def test_the_plan_says_what_becomes_of_the_certificates(
     monkeypatch.setattr(import_devices, "read_lists", lambda *words: replace(read_lists(*words), unverified=3))
     said = fleet.say("device", "import", bundle(fleet, *leaves), "--account", DEV, "--may-follow", "--yes")
     for line in (
-        "bundle.pem are registered without a CA. Those that pass the checks become ACTIVE.",
+        "bundle.pem are registered without a CA. Those that pass the checks become ACTIVE devices.",
         "They may take over thing names from any certificate that was issued earlier (--may-follow).",
         "The signatures of 3 rows were not verified (--signer).",
         f"dev/eu-central-1 as {BY} source maker: 2 to register, about 1 min, longer while new devices connect; 1 ",

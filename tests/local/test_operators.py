@@ -37,6 +37,7 @@ _LOCALLY = {
         "iot:DetachPolicy",
         "iot:DetachThingPrincipal",
         "iot:ListAttachedPolicies",
+        "iot:ListTargetsForPolicy",
         "sqs:ChangeMessageVisibilityBatch",
     ],
     "Resource": "*",
@@ -113,7 +114,7 @@ def needs(call: Called, arn: Mapping[str, str]) -> Iterator[tuple[str, str]]:  #
             yield "iot:TagResource", f"{prefix}cacert/*"
         case "iot", "GetTopicRule":
             yield action, f"{prefix}rule/{said['ruleName']}"
-        case "iot", "GetPolicy":
+        case "iot", "GetPolicy" | "ListTargetsForPolicy":
             yield action, f"{prefix}policy/{said['policyName']}"
         case "iot", "DescribeThing" | "ListThingPrincipals" | "ListThingGroupsForThing" | "DeleteThing":
             yield action, f"{prefix}thing/{said['thingName']}"
@@ -189,6 +190,7 @@ def prepared(operators: Operators, words: list[str]) -> list[str]:
     events = CHECKOUT / "events" / "first-connection.json"
     values = {"{device}": str(device.certificate), "{id}": device.certificate_id, "{event}": str(events)}
     values["{out}"] = str(operators.directory / "out.csr")
+    values["{survey}"] = str(operators.directory / "stage.survey")
     return [values.get(word, word) for word in words]
 
 

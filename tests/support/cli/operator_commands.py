@@ -1,6 +1,6 @@
 """Every command of jitrctl: whether it reads, acts, keeps CAs or works on this machine alone; with arguments to run it.
 
-`{device}` stands for a device's PEM file, `{id}` for its certificate's id, `{event}` for a stored event, `{out}` for a
+`{device}` stands for a device's PEM file, `{id}` for its certificate's id, `{event}` for a stored event, `{out}` and `{survey}` for a
 file to write.
 """
 
@@ -23,7 +23,7 @@ READING: dict[str, list[str]] = {
     "jitrctl fleet expiring": [],
     "jitrctl fleet quotas": [],
     "jitrctl fleet status": [],
-    "jitrctl fleet survey": ["{out}"],
+    "jitrctl fleet survey": ["{survey}"],
     "jitrctl fleet try-rules": ["--sample", "2"],
 }
 ACTING: dict[str, list[str]] = {
