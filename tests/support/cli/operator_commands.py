@@ -1,7 +1,7 @@
 """Every command of jitrctl: whether it reads, acts, keeps CAs or works on this machine alone; with arguments to run it.
 
-`{device}` stands for a device's PEM file, `{id}` for its certificate's id, `{event}` for a stored event, `{out}` and `{survey}` for a
-file to write.
+`{device}` stands for a device's PEM file, `{id}` for its certificate's id, `{event}` for a stored event, `{out}` and
+`{survey}` for a file to write.
 """
 
 from __future__ import annotations
