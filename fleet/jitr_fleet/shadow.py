@@ -6,6 +6,7 @@ with its line in the file. What a certificate's values add to its size is known 
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,10 @@ def _read_file(path: Path, draft: Draft, origin: KeyPosition) -> str | None:
     place = origin.at("shadow")
     try:
         text = path.read_text(encoding="utf-8")
-        document = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_repeated)
+        document = json.loads(
+            text, parse_constant=_refuse_constant, parse_float=_read_float, object_pairs_hook=_refuse_repeated
+        )
+        _refuse_half_characters(document)
     except OSError as error:
         place.problem(f"names {path}, which cannot be read ({error.strerror})", "correct the path or the file")
         return None
@@ -142,6 +146,20 @@ def _fields(draft: Draft) -> tuple[str, ...] | None:
 
 def _refuse_constant(written: str) -> Any:
     raise ValueError(f"{written}, which is no number in JSON")
+
+
+def _refuse_half_characters(document: Any) -> None:
+    try:
+        shadow_text(document).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(r"half of a surrogate pair (\ud800 to \udfff)") from error
+
+
+def _read_float(written: str) -> float:
+    number = float(written)
+    if not math.isfinite(number):
+        raise ValueError(f"{show(written)}, which is too large a number")
+    return number
 
 
 def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

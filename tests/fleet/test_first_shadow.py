@@ -55,6 +55,8 @@ def test_a_document_at_its_limits_is_taken(shadowed: Draft, document: str) -> No
         ('{"state": {"desired": {"a": "' + "x" * 8192 + '"}}}', 1, "bytes without white space; AWS IoT allows 8192"),
         ('{"state": {"desired": {"a": 1, "a": 2}}}', 1, 'holds the key "a" twice in one object'),
         ('{"state": {"desired": {"a": NaN}}}', 1, "holds NaN, which is no number in JSON"),
+        ('{"state": {"desired": {"a": 1e999}}}', 1, "which is too large a number"),
+        ('{"state": {"desired": {"a": "\\ud800"}}}', 1, "holds half of a surrogate pair"),
         ('{"state":\n{"desired": }}', 2, "is not JSON (Expecting value"),
         ("[" * 100_000, 1, "is nested too deeply"),
     ],

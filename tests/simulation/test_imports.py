@@ -6,10 +6,11 @@ from datetime import timedelta
 import pytest
 from cryptography.x509 import ReasonFlags
 
+from jitr.admission.applicant import Applicant
 from jitr.aws.crl_bucket import object_key
 from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
-from jitr.iot_models import Status
+from jitr.iot_models import DeviceRegistration, Status
 from jitr.record import Record
 from jitr.rules import CheckMode, EnrollmentRule
 from jitr.store.revoked_cas import CaRevocation, RevokedCas
@@ -150,6 +151,24 @@ def test_no_import_activates_a_certificate_that_the_crl_of_its_ca_lists() -> Non
     assert decision
     assert (decision.outcome, decision.reason) == (Outcome.REJECTED, Reason.REVOKED_BY_CA)
     assert (world.status(), record(world).import_order) == ("INACTIVE", None)
+
+
+def test_all_cas_of_one_key_are_asked_about_a_certificate_that_they_signed() -> None:
+    """A CA and its renewal: which of them publishes the CRL, or was revoked, the certificate does not tell."""
+    world = World(sources=(SOURCE,))
+    (ca,) = world.deployment.rules.cas
+    renewed = replace(ca, name="renewed", certificate_id="ab" * 32)
+    rules = replace(world.deployment.rules, cas=(ca, renewed))
+    device = DeviceRegistration(
+        certificate_id=world.leaf.certificate_id,
+        arn="",
+        status=Status.INACTIVE,
+        pem=world.leaf.pem,
+        ca_certificate_id=SOURCE.certificate_id,
+        created_at=world.aws.clock.now(),
+        is_ca_named=False,
+    )
+    assert [one.name for one in Applicant.of(device, rules).signers] == [ca.name, "renewed"]
 
 
 def test_an_import_that_a_crl_holds_is_completed_once_the_hold_is_lifted() -> None:

@@ -20,7 +20,8 @@ class Applicant:
     device: DeviceRegistration
     resolved: CaRules | Rejected  # the rules of its CA, or why fleet.toml has none for this account
     read: Certificate | Rejected  # what it says, or why it is not read: it cannot be, or there are no rules for it
-    signer: CaRules | None = None  # of a certificate registered without a CA: the CA of this account that signed it
+    # Of a certificate registered without a CA: the CAs of this account that signed it; several have one name and key.
+    signers: tuple[CaRules, ...] = ()
 
     @classmethod
     def of(cls, device: DeviceRegistration, rules: Rules) -> Self:
@@ -33,7 +34,7 @@ class Applicant:
             read = read_certificate(device.pem)
         except Rejected as refusal:
             return cls(device=device, resolved=ca_rules, read=refusal)
-        return cls(device=device, resolved=ca_rules, read=read, signer=_signer(device, ca_rules, rules))
+        return cls(device=device, resolved=ca_rules, read=read, signers=_signers(device, ca_rules, rules))
 
     @property
     def rules(self) -> CaRules | None:
@@ -63,8 +64,8 @@ class Applicant:
         """
         if isinstance(self.resolved, Rejected) or isinstance(self.read, Rejected):
             return None
-        if self.signer is not None:
-            return twin_id(self.read, fleet_ca(self.signer))
+        if self.signers:
+            return twin_id(self.read, fleet_ca(self.signers[0]))  # they have one key
         return None if self.resolved.is_source else twin_id(self.read, fleet_ca(self.resolved))
 
     @property
@@ -83,13 +84,16 @@ class Admitted:
     identity: Identity
 
 
-def _signer(device: DeviceRegistration, ca_rules: CaRules, rules: Rules) -> CaRules | None:
-    """The CA that signed a source's certificate: only for its twin, which a device could have registered by that CA."""
+def _signers(device: DeviceRegistration, ca_rules: CaRules, rules: Rules) -> tuple[CaRules, ...]:
+    """The CAs that signed a source's certificate: for its twin, which a device could have registered by such a CA.
+
+    And for what the CAs and the operators revoked.
+    """
     if not ca_rules.is_source:
-        return None
+        return ()
     from jitr.admission.issuers import issuers_of  # noqa: PLC0415 -- not needed for the certificates of CAs
 
-    return next(iter(issuers_of(device.pem, rules)), None)
+    return issuers_of(device.pem, rules)
 
 
 def _why_no_rules(device: DeviceRegistration, rules: Rules) -> Rejected:

@@ -48,4 +48,4 @@ def fill_shadow(rules: CaRules, certificate: Certificate, thing_name: str) -> st
 
 def shadow_text(document: Any) -> str:
     """A shadow as compact JSON."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -103,18 +103,18 @@ class Examiner:
         )
 
     def refuse_listed_by_signer(self, applicant: Applicant) -> None:
-        """Refuse a certificate registered without a CA that is listed in the CRL of the account's CA that signed it.
+        """Refuse a certificate registered without a CA that is listed in the CRL of the account's CAs that signed it.
 
         Nothing else of that CRL counts, since the checks of a source need no issuer.
 
         Raises Rejected(REVOKED_BY_CA), Rejected(SUSPENDED_BY_CA), Unavailable.
         """
-        signer, certificate = applicant.signer, applicant.certificate
-        if signer is None or certificate is None or signer.mode_of("revocation") is not CheckMode.ENFORCE:
-            return
-        revocations = self._crls.of(signer).revocations
-        if isinstance(revocations, RevocationList):
-            refuse_listed(revocations, certificate, signer.name)
+        certificate = applicant.certificate
+        for signer in applicant.signers if certificate else ():
+            if signer.mode_of("revocation") is CheckMode.ENFORCE:
+                revocations = self._crls.of(signer).revocations
+                if certificate and isinstance(revocations, RevocationList):
+                    refuse_listed(revocations, certificate, signer.name)
 
     def ask_hook(self, examined: Examined, record: Record) -> Examined:
         """Let the CA's hook decide on a device that passed the checks; without a hook nothing changes.

@@ -369,11 +369,13 @@ class Registration:
 
         Raises Rejected(CA_INACTIVE).
         """
-        ca = attempt.applicant.signer or attempt.rules
-        revocation = self._revoked.get((ca.certificate_id if ca else attempt.device.ca_certificate_id) or "")
-        if revocation:
-            name = ca.name if ca else "of the device"
-            raise Rejected(Reason.CA_INACTIVE, f"CA {name} was {revocation.description}")
+        signers = attempt.applicant.signers or ((attempt.rules,) if attempt.rules else ())
+        names = {ca.certificate_id: ca.name for ca in signers} or {
+            attempt.device.ca_certificate_id or "": "of the device"
+        }
+        for ca_certificate_id, name in names.items():
+            if revocation := self._revoked.get(ca_certificate_id):
+                raise Rejected(Reason.CA_INACTIVE, f"CA {name} was {revocation.description}")
 
     def _observe(self, applicant: Applicant, record: Record) -> Decision:
         """The decision that records the certificate's status as it was found."""
