@@ -84,10 +84,9 @@ def _show(stage: Stage, found: Findings) -> None:
         out.print(table(rows))
     lines = [f"{number:,} {origin}: {evidence}" for (origin, evidence), number in sorted(found.evidence.items())]
     lines += [
-        f"{found.things:,} things",
-        f"{found.things_without:,} things without, {found.things_with_several:,} with several principals",
-        f"{found.certificates_without:,} certificates on no thing, {found.certificates_on_several:,} on several",
-        f"{found.policies:,} policies: {found.policies_of_one:,} of one target, {found.policies_of_none:,} of none",
+        f"things: {found.things:,} ({found.things_without:,} without principal, {found.things_with_several:,} with several)",
+        f"certificates: {found.certificates_without:,} on no thing, {found.certificates_on_several:,} on several",
+        f"policies: {found.policies:,} ({found.policies_of_one:,} of one target, {found.policies_of_none:,} of none)",
     ]
     lines += [f"policy {policy} {text}" for policy, text in found.flaws[:_MOST_SHOWN]]
     if (more := len(found.flaws) - _MOST_SHOWN) > 0:
