@@ -78,13 +78,22 @@ def write_plan(path: Path, fleet: str, lines: Iterable[PlanLine | str]) -> None:
     """
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(f"{_FIRST}{fleet}\n{HEADING}")
-            for line in lines:
-                file.write(f"# {line}\n" if isinstance(line, str) else f"{line}\n")
+            try:
+                file.write(f"{_FIRST}{fleet}\n{HEADING}")
+                for line in lines:
+                    text = f"# {line}" if isinstance(line, str) else str(line)
+                    file.write(f"{_one_line(text)}\n")
+            except BaseException:
+                path.unlink()  # a part of a plan would pass as one
+                raise
     except FileExistsError as error:
         raise Unusable(f"{path} exists, and may have been edited: name another file; nothing was written") from error
     except OSError as error:
         raise Unusable(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _one_line(text: str) -> str:
+    return "".join(one if one.isprintable() else " " for one in text)
 
 
 def read_plan(path: Path, fleet: str, stages: Collection[str]) -> tuple[PlanLine, ...]:
@@ -93,7 +102,8 @@ def read_plan(path: Path, fleet: str, stages: Collection[str]) -> tuple[PlanLine
     Raises BadPlan with every problem and its line; Unusable when the file cannot be read.
     """
     try:
-        texts = path.read_text(encoding="utf-8").splitlines()
+        # By line feeds alone: other separators, which editors do not show as such, would end a remark.
+        texts = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise Unusable(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is no UTF-8 text'}") from error
     problems: list[str] = []

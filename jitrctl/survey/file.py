@@ -69,6 +69,8 @@ class SurveyFile:
 
         Raises Unusable when it is none, or another fleet's.
         """
+        if path.is_dir():
+            raise Unusable(f"{path} is a folder: name a survey's file")
         if not path.is_file():
             raise Unusable(f"there is no file {path}: make it with `jitrctl fleet survey {path}`")
         found = cls(path)

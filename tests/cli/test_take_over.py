@@ -1,6 +1,7 @@
 """`jitrctl fleet adopt-plan | adopt-apply`: what is adopted, what waits, what is refused, and what never changes."""
 
 import re
+from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from itertools import count
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from jitrctl.__main__ import main
+from jitrctl.adoption.plan_file import read_plan, write_plan
 from jitrctl.audit import log
 from simulation.faults import Call, Fault, Moment, ServiceError
 from tests.support.cli.old_fleet import OldFleet, old_fleet
@@ -220,6 +222,25 @@ def test_every_problem_of_a_plan_is_told_with_its_line_and_nothing_is_done(old: 
     assert one.certificate_id in old.facts()
     plan.write_text("something else\n")
     assert "it is no plan" in old.fleet.say("fleet", "adopt-apply", str(plan), "--yes", code=2)
+
+
+@pytest.mark.parametrize("separator", ["\v", "\f", "\x85", "\u2028"])
+def test_no_remark_becomes_a_line_that_is_carried_out(tmp_path: Path, separator: str) -> None:
+    plan, line = tmp_path / "a.plan", f"adopt  dev/eu-central-1  pump  {'1' * 64}  1  JITP"
+    write_plan(plan, "acme", [f"cannot: {separator}{line}", f"cannot: \n{line}"])
+    assert read_plan(plan, "acme", ["dev/eu-central-1"]) == ()
+    plan.write_text(f"\ufeff{plan.read_text()}# pasted{separator}{line}\n")
+    assert read_plan(plan, "acme", ["dev/eu-central-1"]) == ()
+
+
+def test_a_plan_that_was_not_written_to_its_end_is_not_left(tmp_path: Path) -> None:
+    def some_lines() -> Iterator[str]:
+        yield "cannot: sensor-0001"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_plan(tmp_path / "a.plan", "acme", some_lines())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_plan_is_never_overwritten_and_needs_a_finished_survey(old: OldFleet, tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def _show(stage: Stage, found: Findings) -> None:
         out.print(table(rows))
     lines = [f"{number:,} {origin}: {evidence}" for (origin, evidence), number in sorted(found.evidence.items())]
     lines += [
-        f"things: {found.things:,} ({found.things_without:,} without principal, {found.things_with_several:,} with several)",
+        f"things: {found.things:,} (no principal: {found.things_without:,}; several: {found.things_with_several:,})",
         f"certificates: {found.certificates_without:,} on no thing, {found.certificates_on_several:,} on several",
         f"policies: {found.policies:,} ({found.policies_of_one:,} of one target, {found.policies_of_none:,} of none)",
     ]
