@@ -60,8 +60,7 @@ RefusedPath = Annotated[
     typer.Option(
         "--refused",
         metavar="FILE",
-        help="Write rows that cannot be used, or that an account refuses, into this file, with the reason; import the "
-        "others.",
+        help="Write rows that cannot be used into this file, with the reason; import the others.",
     ),
 ]
 

@@ -6,13 +6,14 @@ import threading
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from jitr.import_order import ImportOrder
 from jitrctl.audit.record import audited
-from jitrctl.commands.list_reading import Files, RefusedPath, SignerFiles, list_name, read_lists, write_refused_again
+from jitrctl.commands.list_reading import Files, SignerFiles, list_name, read_lists, write_refused_again
 from jitrctl.device.certificate_rows import read_certificates
 from jitrctl.device.imports import Imported, ImportPlan, StageImport, plan_import
 from jitrctl.errors import Interrupted, Unusable
@@ -54,7 +55,14 @@ def import_(
     ] = None,
     note: Note = "",
     signer: SignerFiles = None,
-    refused: RefusedPath = None,
+    refused: Annotated[
+        Path | None,
+        typer.Option(
+            "--refused",
+            metavar="FILE",
+            help="Write rows that cannot be used or that an account refuses into this file, with the reason.",
+        ),
+    ] = None,
     *,
     may_follow: Annotated[
         bool,

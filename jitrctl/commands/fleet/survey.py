@@ -1,4 +1,4 @@
-"""`jitrctl fleet survey`: what certificates, things, policies and handlers there are, whoever made them."""
+"""`jitrctl fleet survey`: what certificates, things, policies and handlers there are."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def survey(
     *,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the survey in FILE.")] = False,
 ) -> None:
-    """Survey certificates, things, policies and handlers in all accounts, whoever made them; changes nothing.
+    """Survey certificates, things, policies and handlers in all accounts; changes nothing.
 
     How each certificate came to be registered is inferred, and the evidence is named. The lists are made first; then it
     says how many calls the rest takes, and how long, at four fifths of AWS's default quotas. `jitrctl fleet adopt-plan`
