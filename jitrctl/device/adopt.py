@@ -42,9 +42,13 @@ class Adoption:
         registry: Registry,
         certificate_id: str | None = None,
         principals: int = 1,
+        origin: str | None = None,
     ) -> None:
-        """`certificate_id` is the one that a reviewed plan names, of a thing that has so many `principals`."""
-        self._thing_name = thing_name
+        """`certificate_id` is the one that a reviewed plan names, of a thing that has so many `principals`.
+
+        `origin` says how it was registered, and is kept in its record.
+        """
+        self._thing_name, self._origin = thing_name, origin
         self._chosen, self._principals = certificate_id, principals
         self._client = client  # boto3's, for what only operators call
         self._iot = iot
@@ -99,7 +103,9 @@ class Adoption:
         if (
             may_be_recorded
             and not is_evaluated
-            and not self._registry.record_found(self._to_decision(device, certificate, record), record)
+            and not self._registry.record_found(
+                self._to_decision(device, certificate, record), record, origin=self._origin
+            )
         ):
             current = self._registry.recall([device.certificate_id])[device.certificate_id]
             if current.verdict_number != record.verdict_number:
