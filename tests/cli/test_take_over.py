@@ -45,10 +45,14 @@ def test_a_clear_case_is_adopted_and_nothing_of_it_changes(old: OldFleet, tmp_pa
     assert lines(plan)[0].startswith(f"adopt dev/eu-central-1 sensor-0001 {leaf.certificate_id} 1 JITP # CA factory")
     told = old.apply(plan)
     assert (told["adopted"], told["failed"]) == (1, [])
-    assert told["left_attached"] == [{"thing_name": "sensor-0001", "policies": ["old"]}]
+    assert told["left_attached"] == [{"thing_name": "sensor-0001", "policies": ["old"], "of_groups": []}]
     assert owner(old, "sensor-0001") == leaf.certificate_id
     assert old.facts() == before
     assert old.fleet.place(DEV).iot.connections.connected_as("sensor-0001") == leaf.certificate_id
+    assert old.fleet.record(DEV, leaf).origin == "JITP"
+    shown = old.fleet.ask("device", "show", "sensor-0001", "--account", DEV)[DEV]["certificates"]
+    assert [one["origin"] for one in shown] == ["JITP"]
+    assert "before jitr it was registered by: JITP" in old.fleet.say("device", "show", "sensor-0001", "--account", DEV)
     (order,) = announced_orders(old.fleet)
     assert order["steps"] == ["take thing sensor-0001 into the registry (origin JITP)"]
     assert log.read_last(old.fleet.stage(DEV), leaf.certificate_id) is not None
@@ -202,7 +206,7 @@ def test_two_engineers_at_once_adopt_each_thing_once(old: OldFleet, tmp_path: Pa
 def test_every_problem_of_a_plan_is_told_with_its_line_and_nothing_is_done(old: OldFleet, tmp_path: Path) -> None:
     one, two = old.add("sensor-0001"), old.add("sensor-0002")
     plan = old.plan(tmp_path)
-    good = plan.read_text()
+    lines = plan.read_text().splitlines()
     for line in (
         "adpot  dev/eu-central-1  a  " + "0" * 64 + "  1  JITP",
         "adopt  dev/eu-west-1  a  " + "0" * 64 + "  1  JITP",
@@ -210,15 +214,17 @@ def test_every_problem_of_a_plan_is_told_with_its_line_and_nothing_is_done(old: 
         "adopt  dev/eu-central-1  a  " + "0" * 63 + "  1  JITP",
         "adopt  dev/eu-central-1  a  " + "0" * 64 + "  one  JITP",
         "adopt  dev/eu-central-1  a",
+        "adopt  dev/eu-central-1  a  " + "0" * 64 + "  1  MAGIC",
         f"adopt  dev/eu-central-1  sensor-0001  {two.certificate_id}  2  JITP",
     ):
-        good += f"{line}\n"
-    plan.write_text(good)
+        lines.insert(-1, line)
+    plan.write_text("\n".join(lines))
     told = old.fleet.say("fleet", "adopt-apply", str(plan), "--account", DEV, "--yes", code=2)
     numbers = [int(found) for found in re.findall(r"line (\d+): ", told)]
-    assert numbers == [*range(10, 17), 16]
+    assert numbers == [*range(10, 18), 17, 18]
     assert "sensor-0001 is in line 8 already" in told
     assert owner(old, "sensor-0001") is None
+    assert "line 18: by its end the plan has 2, by its lines 10" in told
     assert one.certificate_id in old.facts()
     plan.write_text("something else\n")
     assert "it is no plan" in old.fleet.say("fleet", "adopt-apply", str(plan), "--yes", code=2)

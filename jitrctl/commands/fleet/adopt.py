@@ -13,7 +13,8 @@ import typer
 from jitrctl.adoption.applying import PlanRun
 from jitrctl.adoption.plan_file import PlanVerb, read_plan, write_plan
 from jitrctl.adoption.planning import OWNED, plan_stage
-from jitrctl.errors import Unusable
+from jitrctl.device.adopt import UNKNOWN_CA
+from jitrctl.errors import Interrupted, Unusable
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.session.pace import turns_in
 from jitrctl.session.stage import choose
@@ -26,9 +27,11 @@ if TYPE_CHECKING:
 
     from jitrctl.adoption.applying import PlanResult
     from jitrctl.adoption.plan_file import PlanLine
+    from jitrctl.run.parallel import Results
     from jitrctl.session.stage import Stage
 
 _MOST_SHOWN = 20
+_AFTER_A_THROTTLE = 2.0  # seconds; waits for the turn of a call are shorter (jitrctl.survey.calls)
 _File = Annotated[Path, typer.Argument(metavar="FILE", help="The plan.")]
 
 
@@ -88,41 +91,35 @@ def apply_plan(scope: Scope, file: _File, note: Note = "", *, yes: Yes = False) 
     plan = read_plan(file, scope.fleet.name, everywhere)
     lines = {stage: [line for line in plan if line.stage == str(stage)] for stage in scope.stages}
     begun, failed = scope.open_stages()
-    texts = []
-    for stage in begun:
-        verbs = Counter(line.verb for line in lines[stage])
-        texts.append(
-            f"{stage}: adopt {verbs[PlanVerb.ADOPT]:,}, adopt and align {verbs[PlanVerb.ALIGN]:,}; leave "
-            f"{verbs[PlanVerb.REVIEW]:,} for review, skip {verbs[PlanVerb.SKIP]:,}"
-        )
-    scope.confirm(texts, yes=yes)
     interrupted, done = threading.Event(), dict.fromkeys(begun, 0)
     again = f"`jitrctl fleet adopt-apply {file}{scope.fleet_option}` does the rest"
 
-    def run(stage: Stage) -> PlanResult:
-        calls = PatientCalls(partial(turns_in(stage).wait, "DescribeCertificate"), again=again)
-        return PlanRun(stage, calls, note, told=partial(done.__setitem__, stage)).run(lines[stage], interrupted)
+    def prepare(stage: Stage) -> PlanRun:
+        calls = PatientCalls(
+            partial(turns_in(stage).wait, "DescribeCertificate"), again=again, sleep=partial(wait_for_aws, interrupted)
+        )
+        prepared = PlanRun(stage, lines[stage], calls, note, told=partial(done.__setitem__, stage))
+        prepared.leave_out_done(interrupted)
+        return prepared
 
-    total = sum(len(one) for one in lines.values())
+    runs = scope.across(prepare, doing="reading the registry", stages=begun, interrupted=interrupted)
+    failed = (*failed, *runs.failed)
+    prepared = {one.stage: one.value for one in runs.done}
+    if not interrupted.is_set():
+        _ask(scope, prepared, yes=yes)
+    total = sum(sum(one.count_verbs().values()) for one in prepared.values())
     results = scope.across(
-        run, doing=lambda: f"adopting: {sum(done.values()):,} of {total:,}", stages=begun, interrupted=interrupted
+        lambda stage: prepared[stage].run(interrupted),
+        doing=lambda: f"adopting: {sum(done.values()):,} of {total:,}",
+        stages=list(prepared),
+        interrupted=interrupted,
     )
-
-    def show() -> None:
-        out.print(table([{"stage": str(one.stage), **_row(one.value)} for one in results.done]))
-        for one in results.done:
-            for line, why in one.value.failed:
-                out.print(f"{one.stage} {line.thing_name}: {why}", markup=False, soft_wrap=True)
-            for thing, policies in one.value.left[:_MOST_SHOWN]:
-                out.print(f"{one.stage} {thing}: keeps {', '.join(policies)}", markup=False, soft_wrap=True)
-            if (more := len(one.value.left) - _MOST_SHOWN) > 0:
-                err.print(f"{one.stage}: {more:,} more keep policies, which --json has.", style="dim", markup=False)
-
-    is_interrupted = any(one.value.not_begun for one in results.done)
+    scope.warn([(f"{one.stage} {thing}", UNKNOWN_CA) for one in results.done for thing in one.value.unknown_cas])
+    is_interrupted = interrupted.is_set()
     try:
         scope.report(
             results,
-            show=show,
+            show=lambda: _show(results),
             fields=_document,
             failed=failed,
             ok=not is_interrupted and not any(one.value.failed for one in results.done),
@@ -131,6 +128,49 @@ def apply_plan(scope: Scope, file: _File, note: Note = "", *, yes: Yes = False) 
         if is_interrupted:
             raise typer.Exit(Exit.INTERRUPTED) from None
         raise
+
+
+def wait_for_aws(interrupted: threading.Event, seconds: float) -> None:
+    """Wait before a call; a wait of seconds follows a throttle, and Ctrl-C ends it, and with it the work.
+
+    Raises Interrupted.
+    """
+    if interrupted.wait(seconds) and seconds >= _AFTER_A_THROTTLE:
+        raise Interrupted("interrupted while AWS throttled; the same command again does the rest")
+
+
+def _ask(scope: Scope, prepared: Mapping[Stage, PlanRun], *, yes: bool) -> None:
+    """Say what would be done, and ask; where nothing is to be done, only say that.
+
+    Raises Declined, Unusable.
+    """
+    texts, is_anything = [], False
+    for stage, run in prepared.items():
+        verbs, result = run.count_verbs(), run.result
+        is_anything = is_anything or any(verbs.values())
+        to_do = "nothing is to be done"
+        if any(verbs.values()):
+            to_do = f"adopt {verbs[PlanVerb.ADOPT]:,}, adopt and align {verbs[PlanVerb.ALIGN]:,}"
+        texts.append(
+            f"{stage}: {to_do}; adopted already {result.already:,}, left for review {result.reviews:,}, skipped "
+            f"{result.skipped:,}"
+        )
+    if is_anything:
+        scope.confirm(texts, yes=yes)
+        return
+    for text in texts:
+        err.print(text, markup=False, soft_wrap=True)
+
+
+def _show(results: Results[PlanResult]) -> None:
+    out.print(table([{"stage": str(one.stage), **_row(one.value)} for one in results.done]))
+    for one in results.done:
+        for line, why in one.value.failed:
+            out.print(f"{one.stage} {line.thing_name}: {why}", markup=False, soft_wrap=True)
+        for left in one.value.left[:_MOST_SHOWN]:
+            out.print(f"{one.stage} {left}", markup=False, soft_wrap=True)
+        if (more := len(one.value.left) - _MOST_SHOWN) > 0:
+            err.print(f"{one.stage}: {more:,} more keep policies, which --json has.", style="dim", markup=False)
 
 
 def _row(found: PlanResult) -> dict[str, str]:
@@ -156,5 +196,13 @@ def _document(found: PlanResult) -> Mapping[str, Any]:
             {"thing_name": line.thing_name, "certificate_id": line.certificate_id, "error": why}
             for line, why in found.failed
         ],
-        "left_attached": [{"thing_name": thing, "policies": list(policies)} for thing, policies in found.left],
+        "left_attached": [
+            {
+                "thing_name": left.thing_name,
+                "policies": list(left.policies),
+                "of_groups": [{"policy": policy, "group": group} for policy, group in left.of_groups],
+            }
+            for left in found.left
+        ],
+        "unknown_cas": found.unknown_cas,
     }

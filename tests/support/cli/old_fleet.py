@@ -13,6 +13,7 @@ from jitrctl.survey.calls import PatientCalls
 from simulation import Authority, Leaf
 from tests.support.cli.simulated import DEV, Simulated, simulated
 
+_wait_for_aws = adopt.wait_for_aws  # the real one, whatever a test puts in its place
 OLD_POLICY = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]}'
 TEMPLATE = {"Resources": {"policy": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": "provisioned"}}}}
 
@@ -97,5 +98,12 @@ def old_fleet(directory: Path, monkeypatch: pytest.MonkeyPatch) -> OldFleet:
 
     for command in (survey, adopt):
         monkeypatch.setattr(command, "PatientCalls", partial(PatientCalls, monotonic=clock.monotonic, sleep=sleep))
-    monkeypatch.setattr("jitrctl.adoption.applying.now", clock.now)
+
+    def wait(interrupted: threading.Event, seconds: float) -> None:
+        sleep(seconds)
+        _wait_for_aws(interrupted, 0.0 if not interrupted.is_set() else seconds)
+
+    monkeypatch.setattr(adopt, "wait_for_aws", wait)
+    for module in ("applying", "planning"):
+        monkeypatch.setattr(f"jitrctl.adoption.{module}.now", clock.now)
     return OldFleet(fleet)
