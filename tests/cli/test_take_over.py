@@ -2,17 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from io import StringIO
-from itertools import count
 from pathlib import Path
 
 import pytest
 
-from jitrctl.__main__ import main
 from jitrctl.adoption.plan_file import read_plan, write_plan
 from jitrctl.audit import log
-from simulation.faults import Call, Fault, Moment, ServiceError
+from simulation.faults import Call, Moment
 from tests.support.cli.old_fleet import OldFleet, old_fleet
 from tests.support.cli.orders import announced_orders, strike
 from tests.support.cli.simulated import DEV, PROD
@@ -143,46 +139,6 @@ def test_align_gives_what_the_rules_give_and_a_policy_at_every_moment(old: OldFl
     assert (thing["thingTypeName"], old.fleet.status(DEV, leaf)) == ("sensor", "ACTIVE")
     again = old.apply(plan)
     assert (again["already"], again["aligned"]) == (1, 0)
-
-
-@pytest.mark.parametrize("verb", ["adopt", "align"])
-def test_an_apply_struck_at_any_call_is_finished_by_the_next(old: OldFleet, tmp_path: Path, verb: str) -> None:
-    leaves = [old.add(f"sensor-{number:04}") for number in range(2)]
-    plan = old.plan(tmp_path)
-    edit(plan, "^adopt ", f"{verb} ")
-    for number in count(0, 3):
-        seen = 0
-
-        def kill(call: Call, moment: Moment) -> None:
-            nonlocal seen
-            if call.caller == "jitrctl" and moment == "after":
-                seen += 1
-                if seen > number:  # noqa: B023 -- of this round
-                    raise ServiceError("AccessDeniedException", "not authorized", status=403)
-
-        with strike(old.fleet, kill), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-            main(["fleet", "adopt-apply", str(plan), "--account", DEV, "--yes", "--fleet", str(old.fleet.file)])
-        if seen <= number:
-            break
-    assert number
-    told = old.apply(plan)
-    assert told["failed"] == []
-    assert [owner(old, f"sensor-{one:04}") for one in range(2)] == [leaf.certificate_id for leaf in leaves]
-    assert old.apply(plan)["already"] == 2
-    policy = "old" if verb == "adopt" else "jitr-acme--factory"
-    assert all(facts[2] == [policy] for facts in old.facts().values())
-
-
-def test_an_hour_of_throttles_is_outlasted(old: OldFleet, tmp_path: Path) -> None:
-    old.add("sensor-0001")
-    plan, begun = old.plan(tmp_path), old.fleet.aws.clock.monotonic()
-
-    def throttle(call: Call, _: Moment) -> Fault | None:
-        over = old.fleet.aws.clock.monotonic() - begun > 3600
-        return None if over or call.service != "iot" else Fault.THROTTLED
-
-    with strike(old.fleet, throttle):
-        assert old.apply(plan)["adopted"] == 1
 
 
 def test_two_engineers_at_once_adopt_each_thing_once(old: OldFleet, tmp_path: Path) -> None:
