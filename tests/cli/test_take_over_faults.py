@@ -1,24 +1,20 @@
 """`jitrctl fleet adopt-apply` among faults: each has a clear sentence, and the next run finishes what one left."""
 
-import os
-import signal
 import threading
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from jitrctl.commands.fleet import adopt
-from simulation.faults import Call, Died, Fault, FaultHook, Moment, ServiceError
-from tests.support.cli.old_fleet import OldFleet, old_fleet
+from jitr.decisions import Decision, Outcome
+from jitr.iot_models import Status
+from jitr.record import Record
+from simulation.faults import Call, Died, Moment, ServiceError
+from tests.support.cli.old_fleet import OldFleet, edit, old_fleet
 from tests.support.cli.orders import announced_orders, strike
 from tests.support.cli.simulated import DEV, PROD
 
-HOUR = 3600
 PATIENCE = 20  # seconds, after which a test gives up
-_WAIT_FOR_AWS = adopt.wait_for_aws
 
 
 @pytest.fixture
@@ -32,32 +28,6 @@ def remarks(plan: Path) -> list[str]:
 
 def lines(plan: Path) -> list[str]:
     return [" ".join(line.split()) for line in plan.read_text().splitlines() if line and not line.startswith("#")]
-
-
-def edit(plan: Path, before: str, after: str) -> None:
-    text = plan.read_text()
-    assert before in text
-    plan.write_text(text.replace(before, after))
-
-
-def owner(old: OldFleet, thing: str, account: str = DEV) -> str | None:
-    found = old.fleet.stage(account).registry.owner(thing)
-    return found.certificate_id if found else None
-
-
-def policies(old: OldFleet, certificate_id: str) -> list[str]:
-    found: list[str] = old.facts()[certificate_id][2]
-    return found
-
-
-def throttle_until(old: OldFleet, moment: float, *services: str) -> FaultHook:
-    """Throttle every call of these services, of all when none is named, until then."""
-
-    def throttle(call: Call, _: Moment) -> Fault | None:
-        of_jitrctl = call.caller == "jitrctl" and (not services or call.service in services)
-        return Fault.THROTTLED if of_jitrctl and old.fleet.aws.clock.monotonic() < moment else None
-
-    return throttle
 
 
 @pytest.mark.parametrize("why", ["not registered", "INACTIVE"])
@@ -87,7 +57,7 @@ def test_a_certificate_whose_ca_has_ended_waits_for_a_decision(old: OldFleet, tm
     assert "its CA ended on 20" in line
     edit(plan, "\nreview ", "\nadopt  ")
     assert old.apply(plan)["adopted"] == 1
-    assert owner(old, "sensor-0001") == leaf.certificate_id
+    assert old.owner("sensor-0001") == leaf.certificate_id
 
 
 def test_a_certificate_that_has_ended_cannot_be_adopted(old: OldFleet, tmp_path: Path) -> None:
@@ -110,13 +80,18 @@ def test_what_another_fleet_of_jitr_runs_is_left_to_it(old: OldFleet, tmp_path: 
         edit(plan, "\nadopt  ", f"\n{verb}  ")
         (failed,) = old.apply(plan, code=1)["failed"]
         assert "is that of jitr's fleet bolt, which runs this device" in failed["error"]
-    assert owner(old, "sensor-0002") is None
+    assert old.owner("sensor-0002") is None
     assert announced_orders(old.fleet) == []
     said = old.fleet.say("device", "adopt", "sensor-0002", "--account", DEV, code=1)
     assert "is that of jitr's fleet bolt" in said
-    assert owner(old, "sensor-0002") is None
+    assert old.owner("sensor-0002") is None
     old.iot.detach_policy(policyName="jitr-bolt--maker", target=old.arn(taken))
+    edit(plan, "\nalign  ", "\nadopt  ")
     assert old.apply(plan)["adopted"] == 1
+    old.iot.attach_policy(policyName="jitr-bolt--maker", target=old.arn(taken))
+    edit(plan, "\nadopt  ", "\nalign  ")
+    assert "jitr's fleet bolt" in old.apply(plan, code=1)["failed"][0]["error"]
+    assert old.policies(taken) == ["jitr-bolt--maker", "old"]
 
 
 def test_a_policy_that_is_deleted_while_its_detachment_is_under_way_is_detached(old: OldFleet, tmp_path: Path) -> None:
@@ -133,7 +108,7 @@ def test_a_policy_that_is_deleted_while_its_detachment_is_under_way_is_detached(
     with strike(old.fleet, delete):
         told = old.apply(plan)
     assert (told["aligned"], told["failed"]) == (1, [])
-    assert policies(old, leaf.certificate_id) == ["jitr-acme--factory"]
+    assert old.policies(leaf) == ["jitr-acme--factory"]
 
 
 def test_where_the_fleets_policy_is_missing_the_old_one_stays_until_it_is_back(old: OldFleet, tmp_path: Path) -> None:
@@ -144,12 +119,12 @@ def test_where_the_fleets_policy_is_missing_the_old_one_stays_until_it_is_back(o
     edit(plan, "\nadopt  ", "\nalign  ")
     (failed,) = old.apply(plan, code=1)["failed"]
     assert "policy jitr-acme--factory" in failed["error"]
-    assert policies(old, leaf.certificate_id) == ["old"]
-    assert owner(old, "sensor-0001") == leaf.certificate_id
+    assert old.policies(leaf) == ["old"]
+    assert old.owner("sensor-0001") == leaf.certificate_id
     old.iot.create_policy(policyName="jitr-acme--factory", policyDocument=document)
     told = old.apply(plan)
     assert (told["already"], told["aligned"]) == (1, 1)
-    assert policies(old, leaf.certificate_id) == ["jitr-acme--factory"]
+    assert old.policies(leaf) == ["jitr-acme--factory"]
 
 
 def test_policies_of_thing_groups_are_named_as_such_and_never_detached(old: OldFleet, tmp_path: Path) -> None:
@@ -209,7 +184,7 @@ def test_a_plan_that_was_cut_is_refused_and_nothing_is_done(old: OldFleet, tmp_p
     assert "by its end the plan has 3, by its lines 2" in said
     plan.write_text("\n".join((*whole[:-2], whole[-1], whole[-2])))
     assert "it comes after the end of the plan" in old.fleet.say("fleet", "adopt-apply", str(plan), "--yes", code=2)
-    assert owner(old, "sensor-0000") is None
+    assert old.owner("sensor-0000") is None
     plan.write_text("\n".join((*whole, "", "# by ann")))
     assert old.apply(plan)["adopted"] == 3
 
@@ -237,12 +212,43 @@ def test_accounts_of_which_one_was_half_adopted_when_it_was_killed_are_finished(
         for thread in threading.enumerate():
             if thread.name.startswith((DEV, PROD)):
                 thread.join(PATIENCE)
-    assert 0 < sum(owner(old, name, account) is not None for name in names for account in (DEV, PROD)) < 6
+    assert 0 < sum(old.owner(name, account) is not None for name in names for account in (DEV, PROD)) < 6
     told = old.fleet.ask(*words)
     assert told[DEV]["already"] + told[DEV]["adopted"] == told[PROD]["already"] + told[PROD]["adopted"] == 3
-    assert {name: owner(old, name) for name in names} == ids
-    assert all(owner(old, name, PROD) for name in names)
+    assert {name: old.owner(name) for name in names} == ids
+    assert all(old.owner(name, PROD) for name in names)
     assert [one["already"] for one in old.fleet.ask(*words).values()] == [3, 3]
+
+
+def test_what_the_sweep_had_found_gets_thing_and_origin_though_the_first_run_died(
+    old: OldFleet, tmp_path: Path
+) -> None:
+    leaf = old.add("sensor-0001")
+    found = Decision(
+        certificate_id=leaf.certificate_id,
+        outcome=Outcome.FOUND,
+        status=Status.ACTIVE,
+        registered_at=old.fleet.aws.clock.now(),
+        decided_at=old.fleet.aws.clock.now(),
+        rules_digest="",
+    )
+    assert old.fleet.stage(DEV).registry.record_found(found, Record())
+    plan = old.plan(tmp_path)
+
+    def die(call: Call, moment: Moment) -> None:
+        """Right after the name has its owner."""
+        of_name = call.parameters.get("Key", {}).get("id", {}).get("S", "").startswith("thing#")
+        if call.caller == "jitrctl" and call.operation == "UpdateItem" and of_name and moment == "after":
+            raise Died
+
+    with strike(old.fleet, die), pytest.raises(Died):
+        old.apply(plan)
+    assert old.owner("sensor-0001") == leaf.certificate_id
+    assert old.fleet.record(DEV, leaf).origin is None
+    assert old.apply(plan)["adopted"] == 1
+    record = old.fleet.record(DEV, leaf)
+    assert record.decision
+    assert (record.decision.thing_name, record.origin) == ("sensor-0001", "JITP")
 
 
 def test_of_two_engineers_who_choose_different_certificates_the_second_is_refused(
@@ -264,7 +270,7 @@ def test_of_two_engineers_who_choose_different_certificates_the_second_is_refuse
     with strike(old.fleet, meanwhile):
         (failed,) = old.apply(ann, code=1)["failed"]
     assert failed["error"] == "thing name sensor-0001 belongs to another certificate in the registry"
-    assert owner(old, "sensor-0001") == second.certificate_id
+    assert old.owner("sensor-0001") == second.certificate_id
     assert old.fleet.record(DEV, first).decision is None
 
 
@@ -284,100 +290,7 @@ def test_of_two_engineers_one_may_adopt_while_the_other_aligns(old: OldFleet, tm
 
     with strike(old.fleet, meanwhile):
         assert old.apply(ann)["failed"] == []
-    assert policies(old, leaf.certificate_id) == ["jitr-acme--factory"]
-
-
-@pytest.mark.parametrize("services", [(), ("dynamodb",), ("iot",)], ids=["all", "DynamoDB", "AWS IoT"])
-@pytest.mark.parametrize("verb", ["adopt", "align"])
-def test_an_hour_of_throttles_that_begins_anywhere_is_outlasted(
-    old: OldFleet, tmp_path: Path, verb: str, services: tuple[str, ...]
-) -> None:
-    names = [f"sensor-{number:04}" for number in range(12)]
-    for name in names:
-        old.add(name)
-    plan, clock = old.plan(tmp_path), old.fleet.aws.clock
-    edit(plan, "\nadopt  ", f"\n{verb}  ")
-    begun, number, hours = 0.0, 0, 0
-
-    def throttle(call: Call, _: Moment) -> Fault | None:
-        """At each 37th call an hour begins in which these services answer nothing: at another one of each device."""
-        nonlocal begun, number, hours
-        if call.caller != "jitrctl" or (services and call.service not in services) or call.service == "events":
-            return None
-        if begun and clock.monotonic() - begun < HOUR:
-            return Fault.THROTTLED
-        number += 1
-        begun = clock.monotonic() if number % 37 == 0 else 0.0
-        hours += bool(begun)
-        return Fault.THROTTLED if begun else None
-
-    with strike(old.fleet, throttle):
-        told = old.apply(plan)
-    assert hours > 1
-    assert (told["adopted"], told["failed"]) == (len(names), [])
-    assert told["aligned"] == (len(names) if verb == "align" else 0)
-
-
-def test_after_two_hours_of_throttles_it_ends_and_says_what_does_the_rest(old: OldFleet, tmp_path: Path) -> None:
-    old.add("sensor-0001")
-    plan = old.plan(tmp_path)
-    with strike(old.fleet, throttle_until(old, old.fleet.aws.clock.monotonic() + 3 * HOUR, "iot")):
-        said = old.fleet.say("fleet", "adopt-apply", str(plan), "--account", DEV, "--yes", code=1)
-    assert "AWS has throttled or failed the adoption for 120 minutes" in said
-    assert f"`jitrctl fleet adopt-apply {plan} --fleet {old.fleet.file}` does the rest" in said
-    old.fleet.aws.clock.advance(HOUR)
-    assert old.apply(plan)["adopted"] == 1
-
-
-@pytest.fixture
-def _interruptible() -> Iterator[None]:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_interruptible")
-@pytest.mark.parametrize("operation", ["ListThingPrincipals", "BatchGetItem", "AttachPolicy"])
-def test_ctrl_c_in_a_throttles_wait_ends_at_once_with_130_and_the_next_run_finishes(
-    old: OldFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str
-) -> None:
-    leaves = {name: old.add(name) for name in ("sensor-0001", "sensor-0002")}
-    plan = old.plan(tmp_path)
-    edit(plan, "\nadopt  ", "\nalign  ")
-    waits = threading.Event()
-
-    def wait(interrupted: threading.Event, seconds: float) -> None:
-        if seconds >= 2:  # after a throttle
-            waits.set()
-            assert interrupted.wait(PATIENCE)
-        _WAIT_FOR_AWS(interrupted, seconds)
-
-    def press() -> None:
-        assert waits.wait(PATIENCE)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    def throttle(call: Call, _: Moment) -> Fault | None:
-        return Fault.THROTTLED if call.operation == operation and call.caller == "jitrctl" else None
-
-    with monkeypatch.context() as patched, strike(old.fleet, throttle):
-        patched.setattr(adopt, "wait_for_aws", wait)
-        patched.setattr(adopt, "PatientCalls", _calls)
-        presser = threading.Thread(target=press)
-        presser.start()
-        said = old.fleet.say("fleet", "adopt-apply", str(plan), "--account", DEV, "--yes", code=130)
-        presser.join()
-    assert "the same command again does the rest" in said or "not begun" in said
-    told = old.apply(plan)
-    assert (told["adopted"] + told["already"], told["failed"]) == (2, [])
-    assert {owner(old, name) for name in leaves} == {leaf.certificate_id for leaf in leaves.values()}
-    for leaf in leaves.values():
-        assert policies(old, leaf.certificate_id) == ["jitr-acme--factory"]
-
-
-def _calls(*arguments: Any, **more: Any) -> Any:
-    from jitrctl.survey.calls import PatientCalls  # noqa: PLC0415 -- the real one
-
-    return PatientCalls(*arguments, **more)
+    assert old.policies(leaf) == ["jitr-acme--factory"]
 
 
 def _add_in_prod(old: OldFleet, names: list[str]) -> None:

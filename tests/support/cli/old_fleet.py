@@ -68,6 +68,15 @@ class OldFleet:
             for one in iot.certificates.by_id.values()
         }
 
+    def owner(self, thing: str, account: str = DEV) -> str | None:
+        """The certificate that owns a thing's name in jitr's registry."""
+        found = self.fleet.stage(account).registry.owner(thing)
+        return found.certificate_id if found else None
+
+    def policies(self, leaf: Leaf) -> list[str]:
+        found: list[str] = self.facts()[leaf.certificate_id][2]
+        return found
+
     def survey(self, file: Path, *words: str, code: int = 0) -> dict[str, Any]:
         found: dict[str, Any] = self.fleet.ask("fleet", "survey", str(file), "--account", DEV, *words, code=code)[DEV]
         return found
@@ -86,6 +95,13 @@ class OldFleet:
             DEV
         ]
         return found
+
+
+def edit(plan: Path, before: str, after: str) -> None:
+    """Replace a text in a plan, as an engineer does."""
+    text = plan.read_text(encoding="utf-8")
+    assert before in text
+    plan.write_text(text.replace(before, after), encoding="utf-8")
 
 
 def old_fleet(directory: Path, monkeypatch: pytest.MonkeyPatch) -> OldFleet:
