@@ -1,4 +1,4 @@
-"""`jitrctl fleet adopt-plan | adopt-apply`: what is adopted, what waits, what is refused, and what never changes."""
+"""`jitrctl fleet adopt plan | apply`: what is adopted, what waits, what is refused, and what never changes."""
 
 import re
 from collections.abc import Iterator
@@ -175,7 +175,7 @@ def test_every_problem_of_a_plan_is_told_with_its_line_and_nothing_is_done(old: 
     ):
         lines.insert(-1, line)
     plan.write_text("\n".join(lines))
-    told = old.fleet.say("fleet", "adopt-apply", str(plan), "--account", DEV, "--yes", code=2)
+    told = old.fleet.say("fleet", "adopt", "apply", str(plan), "--account", DEV, "--yes", code=2)
     numbers = [int(found) for found in re.findall(r"line (\d+): ", told)]
     assert numbers == [*range(10, 18), 17, 18]
     assert "sensor-0001 is in line 8 already" in told
@@ -183,7 +183,7 @@ def test_every_problem_of_a_plan_is_told_with_its_line_and_nothing_is_done(old: 
     assert "line 18: by its end the plan has 2, by its lines 10" in told
     assert one.certificate_id in old.facts()
     plan.write_text("something else\n")
-    assert "it is no plan" in old.fleet.say("fleet", "adopt-apply", str(plan), "--yes", code=2)
+    assert "it is no plan" in old.fleet.say("fleet", "adopt", "apply", str(plan), "--yes", code=2)
 
 
 @pytest.mark.parametrize("separator", ["\v", "\f", "\x85", "\u2028"])
@@ -208,7 +208,7 @@ def test_a_plan_that_was_not_written_to_its_end_is_not_left(tmp_path: Path) -> N
 def test_a_plan_is_never_overwritten_and_needs_a_finished_survey(old: OldFleet, tmp_path: Path) -> None:
     plan = old.plan(tmp_path)
     survey = str(tmp_path / "dev.survey")
-    words = ("fleet", "adopt-plan", str(plan), "--survey", survey)
+    words = ("fleet", "adopt", "plan", str(plan), "--survey", survey)
     assert "exists" in old.fleet.say(*words, "--account", DEV, code=2)
     assert "no finished survey of prod" in old.fleet.say(*words, "--account", PROD, code=2)
 

@@ -1,4 +1,4 @@
-"""`jitrctl fleet adopt-apply` among faults: each has a clear sentence, and the next run finishes what one left."""
+"""`jitrctl fleet adopt apply` among faults: each has a clear sentence, and the next run finishes what one left."""
 
 import threading
 from itertools import count
@@ -147,7 +147,7 @@ def test_policies_of_thing_groups_are_named_as_such_and_never_detached(old: OldF
     old.add("sensor-0003")
     old.iot.add_thing_to_thing_group(thingName="sensor-0003", thingGroupName="hall-2")
     plan = old.plan(tmp_path, "more")
-    said = old.fleet.say("fleet", "adopt-apply", str(plan), "--account", DEV, "--yes")
+    said = old.fleet.say("fleet", "adopt", "apply", str(plan), "--account", DEV, "--yes")
     assert "sensor-0003: keeps old; has hall of group hall-2" in said
 
 
@@ -155,7 +155,7 @@ def test_a_certificate_of_an_unknown_ca_is_adopted_with_a_warning(old: OldFleet,
     old.add("thing-0004", ca=old.aws)
     plan = old.plan(tmp_path)
     edit(plan, "\nreview ", "\nadopt  ")
-    said = old.fleet.say("fleet", "adopt-apply", str(plan), "--account", DEV, "--yes")
+    said = old.fleet.say("fleet", "adopt", "apply", str(plan), "--account", DEV, "--yes")
     assert "thing-0004: which CA issued its certificate is not known here, so that its next one is held" in said
     assert "`jitrctl enrollment allow THING --may-follow`" in said
 
@@ -164,7 +164,7 @@ def test_where_nothing_is_to_be_done_it_says_so_and_asks_nothing(old: OldFleet, 
     old.add("sensor-0001")
     old.add("thing-0004", ca=old.aws)
     plan = old.plan(tmp_path)
-    words = ("fleet", "adopt-apply", str(plan), "--account", DEV)
+    words = ("fleet", "adopt", "apply", str(plan), "--account", DEV)
     assert "there is nobody to ask" in old.fleet.say(*words, code=2)
     old.apply(plan)
     said = old.fleet.say(*words)
@@ -178,12 +178,12 @@ def test_a_plan_that_was_cut_is_refused_and_nothing_is_done(old: OldFleet, tmp_p
     whole = plan.read_text().splitlines()
     for cut in range(len(whole)):
         plan.write_text("".join(f"{line}\n" for line in whole[:cut]))
-        assert "the end is missing" in old.fleet.say("fleet", "adopt-apply", str(plan), "--yes", code=2)
+        assert "the end is missing" in old.fleet.say("fleet", "adopt", "apply", str(plan), "--yes", code=2)
     plan.write_text("\n".join((*whole[:-2], whole[-1])))
-    said = old.fleet.say("fleet", "adopt-apply", str(plan), "--yes", code=2)
+    said = old.fleet.say("fleet", "adopt", "apply", str(plan), "--yes", code=2)
     assert "by its end the plan has 3, by its lines 2" in said
     plan.write_text("\n".join((*whole[:-2], whole[-1], whole[-2])))
-    assert "it comes after the end of the plan" in old.fleet.say("fleet", "adopt-apply", str(plan), "--yes", code=2)
+    assert "it comes after the end of the plan" in old.fleet.say("fleet", "adopt", "apply", str(plan), "--yes", code=2)
     assert old.owner("sensor-0000") is None
     plan.write_text("\n".join((*whole, "", "# by ann")))
     assert old.apply(plan)["adopted"] == 3
@@ -195,8 +195,8 @@ def test_accounts_of_which_one_was_half_adopted_when_it_was_killed_are_finished(
     _add_in_prod(old, names)
     survey, plan = str(tmp_path / "all.survey"), tmp_path / "all.plan"
     old.fleet.say("fleet", "survey", survey)
-    old.fleet.say("fleet", "adopt-plan", str(plan), "--survey", survey)
-    words = ("fleet", "adopt-apply", str(plan), "--yes")
+    old.fleet.say("fleet", "adopt", "plan", str(plan), "--survey", survey)
+    words = ("fleet", "adopt", "apply", str(plan), "--yes")
     begun = count(1)
     is_dead = threading.Event()
 

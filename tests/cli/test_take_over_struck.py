@@ -1,4 +1,4 @@
-"""Each call of `jitrctl fleet adopt-apply` refused, timed out or followed by death: the next run leaves the same."""
+"""Each call of `jitrctl fleet adopt apply` refused, timed out or followed by death: the next run leaves the same."""
 
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from enum import Enum
@@ -61,7 +61,7 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OldFleet:
 
 
 def plan_of(directory: Path, thing: str, leaf: Leaf, verb: PlanVerb) -> Path:
-    """A plan with this thing alone, as `adopt-plan` writes one."""
+    """A plan with this thing alone, as `adopt plan` writes one."""
     plan = directory / f"{thing}.plan"
     (origin,) = {line.origin for line in read_plan(directory / "dev.plan", "acme", [STAGE])}
     line = PlanLine(
@@ -74,7 +74,7 @@ def plan_of(directory: Path, thing: str, leaf: Leaf, verb: PlanVerb) -> Path:
 def apply(old: OldFleet, plan: Path, calls: Calls) -> int:
     """Apply a plan; the exit code, -1 when the process died."""
     with strike(old.fleet, calls), redirect_stdout(StringIO()), redirect_stderr(StringIO()), suppress(Died):
-        return main(["fleet", "adopt-apply", str(plan), "--account", DEV, "--yes", "--fleet", str(old.fleet.file)])
+        return main(["fleet", "adopt", "apply", str(plan), "--account", DEV, "--yes", "--fleet", str(old.fleet.file)])
     return -1
 
 

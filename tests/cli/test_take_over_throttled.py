@@ -1,4 +1,4 @@
-"""`jitrctl fleet adopt-apply` while AWS throttles: it waits, says what does the rest, and heeds Ctrl-C."""
+"""`jitrctl fleet adopt apply` while AWS throttles: it waits, says what does the rest, and heeds Ctrl-C."""
 
 import os
 import signal
@@ -71,9 +71,9 @@ def test_after_two_hours_of_throttles_it_ends_and_says_what_does_the_rest(old: O
     old.add("sensor-0001")
     plan = old.plan(tmp_path)
     with strike(old.fleet, throttle_until(old, old.fleet.aws.clock.monotonic() + 3 * HOUR, "iot")):
-        said = old.fleet.say("fleet", "adopt-apply", str(plan), "--account", DEV, "--yes", code=1)
+        said = old.fleet.say("fleet", "adopt", "apply", str(plan), "--account", DEV, "--yes", code=1)
     assert "AWS has throttled or failed the adoption for 120 minutes" in said
-    assert f"`jitrctl fleet adopt-apply {plan} --fleet {old.fleet.file}` does the rest" in said
+    assert f"`jitrctl fleet adopt apply {plan} --fleet {old.fleet.file}` does the rest" in said
     old.fleet.aws.clock.advance(HOUR)
     assert old.apply(plan)["adopted"] == 1
 
@@ -113,7 +113,7 @@ def test_ctrl_c_in_a_throttles_wait_ends_at_once_with_130_and_the_next_run_finis
         patched.setattr(adopt, "PatientCalls", _PATIENT_CALLS)
         presser = threading.Thread(target=press)
         presser.start()
-        said = old.fleet.say("fleet", "adopt-apply", str(plan), "--account", DEV, "--yes", code=130)
+        said = old.fleet.say("fleet", "adopt", "apply", str(plan), "--account", DEV, "--yes", code=130)
         presser.join()
     assert "the same command again does the rest" in said or "not begun" in said
     told = old.apply(plan)

@@ -60,7 +60,7 @@ def test_a_connected_fleet_of_five_origins_is_taken_over_and_goes_on(
         ("without a CA", "-", 1),
     ]
     old.deploy()
-    planned = ask("fleet", "adopt-plan", str(plan), "--survey", survey)["dev"]
+    planned = ask("fleet", "adopt", "plan", str(plan), "--survey", survey)["dev"]
     assert [planned[name] for name in ("adopt", "review", "cannot", "already")] == [2, 3, 1, 0]
     assert f"# cannot  dev/eu-central-1  {EMPTY}: it has no principal" in plan.read_text()
     text = plan.read_text().replace("\nreview ", "\nadopt  ")
@@ -68,11 +68,11 @@ def test_a_connected_fleet_of_five_origins_is_taken_over_and_goes_on(
 
     before = {name: old.policies(name) for name in ALL}
     assert all(old.talks(name) for name in ALL)
-    applied = ask("fleet", "adopt-apply", str(plan), "--note", "factory 1", "--yes")
+    applied = ask("fleet", "adopt", "apply", str(plan), "--note", "factory 1", "--yes")
     assert [(one["adopted"], one["aligned"], one["failed"]) for one in applied.values()] == [(5, 1, []), (1, 0, [])]
     assert [name for name in ALL if not old.talks(name)] == []
     assert {name: old.policies(name) for name in ALL} == before | {JITP: ["jitr-acme--factory"]}
-    again = ask("fleet", "adopt-apply", str(plan), "--yes")
+    again = ask("fleet", "adopt", "apply", str(plan), "--yes")
     assert [(one["adopted"], one["already"], one["aligned"]) for one in again.values()] == [(0, 5, 0), (0, 1, 0)]
 
     follow(old, ask)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _KEEPS = (
     "its certificate keeps policies that are not jitr's ({}), beside which the next one has jitr's own: `jitrctl fleet "
-    "adopt-apply` with the verb align replaces them"
+    "adopt apply` with the verb align replaces them"
 )
 
 

@@ -1,4 +1,4 @@
-"""`jitrctl fleet adopt-plan | adopt-apply`: from a survey to a reviewed plan, and to a fleet that jitr runs."""
+"""`jitrctl fleet adopt plan | apply`: from a survey to a reviewed plan, and to a fleet that jitr runs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def make_plan(
     source of the fleet file. All others wait for a line of yours: adopt, align or skip. What cannot be adopted is in
     the file, with its reason and cure.
 
-    Example: jitrctl fleet adopt-plan dev.plan --survey dev.survey
+    Example: jitrctl fleet adopt plan dev.plan --survey dev.survey
     """
     kept = SurveyFile.existing(survey, scope.fleet.name)
     for stage in scope.stages:
@@ -85,14 +85,14 @@ def apply_plan(scope: Scope, file: _File, note: Note = "", *, yes: Yes = False) 
     No status, no session and no policy changes, unless the line says `align`. Twice is once: a second run does what the
     first one left.
 
-    Example: jitrctl fleet adopt-apply dev.plan --note "factory 1"
+    Example: jitrctl fleet adopt apply dev.plan --note "factory 1"
     """
     everywhere = [str(stage) for stage in choose(scope.fleet, (), ())]
     plan = read_plan(file, scope.fleet.name, everywhere)
     lines = {stage: [line for line in plan if line.stage == str(stage)] for stage in scope.stages}
     begun, failed = scope.open_stages()
     interrupted, done = threading.Event(), dict.fromkeys(begun, 0)
-    again = f"`jitrctl fleet adopt-apply {file}{scope.fleet_option}` does the rest"
+    again = f"`jitrctl fleet adopt apply {file}{scope.fleet_option}` does the rest"
 
     def prepare(stage: Stage) -> PlanRun:
         calls = PatientCalls(

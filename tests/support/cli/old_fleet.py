@@ -86,12 +86,12 @@ class OldFleet:
         self.survey(directory / f"{name}.survey")
         plan = directory / f"{name}.plan"
         self.fleet.say(
-            "fleet", "adopt-plan", str(plan), "--survey", str(directory / f"{name}.survey"), "--account", DEV
+            "fleet", "adopt", "plan", str(plan), "--survey", str(directory / f"{name}.survey"), "--account", DEV
         )
         return plan
 
     def apply(self, plan: Path, code: int = 0) -> dict[str, Any]:
-        found: dict[str, Any] = self.fleet.ask("fleet", "adopt-apply", str(plan), "--account", DEV, "--yes", code=code)[
+        found: dict[str, Any] = self.fleet.ask("fleet", "adopt", "apply", str(plan), "--account", DEV, "--yes", code=code)[
             DEV
         ]
         return found
