@@ -150,7 +150,7 @@ def _ask(scope: Scope, prepared: Mapping[Stage, PlanRun], *, yes: bool) -> None:
         is_anything = is_anything or any(verbs.values())
         to_do = "nothing is to be done"
         if any(verbs.values()):
-            to_do = f"adopt {verbs[PlanVerb.ADOPT]:,}, adopt and align {verbs[PlanVerb.ALIGN]:,}"
+            to_do = f"adopt {verbs[PlanVerb.ADOPT]:,}, align {verbs[PlanVerb.ALIGN]:,}"
         texts.append(
             f"{stage}: {to_do}; adopted already {result.already:,}, left for review {result.reviews:,}, skipped "
             f"{result.skipped:,}"

@@ -91,9 +91,9 @@ class OldFleet:
         return plan
 
     def apply(self, plan: Path, code: int = 0) -> dict[str, Any]:
-        found: dict[str, Any] = self.fleet.ask("fleet", "adopt", "apply", str(plan), "--account", DEV, "--yes", code=code)[
-            DEV
-        ]
+        found: dict[str, Any] = self.fleet.ask(
+            "fleet", "adopt", "apply", str(plan), "--account", DEV, "--yes", code=code
+        )[DEV]
         return found
 
 
