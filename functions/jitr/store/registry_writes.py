@@ -163,19 +163,12 @@ def require_import_order(write: Any, order: ImportOrder | None) -> None:
 
 
 def record_decision(
-    table: str,
-    decision: Decision,
-    *,
-    denied: bool,
-    run: str | None = None,
-    tried: str | None = None,
-    origin: str | None = None,
+    table: str, decision: Decision, *, denied: bool, run: str | None = None, tried: str | None = None
 ) -> dict[str, Any]:
     """Write a decision, and what is due next. Condition: an operator's verdict denies the activation just if `denied`.
 
     `tried` is the thing name that was used for it, kept for the next attempt unless this one ends in ACTIVE. With
     `run`, the decision is written only while that run holds the intent, and ends the intent in the same write.
-    `origin` is kept for good; None leaves the one that is there.
     """
     sets, removes = ["#decision = :decision", "#schema = :schema"], []
     more: dict[str, Any] = {}
@@ -204,9 +197,6 @@ def record_decision(
     elif tried:
         sets.append("tried_name = :tried")
         more |= values(tried=tried)
-    if origin:
-        sets.append("origin = :origin")
-        more |= values(origin=origin)
     update: dict[str, Any] = {
         "TableName": table,
         "Key": key(certificate_key(decision.certificate_id)),
@@ -233,8 +223,14 @@ def _ends_what_is_due(decision: Decision) -> bool:
 
 
 def record_found(table: str, decision: Decision, record: Record, origin: str | None = None) -> dict[str, Any]:
-    """Write a status that was found, if the record, its intent and its import's order are still those seen."""
-    update = record_decision(table, decision, denied=record.is_denied, origin=origin)
+    """Write a status that was found, if the record, its intent and its import's order are still those seen.
+
+    `origin` is kept for good; None leaves the one that is there.
+    """
+    update = record_decision(table, decision, denied=record.is_denied)
+    if origin:
+        update["UpdateExpression"] = update["UpdateExpression"].replace("SET ", "SET origin = :origin, ", 1)
+        update["ExpressionAttributeValues"] |= values(origin=origin)
     _require(
         update,
         "(attribute_not_exists(intent) OR intent.decided_at = :begun)",
