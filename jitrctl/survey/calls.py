@@ -31,7 +31,10 @@ QUOTAS = {
     "GetPolicy": 10,
     "ListProvisioningTemplates": 10,
     "DescribeProvisioningTemplate": 10,
-    "ListTopicRules": 1,  # not published; it is one call in most accounts
+    # Not published; these are a few calls in most accounts.
+    "ListTopicRules": 1,
+    "GetTopicRule": 1,
+    "ListThingsInThingGroup": 10,
     "DetachPolicy": 15,
 }
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0  # seconds

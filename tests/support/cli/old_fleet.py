@@ -23,7 +23,7 @@ class OldFleet:
     def __init__(self, fleet: Simulated) -> None:
         self.fleet, self.iot = fleet, fleet.iot(DEV)
         self.jitp = fleet.old  # the fleet file's own CA, with a template on it
-        self.aws = Authority.new("Amazon Web Services O=Amazon.com Inc.")
+        self.aws = Authority.new("Amazon Web Services O=Amazon.com Inc. L=Seattle")
         for name in ("old", "provisioned"):
             self.iot.create_policy(policyName=name, policyDocument=OLD_POLICY)
         fleet.place(DEV).iot.cas.by_id[self.jitp.certificate_id].template = {"templateName": "jitp"}
@@ -37,13 +37,15 @@ class OldFleet:
     def add(
         self, name: str, *, ca: Authority | None = None, policy: str = "old", thing: str | None = None, **issue: Any
     ) -> Leaf:
-        """An ACTIVE certificate on a thing of its name; under a registered CA, or registered without one."""
+        """An ACTIVE certificate on a thing: under the CA with a template, issued by AWS, or without a CA."""
         place, authority = self.fleet.place(DEV), ca or self.jitp
         leaf = self.fleet.issue(name, ca=authority, **issue)
         if authority is self.jitp:
             place.iot.certificates.register(
                 leaf, status="ACTIVE", mode="SNI_ONLY", ca_certificate_id=authority.certificate_id
             )
+        elif authority is self.aws:
+            place.iot.certificates.register(leaf, status="ACTIVE", mode="DEFAULT")
         else:
             self.iot.register_certificate_without_ca(certificatePem=leaf.pem, status="ACTIVE")
         arn = self.arn(leaf)
@@ -99,3 +101,16 @@ def old_fleet(directory: Path, monkeypatch: pytest.MonkeyPatch) -> OldFleet:
         monkeypatch.setattr(command, "PatientCalls", partial(PatientCalls, monotonic=clock.monotonic, sleep=sleep))
     monkeypatch.setattr("jitrctl.adoption.applying.now", clock.now)
     return OldFleet(fleet)
+
+
+def add_five(old: OldFleet) -> None:
+    """One certificate of each origin."""
+    fleet = old.fleet
+    fleet.iot(DEV).register_ca_certificate(
+        caCertificate=fleet.new.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
+    )
+    fleet.knock(DEV, fleet.issue("sensor-0001", ca=fleet.new), "sensor-0001")
+    old.add("sensor-0002")
+    old.add("maker-0003", ca=Authority.new("Maker"))
+    old.add("thing-0004", ca=old.aws)
+    old.add("thing-0005", ca=old.aws, policy="provisioned")

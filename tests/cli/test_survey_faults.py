@@ -1,0 +1,432 @@
+"""`jitrctl fleet survey` that is killed, refused, throttled and interrupted, and what was deleted meanwhile."""
+
+import os
+import signal
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jitrctl.__main__ import main
+from jitrctl.commands.fleet import survey
+from jitrctl.errors import Unusable
+from jitrctl.survey import calls as patient
+from jitrctl.survey.file import SurveyFile
+from simulation import Authority
+from simulation.faults import Call, Fault, FaultHook, Moment, ServiceError
+from tests.support.cli.old_fleet import OldFleet, add_five, old_fleet
+from tests.support.cli.orders import deny_calls, strike
+from tests.support.cli.simulated import DEV
+
+_LONGEST = 60  # seconds, after which a killed process that was not killed ends
+
+
+@pytest.fixture
+def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OldFleet:
+    return old_fleet(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def found_in(document: dict[str, Any]) -> dict[str, Any]:
+    """What a survey found, without the calls of the run that finished it."""
+    return {key: value for key, value in document.items() if key != "calls"}
+
+
+def calls_of(old: OldFleet, file: Path) -> list[str]:
+    """The names of the calls that a whole survey makes."""
+    made: list[str] = []
+
+    def note(call: Call, moment: Moment) -> None:
+        if moment == "before":
+            made.append(call.name)
+
+    with strike(old.fleet, note):
+        old.survey(file)
+    return made
+
+
+def at_call(number: int, act: Callable[[], Fault | None]) -> FaultHook:
+    """Act at the call of that number, counted from 0, and at no other."""
+    seen = -1
+
+    def fault(_: Call, moment: Moment) -> Fault | None:
+        nonlocal seen
+        seen += moment == "before"
+        return act() if moment == "before" and seen == number else None
+
+    return fault
+
+
+def test_a_survey_that_is_refused_at_any_call_is_finished_by_resume(old: OldFleet, tmp_path: Path) -> None:
+    add_five(old)
+    made = calls_of(old, tmp_path / "counted.survey")
+    whole = found_in(old.survey(tmp_path / "whole.survey"))
+
+    def refuse() -> None:
+        raise ServiceError("AccessDeniedException", "not authorized", status=403)
+
+    for number, name in enumerate(made):
+        if name in ("dynamodb:GetItem", "dynamodb:UpdateItem"):
+            continue  # a turn of the schedule: without it, calls go at the guaranteed share
+        file = tmp_path / f"{number}.survey"
+        with strike(old.fleet, at_call(number, refuse)):
+            # What a rule does is told without.
+            old.survey(file, code=0 if name == "iot:GetTopicRule" else 1)
+        assert found_in(old.survey(file, "--resume")) == whole, f"{number} {name}"
+
+
+def killed(old: OldFleet, file: Path, prepare: Callable[[], None], *words: str) -> None:
+    """Survey in a child process that kills itself, as `prepare` has it."""
+    child = os.fork()
+    if child == 0:
+        try:
+            signal.alarm(_LONGEST)
+            prepare()
+            with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+                main(["fleet", "survey", str(file), "--account", DEV, "--fleet", str(old.fleet.file), *words])
+        finally:
+            os._exit(1)
+    status = os.waitpid(child, 0)[1]
+    assert os.WIFSIGNALED(status), "it came to its end, and was to be killed before"
+    assert os.WTERMSIG(status) == signal.SIGKILL
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dying_at_statement(number: int) -> Callable[[], None]:
+    """What has the process die before the SQL statement of that number, counted from 0."""
+
+    def prepare() -> None:
+        seen = -1
+        whole = SurveyFile._open
+
+        def count(_: str) -> None:
+            nonlocal seen
+            seen += 1
+            if seen == number:
+                die()
+
+        def opened(file: SurveyFile) -> sqlite3.Connection:
+            database = whole(file)
+            database.set_trace_callback(count)
+            return database
+
+        SurveyFile._open = opened  # type: ignore[method-assign, assignment]  # in the child process alone
+
+    return prepare
+
+
+def statements_of(make: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The SQL statements that are carried out meanwhile."""
+    made: list[str] = []
+    whole = SurveyFile._open
+
+    def opened(file: SurveyFile) -> sqlite3.Connection:
+        database = whole(file)
+        database.set_trace_callback(made.append)
+        return database
+
+    with monkeypatch.context() as traced:
+        traced.setattr(SurveyFile, "_open", opened)
+        make()
+    return made
+
+
+@pytest.mark.parametrize("words", [(), ("--resume",)])
+def test_a_survey_killed_while_its_file_is_made_begins_anew(
+    old: OldFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    add_five(old)
+    whole = found_in(old.survey(tmp_path / "whole.survey"))
+    made = statements_of(lambda: SurveyFile.create(tmp_path / "made.survey", "acme"), monkeypatch)
+    assert (made[0], made[-1]) == ("BEGIN EXCLUSIVE", "COMMIT")
+    for number in (*range(0, len(made), 5), len(made) - 1):
+        file = tmp_path / f"{number}.survey"
+        killed(old, file, dying_at_statement(number))
+        assert file.stat().st_size == 0
+        assert found_in(old.survey(file, *words)) == whole, made[number]
+
+
+def test_a_survey_killed_at_a_write_is_finished_by_resume(
+    old: OldFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_five(old)
+    made = statements_of(lambda: old.survey(tmp_path / "traced.survey"), monkeypatch)
+    whole = found_in(old.survey(tmp_path / "whole.survey"))
+    writes = [number for number, one in enumerate(made) if one.startswith(("INSERT", "UPDATE", "COMMIT"))]
+    assert len(writes) > 60
+    for number in writes[20::11]:
+        file = tmp_path / f"{number}.survey"
+        killed(old, file, dying_at_statement(number))
+        assert found_in(old.survey(file, "--resume")) == whole, made[number]
+
+
+def test_a_survey_killed_at_a_call_and_again_at_the_next_is_finished(old: OldFleet, tmp_path: Path) -> None:
+    add_five(old)
+    made = calls_of(old, tmp_path / "counted.survey")
+    whole = found_in(old.survey(tmp_path / "whole.survey"))
+    file, words = tmp_path / "killed.survey", ()
+    for number in range(4, len(made) // 2, 5):
+
+        def strike_dead(number: int = number) -> None:
+            old.fleet.aws.fault = at_call(number, die)  # nothing is returned
+
+        killed(old, file, strike_dead, *words)
+        words = ("--resume",)  # type: ignore[assignment]
+    assert found_in(old.survey(file, "--resume")) == whole
+
+
+def test_two_surveys_into_one_file_at_once_are_one_and_a_refusal(tmp_path: Path) -> None:
+    file = tmp_path / "dev.survey"
+    file.touch()
+    SurveyFile.create(file, "acme")
+    with pytest.raises(Unusable, match="--resume"):
+        SurveyFile.create(file, "acme")
+
+
+def test_a_full_disk_ends_a_survey_which_then_goes_on(
+    old: OldFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(400):
+        old.iot.create_thing(thingName=f"thing-{number}")
+    whole, file = found_in(old.survey(tmp_path / "whole.survey")), tmp_path / "dev.survey"
+    opened = SurveyFile._open
+
+    def filled(one: SurveyFile) -> sqlite3.Connection:
+        database = opened(one)
+        database.execute("PRAGMA max_page_count = 30")
+        return database
+
+    with monkeypatch.context() as full:
+        full.setattr(SurveyFile, "_open", filled)
+        told = old.fleet.say("fleet", "survey", str(file), "--account", DEV, code=1)
+    assert "cannot be written (database or disk is full): see to the disk, and continue with --resume" in told
+    assert found_in(old.survey(file, "--resume")) == whole
+
+
+def test_a_survey_outlasts_an_hour_of_throttles_and_says_that_it_waits(old: OldFleet, tmp_path: Path) -> None:
+    add_five(old)
+    clock = old.fleet.aws.clock
+    begun = clock.monotonic()
+
+    def throttle(call: Call, _: Moment) -> Fault | None:
+        is_long = clock.monotonic() - begun > 3600
+        return None if is_long or call.service != "iot" else Fault.THROTTLED
+
+    file = tmp_path / "dev.survey"
+    with strike(old.fleet, throttle):
+        told = old.fleet.say("fleet", "survey", str(file), "--account", DEV)
+    assert told.count("dev/eu-central-1: AWS has throttled or failed ListCACertificates for") == 6
+    assert "Ctrl-C ends the wait, and nothing is lost." in told
+    assert "dev/eu-central-1: AWS answers ListCACertificates again, after 60 min." in told
+    assert found_in(old.survey(file, "--resume")) == found_in(old.survey(tmp_path / "whole.survey"))
+
+
+def test_a_survey_gives_up_after_two_hours_of_throttles_and_says_how_it_goes_on(old: OldFleet, tmp_path: Path) -> None:
+    old.add("sensor-0001")
+    file = tmp_path / "dev.survey"
+    with strike(old.fleet, lambda call, _: Fault.THROTTLED if call.operation == "ListThings" else None):
+        told = old.fleet.say("fleet", "survey", str(file), "--account", DEV, code=1)
+    assert "AWS has throttled or failed ListThings for 120 minutes" in told
+    again = f"`jitrctl fleet survey {file} --resume --account dev --region eu-central-1 --fleet {old.fleet.file}`"
+    assert f"{again} goes on from there" in told
+    assert old.survey(file, "--resume")["things"] == 1
+
+
+def wait_in_real_time(old: OldFleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a survey wait for AWS as it does, without a pace of its calls."""
+    monkeypatch.setattr(survey, "PatientCalls", partial(patient.PatientCalls, monotonic=old.fleet.aws.clock.monotonic))
+    monkeypatch.setattr(patient, "_PART", 1e6)
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("operation", ["ListCACertificates", "ListThingPrincipals", "BatchGetItem"])
+def test_ctrl_c_ends_the_wait_for_a_throttle_with_exit_code_130(
+    old: OldFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    add_five(old)
+    wait_in_real_time(old, monkeypatch)
+    monkeypatch.setattr(patient, "_FIRST_PAUSE", float(_LONGEST))  # of which Ctrl-C is to leave nothing
+    sent: list[int] = []
+
+    def throttle(call: Call, _: Moment) -> Fault | None:
+        if call.operation != operation:
+            return None
+        if not sent:
+            sent.append(1)
+            os.kill(os.getpid(), signal.SIGINT)
+        return Fault.THROTTLED
+
+    file = tmp_path / "dev.survey"
+    with strike(old.fleet, throttle):
+        told = old.fleet.say("fleet", "survey", str(file), "--account", DEV, code=130)
+    assert f"interrupted: `jitrctl fleet survey {file} --resume --account dev" in told
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_a_survey_interrupted_and_resumed_finds_the_same(
+    old: OldFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_five(old)
+    made = calls_of(old, tmp_path / "counted.survey")
+    whole, file = found_in(old.survey(tmp_path / "whole.survey")), tmp_path / "dev.survey"
+    wait_in_real_time(old, monkeypatch)
+
+    def interrupt() -> Fault:
+        os.kill(os.getpid(), signal.SIGINT)
+        return Fault.THROTTLED
+
+    with strike(old.fleet, at_call(made.index("iot:ListTargetsForPolicy"), interrupt)):
+        old.survey(file, code=130)
+    assert found_in(old.survey(file, "--resume")) == whole
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "ListCACertificates", "DescribeCACertificate", "ListTopicRules", "ListProvisioningTemplates",
+        "DescribeProvisioningTemplate", "ListCertificates", "ListCertificatesByCA", "ListThings", "ListPolicies",
+        "ListThingPrincipals", "ListTargetsForPolicy", "ListThingsInThingGroup", "GetPolicy", "DescribeCertificate",
+    ],
+)  # fmt: skip
+def test_a_call_that_is_not_allowed_is_named_and_the_survey_goes_on_when_it_is(
+    old: OldFleet, tmp_path: Path, operation: str
+) -> None:
+    add_five(old)
+    old.iot.create_thing_group(thingGroupName="site")
+    old.iot.attach_policy(policyName="old", target=old.fleet.place(DEV).iot.things.group_arn("site"))
+    file = tmp_path / "dev.survey"
+    with strike(old.fleet, deny_calls(f"iot:{operation}")):
+        told = old.fleet.say("fleet", "survey", str(file), "--account", DEV, code=1)
+    assert f"iot:{operation} is not allowed: have it added to the permissions of who you are there" in told
+    assert f"{file} --resume --account dev" in told
+    assert sum(one["number"] for one in old.survey(file, "--resume")["certificates"]) == 5
+
+
+def test_a_rule_that_may_not_be_read_is_told_and_read_when_it_may_be(old: OldFleet, tmp_path: Path) -> None:
+    rule = {"actions": [{"sns": {"targetArn": "arn:aws:sns:eu-central-1:111111111111:theirs"}}]}
+    old.fleet.place(DEV).iot.broker.others["theirs"] = (rule, "$aws/events/#")
+    file = tmp_path / "dev.survey"
+    with strike(old.fleet, deny_calls("iot:GetTopicRule")):
+        told = old.fleet.say("fleet", "survey", str(file), "--account", DEV)
+    assert "rule theirs, which is not this fleet's, handles $aws/events/#: (may not be read)." in told
+    told = old.fleet.say("fleet", "survey", str(file), "--resume", "--account", DEV)
+    assert "handles $aws/events/#: sns arn:aws:sns:eu-central-1:111111111111:theirs." in told
+
+
+def deleting(before: str, delete: Callable[[], Any]) -> FaultHook:
+    """Delete something before the first call of an operation, when the lists have it already."""
+    is_done = False
+
+    def fault(call: Call, moment: Moment) -> None:
+        nonlocal is_done
+        if call.operation == before and call.caller == "jitrctl" and moment == "before" and not is_done:
+            is_done = True
+            delete()
+
+    return fault
+
+
+@pytest.mark.parametrize("before", ["ListTargetsForPolicy", "GetPolicy"])
+def test_a_policy_deleted_meanwhile_is_not_counted(old: OldFleet, tmp_path: Path, before: str) -> None:
+    old.add("sensor-0001")
+    old.iot.create_policy(policyName="short-lived", policyDocument='{"Statement": []}')
+    with strike(old.fleet, deleting(before, lambda: old.iot.delete_policy(policyName="short-lived"))):
+        found = old.survey(tmp_path / "dev.survey")
+    assert (found["policies"], found["policies_of_no_target"]) == (4, 3)
+    assert found == {**old.survey(tmp_path / "after.survey"), "calls": found["calls"]}
+
+
+def test_a_policy_that_ended_under_its_certificate_leaves_it_without_one(old: OldFleet, tmp_path: Path) -> None:
+    leaf = old.add("sensor-0001")
+
+    def delete() -> None:
+        old.iot.detach_policy(policyName="old", target=old.arn(leaf))
+        old.iot.delete_policy(policyName="old")
+
+    with strike(old.fleet, deleting("GetPolicy", delete)):
+        found = old.survey(tmp_path / "dev.survey")
+    assert found["certificates_without_policy"] == 1
+    assert "old" not in [one["policy"] for one in found["policy_findings"]]
+
+
+def test_a_certificate_deleted_meanwhile_is_not_counted(old: OldFleet, tmp_path: Path) -> None:
+    old.add("sensor-0001")
+    old.add("gone-0002", ca=Authority.new("Maker"))
+    place = old.fleet.place(DEV)
+
+    def delete() -> None:
+        (one,) = [one for one in place.iot.certificates.by_id.values() if one.ca_certificate_id is None]
+        place.iot.policies.forget(one.arn)
+        del place.iot.things.by_name["gone-0002"]
+        del place.iot.certificates.by_id[one.certificate_id]
+        one.deleted = True
+
+    with strike(old.fleet, deleting("DescribeCertificate", delete)):
+        found = old.survey(tmp_path / "dev.survey")
+    assert [one["number"] for one in found["certificates"]] == [1]
+    assert found["certificates_on_no_thing"] == 0
+
+
+def test_a_thing_deleted_meanwhile_is_not_counted(old: OldFleet, tmp_path: Path) -> None:
+    old.iot.create_thing(thingName="alone")
+    delete = deleting("ListThingPrincipals", lambda: old.iot.delete_thing(thingName="alone"))
+    with strike(old.fleet, delete):
+        assert old.survey(tmp_path / "dev.survey")["things"] == 0
+
+
+def test_a_ca_a_template_and_a_rule_deleted_meanwhile_end_no_survey(old: OldFleet, tmp_path: Path) -> None:
+    place = old.fleet.place(DEV).iot
+    place.broker.others["theirs"] = ({"actions": []}, "$aws/events/#")
+
+    def delete_ca() -> None:
+        place.cas.by_id.clear()
+
+    for number, fault in enumerate(
+        [
+            deleting("DescribeCACertificate", delete_ca),
+            deleting("DescribeProvisioningTemplate", place.provisioning_templates.by_name.clear),
+            deleting("GetTopicRule", place.broker.others.clear),
+        ]
+    ):
+        with strike(old.fleet, fault):
+            found = old.survey(tmp_path / f"{number}.survey")
+    assert (found["cas"], found["provisioning_templates"]) == ([], [])
+
+
+def test_a_group_deleted_meanwhile_ends_no_survey(old: OldFleet, tmp_path: Path) -> None:
+    things = old.fleet.place(DEV).iot.things
+    old.iot.create_thing_group(thingGroupName="site")
+    old.iot.attach_policy(policyName="old", target=things.group_arn("site"))
+    with strike(old.fleet, deleting("ListThingsInThingGroup", things.groups.clear)):
+        found = old.survey(tmp_path / "dev.survey")
+    assert found["group_policies"] == [{"thing_group": "site", "policy": "old", "things": 0}]
+
+
+def test_a_marker_that_has_expired_begins_the_list_anew(old: OldFleet, tmp_path: Path) -> None:
+    for number in range(260):
+        old.iot.create_thing(thingName=f"thing-{number}")
+    is_refused = False
+
+    def refuse(call: Call, moment: Moment) -> None:
+        nonlocal is_refused
+        if call.operation == "ListThings" and "nextToken" in call.parameters and moment == "before" and not is_refused:
+            is_refused = True
+            raise ServiceError("InvalidRequestException", "nextToken has expired")
+
+    with strike(old.fleet, refuse):
+        assert old.survey(tmp_path / "dev.survey")["things"] == 260
+    assert is_refused
