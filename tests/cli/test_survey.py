@@ -1,10 +1,12 @@
 """`jitrctl fleet survey`: origins with their evidence, what hangs together, and a survey that was broken off."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from jitrctl.localaws.workspace import CHECKOUT
 from tests.support.cli.old_fleet import OldFleet, add_five, old_fleet
 from tests.support.cli.simulated import DEV
 
@@ -186,3 +188,17 @@ def test_the_report_fits_its_width_and_a_pipe_gets_whole_lines(
     assert any("issued by AWS" in line and "ACTIVE" in line for line in lines)
     if not columns:
         assert any(line.endswith("its policy is fleet provisioning template claims's; AWS issued it") for line in lines)
+
+
+def test_a_survey_calls_what_the_reading_policy_allows_and_changes_nothing(old: OldFleet, tmp_path: Path) -> None:
+    add_five(old)
+    old.iot.create_thing_group(thingGroupName="site")
+    old.iot.attach_policy(policyName="old", target=old.fleet.place(DEV).iot.things.group_arn("site"))
+    before, seen = old.facts(), len(old.fleet.aws.calls)
+    old.survey(tmp_path / "dev.survey")
+    policy = json.loads((CHECKOUT / "policies/operators/read.json").read_text(encoding="utf-8"))
+    allowed = {action for one in policy["Statement"] for action in one["Action"]}
+    called = {call.name for call in old.fleet.aws.calls[seen:] if call.caller == "jitrctl"}
+    assert len(called) == 18
+    assert called <= allowed
+    assert old.facts() == before
