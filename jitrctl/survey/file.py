@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _VERSION = 2
 _WAIT = 60.0  # seconds, for another stage's transaction
 # certificate.named: AWS itself names the CA. record: the outcome that jitr recorded, under record_ca, which may be a
-# source. member: things of the groups that have policies, those of their child groups included.
+# source. member: things of the groups that have policies, those of child groups included. Without rowids, keys are not
+# kept twice.
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE place (stage TEXT, step TEXT, marker TEXT, done INTEGER NOT NULL, PRIMARY KEY (stage, step));
@@ -31,15 +32,16 @@ CREATE TABLE template (stage TEXT, name TEXT, type TEXT, enabled INTEGER, polici
     PRIMARY KEY (stage, name));
 CREATE TABLE certificate (stage TEXT, id TEXT, status TEXT, mode TEXT, ca TEXT, named INTEGER NOT NULL DEFAULT 0,
     described INTEGER NOT NULL DEFAULT 0, facts TEXT, ends_at TEXT, record TEXT, record_ca TEXT,
-    PRIMARY KEY (stage, id));
-CREATE TABLE thing (stage TEXT, name TEXT, asked INTEGER NOT NULL DEFAULT 0, owner TEXT, PRIMARY KEY (stage, name));
-CREATE TABLE attachment (stage TEXT, thing TEXT, principal TEXT, PRIMARY KEY (stage, thing, principal));
+    PRIMARY KEY (stage, id)) WITHOUT ROWID;
+CREATE TABLE thing (stage TEXT, name TEXT, asked INTEGER NOT NULL DEFAULT 0, owner TEXT,
+    PRIMARY KEY (stage, name)) WITHOUT ROWID;
+CREATE TABLE attachment (stage TEXT, thing TEXT, principal TEXT, PRIMARY KEY (stage, thing, principal)) WITHOUT ROWID;
 CREATE INDEX attachment_of ON attachment (stage, principal);
 CREATE TABLE policy (stage TEXT, name TEXT, asked INTEGER NOT NULL DEFAULT 0, flaws TEXT, claims INTEGER,
-    PRIMARY KEY (stage, name));
-CREATE TABLE attached (stage TEXT, policy TEXT, target TEXT, PRIMARY KEY (stage, policy, target));
+    PRIMARY KEY (stage, name)) WITHOUT ROWID;
+CREATE TABLE attached (stage TEXT, policy TEXT, target TEXT, PRIMARY KEY (stage, policy, target)) WITHOUT ROWID;
 CREATE INDEX attached_to ON attached (stage, target);
-CREATE TABLE member (stage TEXT, thing_group TEXT, thing TEXT, PRIMARY KEY (stage, thing_group, thing));
+CREATE TABLE member (stage TEXT, thing_group TEXT, thing TEXT, PRIMARY KEY (stage, thing_group, thing)) WITHOUT ROWID;
 CREATE INDEX member_of ON member (stage, thing)
 """
 
