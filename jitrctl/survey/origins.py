@@ -102,15 +102,15 @@ def _infer_registered(facts: CertificateFacts) -> _Inferred:
 
 
 def _infer_without_ca(facts: CertificateFacts) -> _Inferred:
-    by_aws = (
-        _AWS_ISSUER in (facts.issuer or "") or _AWS_SUBJECT in (facts.subject or "")
-    ) and facts.mode != CertificateMode.SNI_ONLY
+    is_issuer, is_subject = _AWS_ISSUER in (facts.issuer or ""), _AWS_SUBJECT in (facts.subject or "")
+    by_aws = (is_issuer or is_subject) and facts.mode != CertificateMode.SNI_ONLY
     if facts.provisioning:
         issuer = "AWS issued it" if by_aws else "AWS did not issue it, as with a certificate provider"
         evidence = f"its policy is fleet provisioning template {facts.provisioning}'s; {issuer}"
         return CertificateOrigin.FLEET_PROVISIONING, evidence
     if by_aws:
-        return CertificateOrigin.AWS, "issuer and subject are AWS's, and no caCertificateId"
+        evidence = "its issuer is AWS" if is_issuer else "its subject is what AWS writes"
+        return CertificateOrigin.AWS, f"{evidence}, and no caCertificateId"
     if facts.mode == CertificateMode.SNI_ONLY:
         return CertificateOrigin.WITHOUT_CA, "SNI_ONLY, and no caCertificateId"
     if facts.is_described and facts.issuer is None:
