@@ -168,8 +168,8 @@ def test_policies_of_many_targets_and_wildcards_are_told(old: OldFleet, tmp_path
     for number in range(3):
         old.add(f"sensor-{number:04}")
     told = old.fleet.say("fleet", "survey", str(tmp_path / "dev.survey"), "--account", DEV)
-    assert "shared by the most targets: old (3)" in told
-    assert "policy old allows every action" in told
+    assert "policies of the most targets: old (3)" in told
+    assert "; allows every action on every resource" in told
 
 
 @pytest.mark.parametrize("columns", [80, 100, None])

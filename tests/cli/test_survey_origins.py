@@ -169,11 +169,11 @@ def test_certificates_that_ended_and_cas_that_ended_are_told(
     old.add("sensor-0001", ca=Authority.new("Maker"), days=2)
     old.fleet.aws.clock.advance(4 * 86_400)
     told = old.fleet.say("fleet", "survey", str(tmp_path / "ended.survey"), "--account", DEV)
-    assert "1 of the certificates that were described have ended." in told
-    assert "CA factory (ACTIVE) ended" not in told
+    assert "certificates 1 of those that were described have ended" in told
+    assert "CA factory ACTIVE, ended" not in told
     old.fleet.aws.clock.advance(3650 * 86_400)
     told = old.fleet.say("fleet", "survey", str(tmp_path / "ca.survey"), "--account", DEV)
-    assert "CA factory (ACTIVE) ended on 2036-" in told
+    assert "CA factory ACTIVE, ended on 2036-" in told
 
 
 def test_another_fleets_certificates_are_told_by_its_policies(old: OldFleet, tmp_path: Path) -> None:

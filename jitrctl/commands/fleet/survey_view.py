@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitrctl.survey.summary import MOST_NAMED
-from jitrctl.terminal import out, table
+from jitrctl.terminal import out, short, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from jitrctl.session.stage import Stage
     from jitrctl.survey.summary import Findings
+
+    _Told = tuple[str, str]  # what it is about, what was found
+
+_SOME = 5  # names
 
 
 def show_findings(stage: Stage, found: Findings) -> None:
@@ -29,69 +33,69 @@ def show_findings(stage: Stage, found: Findings) -> None:
         ]
         out.print(table(evidence))
         out.print()
-    for line in (*_tell_things(found), *_tell_policies(found), *_tell_handlers(found)):
-        out.print(f"{stage}: {line}.", markup=False)
+    told = [*_tell_things(found), *_tell_policies(found), *_tell_handlers(found)]
+    out.print(table([{"about": about, "found": text} for about, text in told]))
+    out.print()
 
 
-def _tell_things(found: Findings) -> Iterator[str]:
-    several = f", among them {', '.join(found.several_named)}" if found.several_named else ""
-    yield (
-        f"{found.things:,} things: {found.things_without:,} without a principal, {found.things_with_several:,} with "
-        f"several{several}"
+def _tell_things(found: Findings) -> Iterator[_Told]:
+    several = f", such as {', '.join(found.several_named[:_SOME])}" if found.several_named else ""
+    things = (
+        f"{found.things:,}: {found.things_without:,} without a principal, {found.things_with_several:,} with several"
     )
-    yield f"certificates: {found.certificates_without:,} on no thing, {found.certificates_on_several:,} on several"
+    yield "things", f"{things}{several}"
+    yield "certificates", f"{found.certificates_without:,} on no thing, {found.certificates_on_several:,} on several"
     if found.certificates_without_policy:
-        yield f"{found.certificates_without_policy:,} ACTIVE certificates have no policy: their devices can do nothing"
+        yield "certificates", f"{found.certificates_without_policy:,} are ACTIVE and have no policy, so may do nothing"
     if found.certificates_ended:
-        yield f"{found.certificates_ended:,} of the certificates that were described have ended"
+        yield "certificates", f"{found.certificates_ended:,} of those that were described have ended"
     if found.transferred:
-        yield f"{found.transferred:,} certificates came from another account"
+        yield "certificates", f"{found.transferred:,} came from another account"
     for fleet, number in sorted(found.other_fleets.items()):
-        yield f"{number:,} certificates have a policy of jitr's fleet {fleet}, which is not this one"
+        yield "certificates", f"{number:,} have a policy of jitr's fleet {fleet}, which is not this one"
 
 
-def _tell_policies(found: Findings) -> Iterator[str]:
-    yield (
-        f"{found.policies:,} policies: {found.policies_of_one:,} attached to one target each, "
-        f"{found.policies_of_none:,} to none"
-    )
-    if found.policies_read < found.policies:
-        yield f"the documents of {found.policies_read:,} of them were read, those of the most targets"
+def _tell_policies(found: Findings) -> Iterator[_Told]:
+    read = f"; {found.policies_read:,} documents were read, those of the most targets"
+    policies = f"{found.policies:,}: {found.policies_of_one:,} of one target each, {found.policies_of_none:,} of none"
+    yield "policies", f"{policies}{read if found.policies_read < found.policies else ''}"
     if found.most_attached:
-        yield "shared by the most targets: " + ", ".join(f"{name} ({n:,})" for name, n in found.most_attached[:5])
+        yield (
+            "policies",
+            "of the most targets: " + ", ".join(f"{name} ({n:,})" for name, n in found.most_attached[:_SOME]),
+        )
     for group, policy, things in found.groups:
-        yield f"thing group {group} gives policy {policy} to {things:,} things"
-    for policy, text in found.flaws[:MOST_NAMED]:
-        yield f"policy {policy} {text}"
-    if (more := len(found.flaws) - MOST_NAMED) > 0:
-        yield f"{more:,} more findings about policies, which --json has"
+        yield f"thing group {group}", f"gives policy {policy} to {things:,} things"
+    flaws: dict[str, list[str]] = {}
+    for policy, text in found.flaws:
+        flaws.setdefault(policy, []).append(text)
+    for policy, texts in list(flaws.items())[:MOST_NAMED]:
+        yield f"policy {policy}", "; ".join(texts)
+    if (more := len(flaws) - MOST_NAMED) > 0:
+        yield "policies", f"{more:,} more with such findings, which --json has"
     for claims in found.claims:
         if claims.number:
             yield (
-                f"{claims.number:,} ACTIVE claim certificates (policy {claims.policy}), among them "
-                f"{claims.certificate_ids[0]}"
+                "claim certificates",
+                f"{claims.number:,} still ACTIVE (policy {claims.policy}), such as {short(claims.certificate_ids[0])}",
             )
 
 
-def _tell_handlers(found: Findings) -> Iterator[str]:
+def _tell_handlers(found: Findings) -> Iterator[_Told]:
     for ca in found.cas:
         if ca.template:
-            yield f"CA {ca.name} ({ca.status}) has a provisioning template: {ca.template}"
+            yield f"CA {ca.name}", f"{ca.status}, with a provisioning template: {ca.template}"
         if ca.has_ended:
-            yield f"CA {ca.name} ({ca.status}) ended on {str(ca.ends_at)[:10]}"
+            yield f"CA {ca.name}", f"{ca.status}, ended on {str(ca.ends_at)[:10]}"
     for template in found.templates:
         hook = f", and asks {template.hook}" if template.hook else ""
-        yield (
-            f"provisioning template {template.name} ({template.kind}) is "
-            f"{'enabled' if template.is_enabled else 'disabled'}{hook}"
-        )
+        state = "enabled" if template.is_enabled else "disabled"
+        yield f"template {template.name}", f"{template.kind}, {state}{hook}"
     for handler in found.handlers:
         if not handler.is_jitr:
             done = f": {', '.join(handler.actions)}" if handler.actions else ""
-            yield (
-                f"rule {handler.rule}, which is not this fleet's, "
-                f"{'handles' if handler.is_enabled else 'would handle'} {handler.topic}{done}"
-            )
+            state = "handles" if handler.is_enabled else "is disabled, and would handle"
+            yield f"rule {handler.rule}", f"is not this fleet's; {state} {handler.topic}{done}"
 
 
 def to_document(found: Findings, calls: Mapping[str, int]) -> Mapping[str, Any]:
