@@ -261,7 +261,8 @@ def test_ctrl_c_ends_the_wait_for_a_throttle_with_exit_code_130(
 ) -> None:
     add_five(old)
     wait_in_real_time(old, monkeypatch)
-    monkeypatch.setattr(patient, "_FIRST_PAUSE", float(_LONGEST))  # of which Ctrl-C is to leave nothing
+    monkeypatch.setattr(patient, "_FIRST_PAUSE", 3600.0)  # seconds, of which Ctrl-C is to leave nothing
+    monkeypatch.setattr(patient, "time", None)  # a sleep that nothing ends
     sent: list[int] = []
 
     def throttle(call: Call, _: Moment) -> Fault | None:
