@@ -64,16 +64,16 @@ def main() -> int:
         *("memory, MB", "file, MB", "processor, s"),
     )
     sys.stdout.write(markdown(heading, [_row(one) for one in found]) + "\n")
-    names = list(found[-1]["calls"])
     rows = [
-        [name, *(f"{one['calls'].get(name, 0):,}" for one in found), found[-1]["told"].get(name, "")] for name in names
+        [name, *(f"{one['calls'].get(name, 0):,}" for one in found), found[-1]["told"].get(name, "")]
+        for name in found[-1]["calls"]
     ]
-    heading = ("call", *(f"{one['certificates']:,} certificates" for one in found), "announced after the lists")
-    sys.stdout.write(markdown(heading, rows) + "\n")
+    columns = ("call", *(f"{one['certificates']:,} certificates" for one in found), "announced after the lists")
+    sys.stdout.write(markdown(columns, rows) + "\n")
     return 0
 
 
-def _row(one: dict[str, Any]) -> list[object]:
+def _row(one: dict[str, Any]) -> list[str | float | None]:
     return [
         f"{one['certificates']:,}",
         f"{sum(number for name, number in one['calls'].items() if name != 'BatchGetItem'):,}",

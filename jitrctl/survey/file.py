@@ -51,6 +51,7 @@ class SurveyFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.known: dict[str, Any] = {}  # what was read once of a finished survey, by stage
 
     @classmethod
     def create(cls, path: Path, fleet: str) -> SurveyFile:

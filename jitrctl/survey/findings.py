@@ -47,26 +47,34 @@ class FoundCertificate:
     other_fleet: str | None  # another fleet of jitr that attached a policy
 
 
-@dataclass(frozen=True, slots=True)
-class _Templates:
-    """Which policies the templates of a stage attach, by template."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StageFacts:
+    """What is the same for all certificates of a stage."""
 
-    provisioning: dict[str, frozenset[str]]
+    provisioning: dict[str, frozenset[str]]  # fleet provisioning template → the policies that it attaches
     jitp: dict[str, frozenset[str]]
+    names_sni_only: bool
 
     @classmethod
-    def read(cls, file: SurveyFile, stage: str) -> _Templates:
-        found: dict[str, dict[str, frozenset[str]]] = {"FLEET_PROVISIONING": {}, "JITP": {}}
-        for name, kind, policies in file.rows("SELECT name, type, policies FROM template WHERE stage = ?", stage):
-            found.setdefault(kind, {})[name] = frozenset(json.loads(policies))
-        return cls(provisioning=found["FLEET_PROVISIONING"], jitp=found["JITP"])
+    def of(cls, file: SurveyFile, stage: str) -> _StageFacts:
+        """Read once for each file: a plan asks for one certificate after the other."""
+        if stage not in file.known:
+            found: dict[str, dict[str, frozenset[str]]] = {"FLEET_PROVISIONING": {}, "JITP": {}}
+            for name, kind, policies in file.rows("SELECT name, type, policies FROM template WHERE stage = ?", stage):
+                found.setdefault(kind, {})[name] = frozenset(json.loads(policies))
+            file.known[stage] = cls(
+                provisioning=found["FLEET_PROVISIONING"],
+                jitp=found["JITP"],
+                names_sni_only=file.one(_NAMES_SNI_ONLY, stage) is not None,
+            )
+        known: _StageFacts = file.known[stage]
+        return known
 
 
 def find_certificates(stage: Stage, file: SurveyFile, where: str = "", *values: Any) -> Iterator[FoundCertificate]:
-    """The certificates of a stage; `where` narrows them (SQL)."""
+    """The certificates of a stage whose survey is finished; `where` narrows them (SQL)."""
     names = {one.certificate_id: one.name for one in stage.rules.origins}
-    templates = _Templates.read(file, str(stage))
-    names_sni_only = file.one(_NAMES_SNI_ONLY, str(stage)) is not None
+    of_stage = _StageFacts.of(file, str(stage))
     for row in file.rows(_CERTIFICATES + where, str(stage), *values):
         one, status, mode, ca, named, described, facts, ends_at, record, record_ca = row[:10]
         registered, auto, template, template_policies, attached = row[10:]
@@ -87,14 +95,14 @@ def find_certificates(stage: Stage, file: SurveyFile, where: str = "", *values: 
                 template=template,
                 template_policies=frozenset(json.loads(template_policies))
                 if template_policies
-                else templates.jitp.get(template, frozenset()),
+                else of_stage.jitp.get(template, frozenset()),
                 is_described=bool(described),
                 issuer=known.get("issuer"),
                 subject=known.get("subject"),
                 policies=policies,
-                provisioning=_first_of(templates.provisioning, policies),
-                jitp=_first_of(templates.jitp, policies),
-                names_sni_only=names_sni_only,
+                provisioning=_first_of(of_stage.provisioning, policies),
+                jitp=_first_of(of_stage.jitp, policies),
+                names_sni_only=of_stage.names_sni_only,
                 other_fleet=other_fleet,
             )
         )

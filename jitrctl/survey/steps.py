@@ -93,16 +93,12 @@ class StageSurvey:
         count, name = self._file.one, self._name
         policies = count("SELECT count(*) FROM policy WHERE stage = ?", name)
         documents = count(f"SELECT count(*) FROM ({attachment_steps.READ_POLICIES})", name)  # noqa: S608 -- of ours
-        is_done = {step: self._file.place(name, step)[1] for step in EACH}
         return {
             "ListThingPrincipals": count("SELECT count(*) FROM thing WHERE stage = ? AND NOT asked", name),
             "ListTargetsForPolicy": count("SELECT count(*) FROM policy WHERE stage = ? AND NOT asked", name),
-            "GetPolicy": 0
-            if is_done["documents"]
-            else max(min(policies, attachment_steps.MOST_DOCUMENTS) - documents, 0),
+            "GetPolicy": max(min(policies, attachment_steps.MOST_DOCUMENTS) - documents, 0),
             "DescribeCertificate": count(f"SELECT count(*) {certificate_steps.UNEXPLAINED}", name),
-            _OF_DYNAMODB: (0 if is_done["records"] else self._batches("certificate", "id", "records"))
-            + (0 if is_done["owners"] else self._batches("thing", "name", "owners")),
+            _OF_DYNAMODB: self._batches("certificate", "id", "records") + self._batches("thing", "name", "owners"),
         }
 
     def seconds(self, calls: dict[str, int]) -> float:
@@ -115,9 +111,11 @@ class StageSurvey:
         )
 
     def _batches(self, table: str, key: str, step: str) -> int:
-        after = self._file.place(self._name, step)[0] or ""
+        marker, is_done = self._file.place(self._name, step)
+        if is_done:
+            return 0
         query = f"SELECT count(*) FROM {table} WHERE stage = ? AND {key} > ?"  # noqa: S608 -- names of ours
-        number: int = self._file.one(query, self._name, after)
+        number: int = self._file.one(query, self._name, marker or "")
         return ceil(number / BATCH)
 
     def _run(self, steps: dict[str, Step]) -> None:

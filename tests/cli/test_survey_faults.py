@@ -21,7 +21,7 @@ from simulation import Authority
 from simulation.faults import Call, Fault, FaultHook, Moment, ServiceError
 from tests.support.cli.old_fleet import OldFleet, add_five, old_fleet
 from tests.support.cli.orders import deny_calls, strike
-from tests.support.cli.simulated import DEV
+from tests.support.cli.simulated import DEV, PROD
 
 _LONGEST = 60  # seconds, after which a killed process that was not killed ends
 
@@ -158,6 +158,7 @@ def test_a_survey_killed_while_its_file_is_made_begins_anew(
         killed(old, file, dying_at_statement(number))
         assert file.stat().st_size == 0
         assert found_in(old.survey(file, *words)) == whole, made[number]
+        assert not file.with_name(f"{file.name}-journal").exists()
 
 
 def test_a_survey_killed_at_a_write_is_finished_by_resume(
@@ -195,6 +196,53 @@ def test_two_surveys_into_one_file_at_once_are_one_and_a_refusal(tmp_path: Path)
     SurveyFile.create(file, "acme")
     with pytest.raises(Unusable, match="--resume"):
         SurveyFile.create(file, "acme")
+
+
+def older(file: Path) -> None:
+    SurveyFile.create(file, "acme").write(("UPDATE meta SET value = ? WHERE key = 'version'", [("1",)]))
+
+
+@pytest.mark.parametrize(
+    ("make", "words", "said"),
+    [
+        (Path.exists, ("--resume",), "there is no file"),
+        (Path.mkdir, ("--resume",), "is a folder: name a survey's file"),
+        (Path.mkdir, (), "cannot be written (unable to open database file): name another file"),
+        (lambda file: file.write_bytes(b"SQLite format 3\0" + b"x" * 90), ("--resume",), "is no survey file"),
+        (lambda file: file.write_bytes(b"SQLite format 3\0" + b"x" * 90), (), "is no survey file: name another file"),
+        (lambda file: SurveyFile.create(file, "beta"), ("--resume",), "is a survey of fleet beta, and this is acme"),
+        (older, ("--resume",), "is a survey of another version of jitrctl: survey again"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_with_what_to_do(
+    old: OldFleet, tmp_path: Path, make: Callable[[Path], object], words: tuple[str, ...], said: str
+) -> None:
+    file = tmp_path / "dev.survey"
+    make(file)
+    before = len(old.fleet.aws.calls)
+    told = old.fleet.say("fleet", "survey", str(file), "--account", DEV, *words, code=2)
+    assert said in told
+    assert len(old.fleet.aws.calls) == before
+
+
+def test_an_account_that_fails_leaves_the_others_surveyed_and_is_finished_by_resume(
+    old: OldFleet, tmp_path: Path
+) -> None:
+    add_five(old)
+    file, place = tmp_path / "both.survey", old.fleet.place(PROD)
+
+    def fault(call: Call, _: Moment) -> None:
+        if call.account_id == place.id and call.operation == "ListThings":
+            raise ServiceError("AccessDeniedException", "not authorized to perform: iot:ListThings", status=403)
+
+    with strike(old.fleet, fault):
+        found = old.fleet.ask("fleet", "survey", str(file), code=1)
+    assert sum(one["number"] for one in found[DEV]["certificates"]) == 5
+    assert "iot:ListThings is not allowed" in found[PROD]["error"]
+    assert f"`jitrctl fleet survey {file} --resume --fleet" in found[PROD]["error"]
+    calls = old.fleet.place(DEV).counts.copy()
+    assert old.fleet.ask("fleet", "survey", str(file), "--resume")[PROD]["ok"]
+    assert {name for name in old.fleet.place(DEV).counts - calls if name.startswith("iot:")} == set()
 
 
 def test_a_full_disk_ends_a_survey_which_then_goes_on(
@@ -243,7 +291,7 @@ def test_a_survey_gives_up_after_two_hours_of_throttles_and_says_how_it_goes_on(
     with strike(old.fleet, lambda call, _: Fault.THROTTLED if call.operation == "ListThings" else None):
         told = old.fleet.say("fleet", "survey", str(file), "--account", DEV, code=1)
     assert "AWS has throttled or failed ListThings for 120 minutes" in told
-    again = f"`jitrctl fleet survey {file} --resume --account dev --region eu-central-1 --fleet {old.fleet.file}`"
+    again = f"`jitrctl fleet survey {file} --resume --account dev --fleet {old.fleet.file}`"
     assert f"{again} goes on from there" in told
     assert old.survey(file, "--resume")["things"] == 1
 
@@ -433,3 +481,10 @@ def test_a_marker_that_has_expired_begins_the_list_anew(old: OldFleet, tmp_path:
     with strike(old.fleet, refuse):
         assert old.survey(tmp_path / "dev.survey")["things"] == 260
     assert is_refused
+
+
+def test_an_account_without_a_stack_is_surveyed(old: OldFleet, tmp_path: Path) -> None:
+    old.add("sensor-0001")
+    old.fleet.place(DEV).dynamodb.tables.clear()
+    found = old.survey(tmp_path / "dev.survey")
+    assert [(one["origin"], one["number"]) for one in found["certificates"]] == [("JITP", 1)]

@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501 -- a line for each kind of evidence
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from cryptography.x509.oid import NameOID
 from jitr.x509.certificate import Certificate
 from jitrctl.survey.origins import CertificateFacts, CertificateOrigin, infer_origin
 from simulation import Authority
+from simulation.iot.certificates import Certificates
+from tests.support.cli.importing import bundle, deploy_with_source, take
 from tests.support.cli.old_fleet import OldFleet, old_fleet
 from tests.support.cli.simulated import DEV, NOW
 
@@ -185,3 +188,34 @@ def test_another_fleets_certificates_are_told_by_its_policies(old: OldFleet, tmp
     assert {one["evidence"] for one in found["evidence"]} == {
         "has a policy of jitr's fleet beta", "its CA has a provisioning template",
     }  # fmt: skip
+
+
+def test_what_jitr_imported_is_counted_under_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet = deploy_with_source(tmp_path, monkeypatch)
+    take(fleet, bundle(fleet, fleet.issue("sensor-0001", ca=Authority.new("Maker"))), "--account", DEV)
+    found = fleet.ask("fleet", "survey", str(tmp_path / "dev.survey"), "--account", DEV)[DEV]
+    assert found["certificates"] == [
+        {"origin": "without a CA", "ca": "maker", "status": "ACTIVE", "mode": "SNI_ONLY", "number": 1}
+    ]
+    assert found["evidence"][0]["evidence"] == "jitr imported it from a source of the fleet file"
+
+
+def test_a_certificate_that_cannot_be_read_is_counted(old: OldFleet, tmp_path: Path) -> None:
+    leaf = replace(old.fleet.issue("sensor-0001", ca=old.aws), pem="-----BEGIN CERTIFICATE-----\nbm9uZQ==\n")
+    old.fleet.place(DEV).iot.certificates.register(leaf, status="PENDING_TRANSFER", mode="DEFAULT")
+    assert evidence(old, tmp_path / "dev.survey") == {("unknown", "its PEM cannot be read"): 1}
+
+
+def test_a_certificate_from_another_account_is_told(
+    old: OldFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    describe = Certificates.describe_certificate
+
+    def transferred(certificates: Certificates, params: Any) -> Any:
+        description = describe(certificates, params)["certificateDescription"]
+        return {"certificateDescription": description | {"previousOwnedBy": "333333333333"}}
+
+    monkeypatch.setattr(Certificates, "describe_certificate", transferred)
+    old.add("sensor-0001", ca=old.aws)
+    told = old.fleet.say("fleet", "survey", str(tmp_path / "dev.survey"), "--account", DEV)
+    assert "certificates 1 came from another account" in told

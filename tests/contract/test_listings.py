@@ -123,7 +123,8 @@ def test_a_list_comes_page_by_page_and_names_each_once(place: Place, ca: Ca, ope
     params, call = make(place, ca), getattr(place.iot, operation)
     everything = call(**params, **{size: 250})[items]
 
-    pages, marker = [], None
+    pages: list[list[Any]] = []
+    marker = None
     while not pages or marker:
         answered = call(**params, **{size: 1}, **({sent: marker} if marker else {}))
         pages.append(answered[items])
@@ -222,7 +223,7 @@ def test_a_policys_document_is_answered_as_it_was_given(place: Place) -> None:
 def test_the_second_versions_of_both_lists_name_the_type_of_an_attachment(place: Place, ca: Ca) -> None:
     arn, thing, kind = ca.registered()["certificateArn"], new_name("thing"), "EXCLUSIVE_THING"
     place.iot.create_thing(thingName=thing)
-    place.iot.attach_thing_principal(thingName=thing, principal=arn, thingPrincipalType=kind)
+    place.iot.attach_thing_principal(thingName=thing, principal=arn, thingPrincipalType="EXCLUSIVE_THING")
 
     def of_thing() -> object:
         return place.iot.list_thing_principals_v2(thingName=thing)["thingPrincipalObjects"]

@@ -154,10 +154,12 @@ def _in_words(calls: Mapping[str, int], seconds: float) -> str:
 
 def _describe_again(scope: Scope, file: Path) -> str:
     """How an unfinished survey of this scope goes on."""
-    words = [str(file), "--resume"]
-    if set(scope.stages) != set(choose(scope.fleet, (), ())):
-        for name in dict.fromkeys(stage.account.name for stage in scope.stages):
-            words += ["--account", name]
-        for region in dict.fromkeys(stage.region for stage in scope.stages):
-            words += ["--region", region]
+    words, everywhere = [str(file), "--resume"], choose(scope.fleet, (), ())
+    chosen = {str(stage) for stage in scope.stages}
+    accounts = dict.fromkeys(stage.account.name for stage in scope.stages)
+    if chosen != {str(stage) for stage in everywhere}:
+        words += [word for name in accounts for word in ("--account", name)]
+    if chosen != {str(stage) for stage in everywhere if stage.account.name in accounts}:
+        regions = dict.fromkeys(stage.region for stage in scope.stages)
+        words += [word for name in regions for word in ("--region", name)]
     return f"`jitrctl fleet survey {shlex.join(words)}{scope.fleet_option}` goes on from there"
