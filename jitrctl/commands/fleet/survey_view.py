@@ -57,8 +57,8 @@ def _tell_things(found: Findings) -> Iterator[_Told]:
 
 def _tell_policies(found: Findings) -> Iterator[_Told]:
     read = f"; {found.policies_read:,} documents were read, those of the most targets"
-    policies = f"{found.policies:,}: {found.policies_of_one:,} with one target each, {found.policies_of_none:,} with none"
-    yield "policies", f"{policies}{read if found.policies_read < found.policies else ''}"
+    targets = f"{found.policies_of_one:,} with one target each, {found.policies_of_none:,} with none"
+    yield "policies", f"{found.policies:,}: {targets}{read if found.policies_read < found.policies else ''}"
     if found.most_attached:
         yield (
             "policies",
