@@ -132,7 +132,7 @@ def test_a_list_comes_page_by_page_and_names_each_once(place: Place, ca: Ca, ope
 
     assert [one for page in pages for one in page] == everything
     assert len(everything) >= 2
-    assert {len(page) for page in pages} == expected(place, {1}, lists_unpaged={len(everything)})
+    assert {len(page) for page in pages} == expected(place, {1}, page_sizes_ignored={len(everything)})
 
 
 @pytest.mark.parametrize("operation", ["list_ca_certificates", "list_certificates"])
@@ -147,9 +147,9 @@ def test_certificates_and_cas_are_listed_with_a_status(
     modes = [one.get("certificateMode") for one in listed]
 
     assert {one["status"] for one in listed} <= {"ACTIVE", "INACTIVE", "REVOKED", "PENDING_ACTIVATION"}
-    assert len(listed) == expected(place, 1, lists_unpaged=len(listed) if len(listed) > 1 else 2)
+    assert len(listed) == expected(place, 1, page_sizes_ignored=len(listed) if len(listed) > 1 else 2)
     if operation == "list_certificates":
-        assert modes == expected(place, ["SNI_ONLY"], modes_unlisted=[None] * len(listed))
+        assert modes == expected(place, ["SNI_ONLY"], certificate_modes_unlisted=[None] * len(listed))
 
 
 def test_the_things_list_names_type_and_attributes(place: Place) -> None:

@@ -61,6 +61,13 @@ DIFFERENCES = (
         why="validity is read from the certificate",
     ),
     Difference(
+        id="certificate-modes-unlisted",
+        where=LOCAL_AWS,
+        aws="ListCertificates answers each certificate's mode",
+        does="it does not",
+        why="a survey has the mode of those that it describes, and says `-` of the others",
+    ),
+    Difference(
         id="certificate-validity-missing",
         where=LOCAL_AWS,
         aws="DescribeCertificate answers the certificate's validity",
@@ -117,20 +124,6 @@ DIFFERENCES = (
         why="`fleet.toml` is checked for it before",
     ),
     Difference(
-        id="lists-unpaged",
-        where=LOCAL_AWS,
-        aws="a list has as many items a page as are requested, and 250 at most; here ListCertificatesByCA alone has",
-        does="everything is on one page",
-        why="pages, and a survey that goes on at any of them, are tested on the simulation",
-    ),
-    Difference(
-        id="modes-unlisted",
-        where=LOCAL_AWS,
-        aws="ListCertificates answers each certificate's mode",
-        does="it does not",
-        why="a survey has the mode of those that it describes, and says `-` of the others",
-    ),
-    Difference(
         id="odd-certificates-unread",
         where=LOCAL_AWS,
         aws="AWS IoT is known to accept certificates that cryptography refuses; its parser is not documented",
@@ -145,6 +138,13 @@ DIFFERENCES = (
         aws="an update expression that names an attribute twice is refused: ValidationException",
         does="accepted",
         why="every expression of jitr runs on the simulation as well",
+    ),
+    Difference(
+        id="page-sizes-ignored",
+        where=LOCAL_AWS,
+        aws="a list has as many items a page as are requested, and 250 at most; here ListCertificatesByCA alone has",
+        does="everything is on one page",
+        why="pages, and a survey that goes on at any of them, are tested on the simulation",
     ),
     Difference(
         id="pending-settable",
