@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _VERSION = 2
-_WAIT = 60.0  # seconds, for another stage's transaction
+_WAIT = 300.0  # seconds, for another stage's transaction
 # certificate.named: AWS itself names the CA. record: the outcome that jitr recorded, under record_ca, which may be a
 # source. member: things of the groups that have policies, those of child groups included. Without rowids, keys are not
 # kept twice.

@@ -24,6 +24,7 @@ SELECT certificate.id, certificate.status, certificate.mode, certificate.ca, cer
 FROM certificate LEFT JOIN ca ON ca.stage = certificate.stage AND ca.id = certificate.ca
 WHERE certificate.stage = ?
 """
+_PART = 1_000  # certificates
 _NAMES_SNI_ONLY = "SELECT 1 FROM certificate WHERE stage = ? AND named AND mode = 'SNI_ONLY' LIMIT 1"
 _OF_JITR = re.compile(r"jitr-(.+?)--")  # policies of jitr's stacks; no fleet's name has two hyphens in a row
 
@@ -75,7 +76,7 @@ def find_certificates(stage: Stage, file: SurveyFile, where: str = "", *values: 
     """The certificates of a stage whose survey is finished; `where` narrows them (SQL)."""
     names = {one.certificate_id: one.name for one in stage.rules.origins}
     of_stage = _StageFacts.of(file, str(stage))
-    for row in file.rows(_CERTIFICATES + where, str(stage), *values):
+    for row in _read_in_parts(file, str(stage), where, *values):
         one, status, mode, ca, named, described, facts, ends_at, record, record_ca = row[:10]
         registered, auto, template, template_policies, attached = row[10:]
         known, policies = json.loads(facts or "{}"), frozenset(attached.split("\n") if attached else ())
@@ -121,6 +122,14 @@ def find_certificates(stage: Stage, file: SurveyFile, where: str = "", *values: 
             is_recorded=record is not None,
             other_fleet=other_fleet,
         )
+
+
+def _read_in_parts(file: SurveyFile, stage: str, where: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+    """The rows in order, some at once: while a query is open, no other stage can write."""
+    query, after = f"{_CERTIFICATES}{where} AND certificate.id > ? ORDER BY certificate.id LIMIT {_PART}", ""
+    while rows := list(file.rows(query, stage, *values, after)):
+        yield from rows
+        after = rows[-1][0]
 
 
 def _first_of(templates: dict[str, frozenset[str]], policies: frozenset[str]) -> str | None:

@@ -16,7 +16,8 @@ from jitrctl.__main__ import main
 from jitrctl.commands.fleet import survey
 from jitrctl.errors import Unusable
 from jitrctl.survey import calls as patient
-from jitrctl.survey.file import SurveyFile
+from jitrctl.survey.file import SurveyFile, put_place
+from jitrctl.survey.findings import find_certificates
 from simulation import Authority
 from simulation.faults import Call, Fault, FaultHook, Moment, ServiceError
 from tests.support.cli.old_fleet import OldFleet, add_five, old_fleet
@@ -488,3 +489,20 @@ def test_an_account_without_a_stack_is_surveyed(old: OldFleet, tmp_path: Path) -
     old.fleet.place(DEV).dynamodb.tables.clear()
     found = old.survey(tmp_path / "dev.survey")
     assert [(one["origin"], one["number"]) for one in found["certificates"]] == [("JITP", 1)]
+
+
+def test_a_stage_that_is_summed_up_holds_no_other_up(
+    old: OldFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        old.add(f"sensor-{number:04}")
+    path = tmp_path / "dev.survey"
+    old.survey(path)
+    monkeypatch.setattr("jitrctl.survey.file._WAIT", 0.0)
+    monkeypatch.setattr("jitrctl.survey.findings._PART", 2)
+    file = SurveyFile.existing(path, "acme")
+    seen = []
+    for one in find_certificates(old.fleet.stage(DEV), file):
+        file.write(put_place("prod/eu-central-1", "things", one.certificate_id, done=False))
+        seen.append(one.certificate_id)
+    assert seen == sorted(old.facts())
