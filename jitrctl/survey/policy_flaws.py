@@ -9,8 +9,9 @@ from urllib.parse import unquote
 from jitr_fleet.permissions import find_flaws, texts
 
 _CLAIMS = "$aws/provisioning-templates/"  # topics of fleet provisioning (AWS IoT guide, "Device provisioning MQTT API")
-# What a whole service or every resource of a kind is written as.
-_EVERYTHING = ("*", "topic/*", "topicfilter/*", "client/*", "topic/#", "topicfilter/#")
+# What every resource, or every one of a kind, is written as. In a policy # is a letter, so topic/# is one topic that
+# nobody can have, and topicfilter/# the filter for all topics (AWS IoT guide, "Policy variables").
+_EVERYTHING = ("*", "topic/*", "topicfilter/*", "topicfilter/#", "client/*")
 _NO_WIDER = "iot:Connect", "iot:Publish"  # find_flaws says of these what is wrong with them
 
 
