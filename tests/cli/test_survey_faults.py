@@ -468,20 +468,25 @@ def test_a_group_deleted_meanwhile_ends_no_survey(old: OldFleet, tmp_path: Path)
     assert found["group_policies"] == [{"thing_group": "site", "policy": "old", "things": 0}]
 
 
-def test_a_marker_that_has_expired_begins_the_list_anew(old: OldFleet, tmp_path: Path) -> None:
+@pytest.mark.parametrize("operation", ["ListThings", "ListThingsInThingGroup"])
+def test_a_marker_that_has_expired_begins_the_list_anew(old: OldFleet, tmp_path: Path, operation: str) -> None:
+    things = old.fleet.place(DEV).iot.things
+    old.iot.create_thing_group(thingGroupName="site")
+    old.iot.attach_policy(policyName="old", target=things.group_arn("site"))
     for number in range(260):
-        old.iot.create_thing(thingName=f"thing-{number}")
+        things.create_thing({"thingName": f"thing-{number}"})
+        things.add_thing_to_thing_group({"thingName": f"thing-{number}", "thingGroupName": "site"})
     is_refused = False
 
     def refuse(call: Call, moment: Moment) -> None:
         nonlocal is_refused
-        if call.operation == "ListThings" and "nextToken" in call.parameters and moment == "before" and not is_refused:
+        if call.operation == operation and "nextToken" in call.parameters and moment == "before" and not is_refused:
             is_refused = True
             raise ServiceError("InvalidRequestException", "nextToken has expired")
 
     with strike(old.fleet, refuse):
-        assert old.survey(tmp_path / "dev.survey")["things"] == 260
-    assert is_refused
+        found = old.survey(tmp_path / "dev.survey")
+    assert (found["things"], found["group_policies"][0]["things"], is_refused) == (260, 260, True)
 
 
 def test_an_account_without_a_stack_is_surveyed(old: OldFleet, tmp_path: Path) -> None:

@@ -192,6 +192,7 @@ def test_a_policy_of_a_group_is_not_listed_for_the_certificates_of_its_things(pl
     certificate, thing = ca.registered()["certificateArn"], new_name("thing")
     group = place.iot.create_thing_group(thingGroupName=new_name("group"))
     place.iot.attach_policy(policyName=new_policy(place), target=group["thingGroupArn"])
+    place.iot.create_thing(thingName=new_name("thing"))  # of no group
     place.iot.create_thing(thingName=thing)
     place.iot.add_thing_to_thing_group(thingName=thing, thingGroupName=group["thingGroupName"])
     place.iot.attach_thing_principal(thingName=thing, principal=certificate)
