@@ -125,3 +125,8 @@ def add_five(old: OldFleet) -> None:
     old.add("maker-0003", ca=Authority.new("Maker"))
     old.add("thing-0004", ca=old.aws)
     old.add("thing-0005", ca=old.aws, policy="provisioned")
+
+
+def found_in(document: dict[str, Any]) -> dict[str, Any]:
+    """What a survey found, without the calls of the run that finished it."""
+    return {key: value for key, value in document.items() if key != "calls"}
