@@ -96,7 +96,10 @@ def apply_plan(scope: Scope, file: _File, note: Note = "", *, yes: Yes = False) 
 
     def prepare(stage: Stage) -> PlanRun:
         calls = PatientCalls(
-            partial(turns_in(stage).wait, "DescribeCertificate"), again=again, sleep=partial(wait_for_aws, interrupted)
+            partial(turns_in(stage).wait, "DescribeCertificate"),
+            again=again,
+            tell=lambda text: err.print(f"{stage}: {text}.", markup=False, soft_wrap=True),
+            sleep=partial(wait_for_aws, interrupted),
         )
         prepared = PlanRun(stage, lines[stage], calls, note, told=partial(done.__setitem__, stage))
         prepared.leave_out_done(interrupted)

@@ -36,7 +36,7 @@ _FILES = {JITP: "factory", JITR: "partner", WITHOUT_CA: "maker"}
 _LISTED = 'enrollment   = "listed"'  # of the partner's devices; here, all may come
 _OLD_DAYS = 20  # less than the rotation window: a successor may come at any time
 _HAND_MADE = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]}
-_TEMPLATE = {
+_TEMPLATE: dict[str, Any] = {
     "Parameters": {"SerialNumber": {"Type": "String"}, "AWS::IoT::Certificate::Id": {"Type": "String"}},
     "Resources": {
         "thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": {"Ref": "SerialNumber"}}},
@@ -48,10 +48,17 @@ _TEMPLATE = {
     },
 }
 _OF_JITP = {
-    **_TEMPLATE,
     "Parameters": {
         "AWS::IoT::Certificate::CommonName": {"Type": "String"},
         "AWS::IoT::Certificate::Id": {"Type": "String"},
+    },
+    "Resources": {
+        "thing": {
+            "Type": "AWS::IoT::Thing",
+            "Properties": {"ThingName": {"Ref": "AWS::IoT::Certificate::CommonName"}},
+        },
+        "certificate": _TEMPLATE["Resources"]["certificate"],
+        "policy": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": "by-jitp"}},
     },
 }
 
@@ -78,16 +85,17 @@ class OldAccounts:
             certificateId=self.fleet.cas["factory"].certificate_id,
             registrationConfig={"templateBody": json.dumps(_OF_JITP), "roleArn": self._make_role()},
         )
-        for iot, name in ((self.iot, "hand-made"), (self.iot, "provisioned"), (self.prod.local.iot, "hand-made")):
+        prod = self.prod.local.iot
+        for iot, name in (*((self.iot, one) for one in ("by-jitp", "hand-made", "provisioned")), (prod, "hand-made")):
             iot.create_policy(policyName=name, policyDocument=json.dumps(_HAND_MADE))
         self._handle_partner_by_another()
         for name, issuer in _FILES.items():
             self._register(name, issuer)
         self._create_by_aws(OF_AWS)
         for name in (JITP, JITR, WITHOUT_CA, OF_AWS):
-            self._provision(self.stage, name)
+            self._provision(self.stage, name, "by-jitp" if name == JITP else "hand-made")
         self._register_in(self.prod.local, JITP, "factory")
-        self._provision(self.prod.local, JITP)
+        self._provision(self.prod.local, JITP, "hand-made")
         self._provision_by_claim(PROVISIONED)
         self.iot.create_thing(thingName=EMPTY)
         for name, files in self.devices.items():
@@ -143,11 +151,11 @@ class OldAccounts:
         made = self.iot.create_keys_and_certificate(setAsActive=True)
         self.devices[name] = self._write(name, made["certificatePem"], made["keyPair"]["PrivateKey"])
 
-    def _provision(self, stage: LocalStage, name: str) -> None:
+    def _provision(self, stage: LocalStage, name: str, policy: str) -> None:
         arn = certificate_arn(stage, self.certificate_id(name))
         stage.iot.create_thing(thingName=name)
         stage.iot.attach_thing_principal(thingName=name, principal=arn)
-        stage.iot.attach_policy(policyName="hand-made", target=arn)
+        stage.iot.attach_policy(policyName=policy, target=arn)
 
     def _provision_by_claim(self, name: str) -> None:
         """Fleet provisioning: with the claim certificate, ask for a certificate, and for what the template makes."""
