@@ -23,6 +23,7 @@ from jitrctl.device.adopt import Adoption, foreign_policies, is_recorded, refuse
 from jitrctl.device.reconcile import ReconcileChange, apply, compare, refuse_another_verdict
 from jitrctl.errors import AccessError, Interrupted, JitrctlError, OperatingError, Refused
 from jitrctl.run.parallel import describe_error
+from jitrctl.survey.calls import seconds_for
 
 if TYPE_CHECKING:
     import threading
@@ -50,6 +51,7 @@ class PlanResult:
     failed: list[tuple[PlanLine, str]] = field(default_factory=list)
     left: list[LeftAttached] = field(default_factory=list)
     unknown_cas: list[str] = field(default_factory=list)  # things whose certificates are under no CA that is known here
+    foreign_cas: list[str] = field(default_factory=list)  # and those under a CA that the fleet file does not give
 
 
 class PlanRun:
@@ -82,6 +84,13 @@ class PlanRun:
             self.result.already += len(done)
             left += [line for line in some if line not in done]
         self._todo = left
+
+    def seconds(self) -> float:
+        """What this takes at the paces of its calls, if AWS does not throttle and devices do not need the rate."""
+        verbs, rate = self.count_verbs(), self._stage.account.activations_per_second
+        listing = seconds_for("ListThingPrincipals", verbs[PlanVerb.ADOPT] + verbs[PlanVerb.ALIGN])
+        describing = (verbs[PlanVerb.ADOPT] + 3 * verbs[PlanVerb.ALIGN]) / rate
+        return max(listing, describing)
 
     def count_verbs(self) -> dict[PlanVerb, int]:
         """How many things are still to be adopted, and to be aligned."""
@@ -171,6 +180,8 @@ class PlanRun:
             self._calls.repeat("the adoption", carry_out)
         if adoption.is_without_ca:
             self.result.unknown_cas.append(line.thing_name)
+        elif adoption.ca_certificate_id not in {one.certificate_id for one in self._stage.rules.origins}:
+            self.result.foreign_cas.append(line.thing_name)
         if line.verb is PlanVerb.ADOPT:
             self._note_left(line, policies or ())
 

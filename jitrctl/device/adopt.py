@@ -26,6 +26,10 @@ UNKNOWN_CA = (
     "which CA issued its certificate is not known here, so that its next one is held (NOT_A_ROTATION), unless an entry "
     "lets it follow: `jitrctl enrollment allow THING --may-follow`"
 )
+FOREIGN_CA = (
+    "its CA is not one that the fleet file gives this account, so that its next certificate is held (CA_UNKNOWN): add "
+    "the CA, and deploy"
+)
 _OF_A_FLEET = re.compile(r"jitr-(.+?)--")  # policies of jitr's stacks (Fleet.policy_name)
 
 
@@ -92,6 +96,7 @@ class Adoption:
         self.arn = ""  # the certificate's, set by `inspect` and `carry_out`
         # Set by `inspect` and `carry_out`: AWS names no CA, and not exactly one of the fleet's signed it.
         self.is_without_ca = False
+        self.ca_certificate_id: str | None = None  # set by `carry_out`
 
     def inspect(self) -> tuple[str, bool]:
         """The id of the thing's certificate, and whether there is anything to adopt.
@@ -130,6 +135,7 @@ class Adoption:
         refuse(device.status, certificate.not_after)
         record = self._registry.recall([device.certificate_id])[device.certificate_id]
         device = with_recorded_ca(device, record)
+        self.ca_certificate_id = device.ca_certificate_id
         self.is_without_ca = device.ca_certificate_id is None
         seen = self._seen or record
         if record.verdict_number != seen.verdict_number:

@@ -160,6 +160,29 @@ def test_a_certificate_of_an_unknown_ca_is_adopted_with_a_warning(old: OldFleet,
     assert "`jitrctl enrollment allow THING --may-follow`" in said
 
 
+def test_a_certificate_of_a_ca_that_the_fleet_does_not_have_is_adopted_with_a_warning(
+    old: OldFleet, tmp_path: Path
+) -> None:
+    leaf = old.fleet.issue("sensor-0009", ca=old.fleet.new)
+    place = old.fleet.place(DEV)
+    old.iot.register_ca_certificate(caCertificate=old.fleet.new.pem, certificateMode="SNI_ONLY", setAsActive=True)
+    place.iot.certificates.register(
+        leaf, status="ACTIVE", mode="SNI_ONLY", ca_certificate_id=old.fleet.new.certificate_id
+    )
+    old.iot.create_thing(thingName="sensor-0009")
+    old.iot.attach_thing_principal(thingName="sensor-0009", principal=old.arn(leaf))
+    old.fleet.write(successor_in=())
+    old.fleet.deploy()
+    plan = old.plan(tmp_path)
+    (line,) = lines(plan)
+    assert line.startswith("review")
+    assert "under a CA that the fleet file does not give this account: add it, or its next certificate is held" in line
+    edit(plan, "\nreview ", "\nadopt  ")
+    words = ("fleet", "adopt", "apply", str(plan), "--account", DEV, "--yes")
+    assert "sensor-0009: its CA is not one that the fleet file gives this account" in old.fleet.say(*words)
+    assert old.owner("sensor-0009") == leaf.certificate_id
+
+
 def test_where_nothing_is_to_be_done_it_says_so_and_asks_nothing(old: OldFleet, tmp_path: Path) -> None:
     old.add("sensor-0001")
     old.add("thing-0004", ca=old.aws)

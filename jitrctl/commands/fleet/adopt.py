@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,14 +14,14 @@ import typer
 from jitrctl.adoption.applying import PlanRun
 from jitrctl.adoption.plan_file import PlanVerb, read_plan, write_plan
 from jitrctl.adoption.planning import OWNED, plan_stage
-from jitrctl.device.adopt import UNKNOWN_CA
+from jitrctl.device.adopt import FOREIGN_CA, UNKNOWN_CA
 from jitrctl.errors import Interrupted, Unusable
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.session.pace import turns_in
 from jitrctl.session.stage import choose
 from jitrctl.survey.calls import PatientCalls
 from jitrctl.survey.file import SurveyFile
-from jitrctl.terminal import Exit, err, out, table
+from jitrctl.terminal import Exit, err, out, rough, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -117,7 +118,14 @@ def apply_plan(scope: Scope, file: _File, note: Note = "", *, yes: Yes = False) 
         stages=list(prepared),
         interrupted=interrupted,
     )
-    scope.warn([(f"{one.stage} {thing}", UNKNOWN_CA) for one in results.done for thing in one.value.unknown_cas])
+    for one in results.done:
+        found = one.value
+        scope.warn(
+            [
+                *((f"{one.stage} {thing}", UNKNOWN_CA) for thing in found.unknown_cas),
+                *((f"{one.stage} {thing}", FOREIGN_CA) for thing in found.foreign_cas),
+            ]
+        )
     is_interrupted = interrupted.is_set()
     try:
         scope.report(
@@ -153,7 +161,8 @@ def _ask(scope: Scope, prepared: Mapping[Stage, PlanRun], *, yes: bool) -> None:
         is_anything = is_anything or any(verbs.values())
         to_do = "nothing is to be done"
         if any(verbs.values()):
-            to_do = f"adopt {verbs[PlanVerb.ADOPT]:,}, align {verbs[PlanVerb.ALIGN]:,}"
+            length = rough(timedelta(seconds=run.seconds()))
+            to_do = f"adopt {verbs[PlanVerb.ADOPT]:,}, align {verbs[PlanVerb.ALIGN]:,}, in about {length}"
         texts.append(
             f"{stage}: {to_do}; adopted already {result.already:,}, left for review {result.reviews:,}, skipped "
             f"{result.skipped:,}"
@@ -208,4 +217,5 @@ def _document(found: PlanResult) -> Mapping[str, Any]:
             for left in found.left
         ],
         "unknown_cas": found.unknown_cas,
+        "foreign_cas": found.foreign_cas,
     }
