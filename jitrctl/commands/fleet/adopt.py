@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -63,7 +64,8 @@ def make_plan(
         for stage in scope.stages:
             yield from plan_stage(stage, kept, counts[stage])
 
-    write_plan(file, scope.fleet.name, lines())
+    with err.status("planning …") if err.is_terminal else nullcontext():
+        write_plan(file, scope.fleet.name, lines())
     results = scope.across(lambda stage: counts[stage], doing="planning")
     names = (PlanVerb.ADOPT, PlanVerb.REVIEW, "cannot", OWNED)
     scope.report(
