@@ -53,3 +53,6 @@ class CaRegistration:
     pem: str
     active: bool
     mode: str  # DEFAULT or SNI_ONLY
+    has_template: bool = (
+        False  # a provisioning template, by its body or its name: AWS IoT provisions the devices (JITP)
+    )

@@ -9,9 +9,12 @@
 Used by `register`, and by `jitrctl replay --dry-run`, which decides alike and changes nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+
+from botocore.exceptions import ClientError
 
 from jitr.admission import hook_contract
 from jitr.admission.applicant import Admitted, Applicant
@@ -22,10 +25,11 @@ from jitr.admission.procedure import Examination, examine
 from jitr.aws.crl_bucket import Crls, PublishedCrl
 from jitr.aws.hook import Hook
 from jitr.aws.iot import AwsIot
-from jitr.errors import Rejected
+from jitr.errors import Reason, Rejected, Unavailable
 from jitr.frozen import value
+from jitr.iot_models import Status
 from jitr.record import Record
-from jitr.rules import HOOK, CaRules, CheckMode
+from jitr.rules import HOOK, CaRules, CheckMode, Rules
 from jitr.store.enrollment_table import EnrollmentTable, subjects_of
 from jitr.x509.crl import RevocationList
 
@@ -101,6 +105,46 @@ class Examiner:
             subjects=subjects if enrollment else (),
             entries=enrollment.entries if enrollment else (),
         )
+
+    def refuse_under_template(self, applicant: Applicant) -> None:
+        """Refuse a certificate that AWS IoT registered under a CA with a provisioning template, where the rules say so.
+
+        AWS IoT provisions the device (JITP). Whatever the certificate is, jitr leaves it alone until then.
+
+        Raises Rejected(CA_HAS_TEMPLATE), Unavailable.
+        """
+        rules = applicant.rules
+        if rules and applicant.device.status is Status.PENDING_ACTIVATION and self.is_under_template(rules):
+            raise Rejected(
+                Reason.CA_HAS_TEMPLATE,
+                f"a provisioning template is on CA {rules.name}, so AWS IoT provisions its devices, and jitr does not",
+            )
+
+    def is_under_template(self, rules: CaRules, *, not_before: datetime | None = None) -> bool:
+        """Whether the rules say `jitp`, and AWS IoT has a provisioning template on the CA, as read after `not_before`.
+
+        Raises Unavailable.
+        """
+        if not rules.jitp:
+            return False
+        ca = self._iot.describe_ca(rules.certificate_id, not_before=not_before)
+        return ca is not None and ca.has_template
+
+    def find_freed(self, records: Mapping[str, Record], rules: Rules, swept: Mapping[str, datetime]) -> set[str]:
+        """The ids of certificates that are held under a provisioning template which is no longer on their CA.
+
+        `swept` says when the sweep sent one of them, for which that may be the reason. If AWS IoT does not answer, the
+        template counts as still there: the devices wait.
+        """
+        freed = set()
+        for certificate_id, record in records.items():
+            ca = rules.ca(record.ca_certificate_id) if record.is_held_under_template else None
+            if ca is None:
+                continue
+            with suppress(Unavailable, ClientError):  # its own evaluation reports it
+                if not self.is_under_template(ca, not_before=swept.get(certificate_id)):
+                    freed.add(certificate_id)
+        return freed
 
     def refuse_listed_by_signer(self, applicant: Applicant) -> None:
         """Refuse a certificate registered without a CA that is listed in the CRL of the account's CAs that signed it.
