@@ -116,7 +116,7 @@ def _rules(stage: Stage, target: TargetCa, checked: CheckedBlock) -> tuple[Rules
         return stage.rules, policy.read_text(encoding="utf-8"), f"[ca.{target.name}] of {stage.fleet.path}"
     fleet = checked.fleet
     account = fleet.accounts[0]
-    text = checked.block.policy if "policy" in checked.block.keys else None  # noqa: SIM118 -- a field
+    text = checked.block.policy if "policy" in checked.block.keys else None
     return (
         fleet.rules(account, stage.region),
         text or BUILT_IN_POLICY.read_text(encoding="utf-8"),

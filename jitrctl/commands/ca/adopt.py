@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitr_fleet.names import OWN_NAME, OWN_NAME_LENGTH
+from jitrctl.commands.ca.take_over import change_jitp
 from jitrctl.errors import Unusable
 from jitrctl.jitp.adoption import inspect_jitp
 from jitrctl.jitp.sample import SAMPLE
@@ -84,13 +85,25 @@ def adopt(
 
     Example: jitrctl ca adopt factory --account dev
     """
-    target = find_target(scope.fleet, name, call_it)
     if call_it is not None and not (OWN_NAME.fullmatch(call_it) and len(call_it) <= OWN_NAME_LENGTH):
         raise Unusable(
             f"--name {call_it}: lower-case letters, digits and single hyphens, a letter first, at most {OWN_NAME_LENGTH}"
         )
+    if take_over and undo:
+        raise Unusable("--take-over and --undo are opposites: choose one")
+    target = find_target(scope.fleet, name, call_it)
     stage = _only_stage(scope, target)
-    _show_block(scope, stage, target, write, sample, is_written=profile is None)
+    if not (take_over or undo):
+        _show_block(scope, stage, target, write, sample, is_written=profile is None)
+        return
+    if target.declared is None:
+        raise Unusable(
+            f"the fleet file does not have this CA: `jitrctl ca adopt {name}{scope.fleet_option}` prints the block to "
+            "write into it"
+        )
+    if write:
+        raise Unusable("--write is for the block, which --take-over and --undo do not make: leave one of them out")
+    change_jitp(scope, stage, target.declared, note, sample=sample, undoes=undo, yes=yes)
 
 
 def _only_stage(scope: Scope, target: TargetCa) -> Stage:
@@ -154,11 +167,11 @@ def _explain(screen: Output, found: Adoption, written: list[str]) -> None:
         screen.print(f"Written: {path}", markup=False, soft_wrap=True)
     _list(screen, "Not translated:", block.missing)
     if found.checked.policy_problems:
-        where = written and next((one for one in written if one.endswith(".jitp.json")), "") or block.unused_policy_path
+        where = next((one for one in written if one.endswith(".jitp.json")), block.unused_policy_path)
         _list(
             screen,
-            f"The template's policy cannot be the fleet file's; until {where} is mended and named with `policy`, devices "
-            "get jitr's own:",
+            f"The template's policy cannot be the fleet file's. Until {where} is mended and named with `policy`, "
+            "devices get jitr's own:",
             found.checked.policy_problems,
         )
     _list(screen, "Decided in another way:", block.remarks)
@@ -185,8 +198,9 @@ def _rows(found: Adoption) -> list[dict[str, str]]:
             rows.append({**device, "": "!", "what": "not admitted", "JITP": one.status.value, "jitr": one.refused})
         elif not one.differences:
             rows.append({**device, "": "=", "what": "all", "JITP": "", "jitr": ""})
-        for each in one.differences:
-            rows.append({**device, "": "!", "what": each.what, "JITP": each.jitp, "jitr": each.jitr})
+        rows += [
+            {**device, "": "!", "what": each.what, "JITP": each.jitp, "jitr": each.jitr} for each in one.differences
+        ]
     return rows
 
 
