@@ -104,8 +104,8 @@ def make_block(name: str, found: Translation, documents: Mapping[str, str | None
     if not found.thing_type and len(attributes) > MOST_ATTRIBUTES_UNTYPED:
         for attribute, _ in attributes[MOST_ATTRIBUTES_UNTYPED:]:
             missing.append(
-                f"$.Resources: attribute {attribute}: a thing without a type has three attributes at most, and jitr uses "
-                "one: give the devices a thing_type"
+                f"{found.thing_path}.AttributePayload.{attribute}: a thing without a type has three attributes at "
+                "most, and jitr uses one: give the devices a thing_type"
             )
         del attributes[MOST_ATTRIBUTES_UNTYPED:]
     if attributes:
@@ -121,7 +121,8 @@ def make_block(name: str, found: Translation, documents: Mapping[str, str | None
     unused = [one for one in found.required if one not in used and one != "certificate_id"]
     if unused:
         remarks.append(
-            f"$.Parameters: JITP provisions no device without {', '.join(unused)} in its subject; jitr does not ask for it"
+            f"$.Parameters: JITP provisions no device without {', '.join(unused)} in its subject; jitr does not ask "
+            "for that"
         )
     return CaBlock(
         name=name,

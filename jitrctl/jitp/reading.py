@@ -77,8 +77,8 @@ def read_template(iot: Any, ca: RegisteredCa) -> JitpTemplate:
         found = iot.describe_provisioning_template(templateName=name)
     except iot.exceptions.ResourceNotFoundException as error:
         raise Refused(
-            f"the CA names the provisioning template {name}, which does not exist, so JITP provisions no device: make it "
-            "again, or take it off the CA with `aws iot update-ca-certificate --remove-auto-registration`"
+            f"the CA names the provisioning template {name}, which does not exist, so JITP provisions no device: make "
+            "it again, or take it off the CA with `aws iot update-ca-certificate --remove-auto-registration`"
         ) from error
     return JitpTemplate(body=found["templateBody"], name=name, role_arn=found.get("provisioningRoleArn"))
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from jitrctl.ca import registry
@@ -24,6 +23,7 @@ from jitrctl.session.invoke import start_sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import timedelta
 
     from jitr_fleet.model import Ca
     from jitrctl.jitp.kept_template import KeptTemplate
@@ -69,11 +69,13 @@ def plan_take_over(stage: Stage, ca: Ca) -> TakeOver:
     if found.has_template:
         if rule is RuleState.ENABLED:
             raise Refused(
-                f"topic rule {stage.names.rule(ca.name)} is enabled while the template is on the CA, so jitr and JITP both "
-                f"act: {_write_key(stage, ca)}"
+                f"topic rule {stage.names.rule(ca.name)} is enabled while the template is on the CA, so jitr and JITP "
+                f"both act: {_write_key(stage, ca)}"
             )
-        body, config = read_template(stage.iot, found).body, found.config
-        steps.append("take the provisioning template off the CA; it is kept for --undo")
+        template = read_template(stage.iot, found)
+        body, config, role = template.body, found.config, template.role_arn
+        undo_needs = f", which needs iam:PassRole on {role}" if role and "roleArn" in config else ""
+        steps.append(f"take the provisioning template off the CA; it is kept for --undo{undo_needs}")
     if found.has_template or not found.registers_automatically:
         steps.append("see that auto-registration is on, and enable it if it is not")
     if rule is RuleState.DISABLED:
@@ -148,6 +150,7 @@ def take_over(stage: Stage, plan: TakeOver, *, sleep: Callable[[float], None] = 
     was_off = not found.registers_automatically
     for attempt in range(_READS):
         if not found.registers_automatically:
+            kept.go_on(run)
             registry.set_auto_registration(stage, ca, on=True)
             found = _describe(stage, ca)
         if found.registers_automatically and not found.has_template:
@@ -156,9 +159,9 @@ def take_over(stage: Stage, plan: TakeOver, *, sleep: Callable[[float], None] = 
             sleep(_BETWEEN_READS)
             found = _describe(stage, ca)
     without = now() - began if was_off else None
-    if found.has_template or not found.registers_automatically:
-        _give_up(stage, plan, kept, run, found)
     kept.go_on(run)
+    if found.has_template or not found.registers_automatically:
+        _give_up(plan, kept, run, found)
     stage.iot.enable_topic_rule(ruleName=stage.names.rule(ca.name))
     seen = registry.find_rule(stage, ca)
     if seen is not RuleState.ENABLED:
@@ -206,15 +209,15 @@ def undo(stage: Stage, plan: TakeOver, *, sleep: Callable[[float], None] = time.
     return TakeOverResult(plan=plan, gap=gap, without_registration=None, is_sweep_started=False)
 
 
-def _give_up(stage: Stage, plan: TakeOver, kept: KeptTemplates, run: str, found: RegisteredCa) -> None:
+def _give_up(plan: TakeOver, kept: KeptTemplates, run: str, found: RegisteredCa) -> None:
     """Refuse, with what the CA is like now; jitr's rule is disabled as before."""
     kept.end(run, KeptState.UNDONE if found.has_template else KeptState.TAKING, found.modified_at)
     auto = "on, as before" if found.registers_automatically else "OFF, so no new device can register"
     if found.has_template:
         raise Refused(
             f"AWS IoT has kept the template on CA {plan.ca.name}, so JITP goes on; auto-registration is {auto}; jitr's "
-            f"topic rule is still disabled. To take it over, delete the CA's registration and make it again without the "
-            f"template: {stage.names.stack} keeps holding its devices until then"
+            "topic rule is still disabled. To take the CA over all the same: set it INACTIVE, delete its registration "
+            "(`aws iot update-ca-certificate`, `delete-ca-certificate`), `jitrctl ca apply`, then this again"
         )
     raise Refused(f"the template is off, and auto-registration of CA {plan.ca.name} is {auto}: the same order again")
 
@@ -223,28 +226,35 @@ def _refuse_changed(stage: Stage, ca: Ca, found: RegisteredCa, kept: KeptTemplat
     """Refuse to undo what is no longer as --take-over left it."""
     if found.has_template and dict(found.config) != dict(kept.config):
         raise Refused(
-            f"another template was put on CA {ca.name} since {kept.by} took the kept one off, and nothing was changed: take "
-            "it off first if the kept one is meant"
+            f"another template was put on CA {ca.name} since {kept.by} took the kept one off, and nothing was changed: "
+            "take it off first if the kept one is meant"
         )
     if kept.state is KeptState.TAKEN:
         if not found.registers_automatically:
             raise Refused(
-                f"auto-registration of CA {ca.name} was disabled since the take-over, and nothing was changed: enable it "
-                "if new devices are wanted, then this again"
+                f"auto-registration of CA {ca.name} was disabled since the take-over, and nothing was changed: "
+                f"{_by_hand(ca)}"
             )
         if kept.modified_at and found.modified_at and _seconds(found.modified_at) != _seconds(kept.modified_at):
             raise Refused(
-                f"CA {ca.name} was changed {found.modified_at:%Y-%m-%d %H:%M:%S}Z, after the take-over, and nothing was "
-                "changed: put the template on by hand, as `--json` shows it, if it is still meant"
+                f"CA {ca.name} was changed {found.modified_at:%Y-%m-%d %H:%M:%S}Z, after the take-over, and nothing "
+                f"was changed now: {_by_hand(ca)}"
             )
     if name := kept.config.get("templateName"):
         try:
             stage.iot.describe_provisioning_template(templateName=name)
         except stage.iot.exceptions.ResourceNotFoundException as error:
             raise Refused(
-                f"the provisioning template {name} was deleted since, and nothing was changed: make it again, its body is "
-                "in `--json`, then this again"
+                f"the provisioning template {name} was deleted since, and nothing was changed: make it again, then "
+                f"this again; `jitrctl ca adopt {ca.name} --take-over --json` has its body"
             ) from error
+
+
+def _by_hand(ca: Ca) -> str:
+    return (
+        "`aws iot update-ca-certificate --registration-config` puts the template back if it is still meant; "
+        f"`jitrctl ca adopt {ca.name} --take-over --json` has it"
+    )
 
 
 def _seconds(moment: Any) -> int:

@@ -73,7 +73,7 @@ def test_what_cannot_be_translated_is_named_with_its_place() -> None:
         "$.Resources.thing.Properties.AttributePayload.city.Fn::FindInMap[1]",
         "$.Resources",
     ]
-    assert "the function Fn::Base64 is not known" in found.missing[0]
+    assert 'the function "Fn::Base64" is not known' in found.missing[0]
     assert "depends on the certificate" in found.missing[1]
 
 

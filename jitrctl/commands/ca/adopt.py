@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 -- Typer reads it
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -87,7 +87,8 @@ def adopt(
     """
     if call_it is not None and not (OWN_NAME.fullmatch(call_it) and len(call_it) <= OWN_NAME_LENGTH):
         raise Unusable(
-            f"--name {call_it}: lower-case letters, digits and single hyphens, a letter first, at most {OWN_NAME_LENGTH}"
+            f"--name {call_it}: a name has lower-case letters, digits and single hyphens, a letter first, and at most "
+            f"{OWN_NAME_LENGTH} characters"
         )
     if take_over and undo:
         raise Unusable("--take-over and --undo are opposites: choose one")

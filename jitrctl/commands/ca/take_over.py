@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jitrctl.audit.record import audited
 from jitrctl.errors import Refused
 from jitrctl.jitp.adoption import inspect_jitp
-from jitrctl.jitp.take_over import plan_take_over, plan_undo, take_over, undo
+from jitrctl.jitp.take_over import TakeOverResult, plan_take_over, plan_undo, take_over, undo
 from jitrctl.jitp.target import TargetCa
 from jitrctl.run.parallel import Results
 from jitrctl.terminal import out
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from jitr_fleet.model import Ca
-    from jitrctl.jitp.take_over import TakeOver, TakeOverResult
+    from jitrctl.jitp.take_over import TakeOver
     from jitrctl.run.scope import Scope
     from jitrctl.session.stage import Stage
 
@@ -59,7 +59,7 @@ def change_jitp(scope: Scope, stage: Stage, ca: Ca, note: str, *, sample: int, u
             for line in _lines(one.stage, one.value, undoes=undoes):
                 out.print(line, markup=False, soft_wrap=True)
 
-    scope.report(results, show=show, fields=lambda one: _document(one, undoes=undoes), ca=ca.name)
+    scope.report(results, show=show, fields=lambda one: _document(one, undoes=undoes))
 
 
 def _describe_sample(scope: Scope, stage: Stage, ca: Ca, plan: TakeOver, sample: int) -> list[str]:
@@ -75,10 +75,8 @@ def _describe_sample(scope: Scope, stage: Stage, ca: Ca, plan: TakeOver, sample:
     if not found.sample:
         return ["  No certificate is listed under the CA, so no device was compared."]
     command = f"jitrctl ca adopt {ca.name} --account {stage.account.name} --region {stage.region}{scope.fleet_option}"
-    return [
-        f"  {others} of {len(found.sample)} devices would be made in another way; `{command}` shows how. Devices that are "
-        "ACTIVE stay as they are."
-    ]
+    said = f"  {others} of {len(found.sample)} devices would be made in another way; `{command}` shows how."
+    return [f"{said} Devices that are ACTIVE stay as they are."]
 
 
 def _lines(stage: Stage, one: TakeOverResult, *, undoes: bool) -> list[str]:
@@ -88,21 +86,23 @@ def _lines(stage: Stage, one: TakeOverResult, *, undoes: bool) -> list[str]:
         state = "on CA" if undoes else "off CA"
         lines = [f"{stage}: nothing to do, the template is {state} {name}."]
     elif undoes:
-        lines = [
-            f"{stage}: the template is on CA {name} again. For {_seconds(one.gap)} neither JITP nor jitr was on: a device "
-            "that connected for the first time then stays pending, and jitr holds it."
-        ]
+        text = (
+            f"the template is on CA {name} again. For {_seconds(one.gap)} neither JITP nor jitr was on: a device that "
+            "connected for the first time then stays pending, and jitr holds it."
+        )
+        lines = [f"{stage}: {text}"]
     else:
         off = (
             f"auto-registration was off for {_seconds(one.without_registration)} of them"
             if one.without_registration is not None
             else "auto-registration stayed on"
         )
-        lines = [
-            f"{stage}: the template is off CA {name}, and jitr decides on its devices. {_seconds(one.gap)} went by between "
-            f"the template's end and the rule's beginning; {off}. A device that was refused then comes up at its next "
+        text = (
+            f"the template is off CA {name}, and jitr decides on its devices. {_seconds(one.gap)} went by between the "
+            f"template's end and the rule's beginning; {off}. A device that was refused then comes up at its next "
             "connection, and one that became pending by the sweep."
-        ]
+        )
+        lines = [f"{stage}: {text}"]
     if undoes:
         lines.append(f"Keep {key}: jitr holds the CA's devices for it.")
     elif one.plan.is_key_set:
@@ -116,6 +116,7 @@ def _seconds(gap: timedelta | None) -> str:
 
 def _document(one: TakeOverResult, *, undoes: bool) -> dict[str, Any]:
     return {
+        "ca": one.plan.ca.name,
         "order": UNDO if undoes else TAKE_OVER,
         "certificate_id": one.plan.ca.certificate_id,
         "steps": list(one.plan.steps),

@@ -25,6 +25,7 @@ from jitrctl.session import pace
 from jitrctl.session import stage as stages
 from jitrctl.session.stage import Stage, choose
 from simulation import Authority, Aws, Clock, Deployment, Leaf, SimulatedAccount
+from simulation.faults import Died
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
@@ -145,6 +146,14 @@ class Simulated:
         with redirect_stdout(said), redirect_stderr(StringIO()):
             assert main([*words, "--fleet", str(self.file)]) == code
         return said.getvalue().splitlines()
+
+    def ask_any(self, *words: str) -> int | None:
+        """Run a command with --json, however it ends: its exit code, or None where it died."""
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            try:
+                return int(main([*words, "--json", "--fleet", str(self.file)]))
+            except Died:
+                return None
 
     def ask(self, *words: str, code: int = 0) -> dict[str, Any]:
         """Run a command with --json; what it says of each account."""
