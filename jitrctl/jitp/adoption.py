@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from jitr.aws.iot import AwsIot
 from jitr.aws.rate_limit import Unpaced
-from jitr_fleet.keys import REGISTRATION
 from jitr_fleet.names import partition_of
 from jitr_fleet.policy import BUILT_IN_POLICY
 from jitrctl.clock import now
@@ -47,17 +46,16 @@ class Adoption:
 
     @property
     def toml(self) -> str:
-        """What to write into the fleet file: without the account's own keys, if it has them."""
+        """What to write into the fleet file; the whole file, where there is none."""
+        if not self.entry.is_written:
+            return fleet_text(self.checked.fleet.name, self.block, self.entry)
         return f"{ca_text(self.block)}\n{account_text(self.block, self.entry)}"
 
-    def files(self, fleet: str) -> dict[str, str]:
+    @property
+    def files(self) -> dict[str, str]:
         """The files to write, by path: the block, or the whole fleet file where there is none; certificate, policy."""
         block, unused = self.block, bool(self.checked.policy_problems)
-        texts = (
-            {f"ca-{block.name}.toml": self.toml}
-            if self.entry.is_written
-            else {"fleet.toml": fleet_text(fleet, block, self.entry)}
-        )
+        texts = {f"ca-{block.name}.toml" if self.entry.is_written else "fleet.toml": self.toml}
         texts[block.certificate_path] = self.ca.pem
         if block.policy:
             texts[block.unused_policy_path if unused else block.policy_path] = block.policy
@@ -80,7 +78,13 @@ def inspect_jitp(stage: Stage, target: TargetCa, *, is_written: bool, sample: in
     place = StagePlace(partition=partition_of(stage.region) or "aws", region=stage.region, account_id=stage.account.id)
     name = target.name or name_for(ca.pem, frozenset(one.name for one in stage.fleet.origins))
     entry = _entry(stage, name, ca, is_written=is_written)
-    checked = check_block(stage.fleet.name, make_block(name, found, documents, place), entry, ca.pem)
+    block = make_block(name, found, documents, place)
+    if ca.mode == "DEFAULT":
+        block = block.with_remark(
+            "the CA is in mode DEFAULT, for which the fleet file asks for a verification certificate: `jitrctl ca "
+            f"csr --account {stage.account.name} --ca {name}` makes the request for one, once the block is in the fleet file"
+        )
+    checked = check_block(stage.fleet.name, block, entry, ca.pem)
     rules, policy, whose = _rules(stage, target, checked)
     compared = Comparison(
         stage.iot, AwsIot(stage.iot, Unpaced(), clock=now, rules=rules), rules, ca.certificate_id, policy, place
@@ -101,8 +105,7 @@ def _entry(stage: Stage, name: str, ca: RegisteredCa, *, is_written: bool) -> Ac
     registration: dict[str, Any] = {"mode": ca.mode}
     if ca.mode == "DEFAULT":
         registration["verification_certificate"] = f"certs/{account.name}-{name}-verification.pem"
-    if "jitp" in REGISTRATION:
-        registration["jitp"] = True
+    registration["jitp"] = True
     keys: dict[str, Any] = {"id": account.id, "regions": [stage.region]}
     if account.profile:
         keys["profile"] = account.profile

@@ -74,6 +74,9 @@ class CaBlock:
         """Where the template's policy goes when the fleet file cannot take it."""
         return f"policies/{self.name}.jitp.json"
 
+    def with_remark(self, remark: str) -> CaBlock:
+        return replace(self, remarks=(*self.remarks, remark))
+
     def without(self, key: str, why: str) -> CaBlock:
         """The same block without a key, or one attribute ("attributes.model"), that fleet.toml does not take."""
         first, _, attribute = key.partition(".")
@@ -158,6 +161,7 @@ def _policy(
             document = json.loads(text)
             found = document["Statement"]
             version = document.get("Version", version)
+            json.dumps(found, indent=2)  # it may be nested as deeply as can be read, and not written
         except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
             missing.append(f"{one.path}: it is no policy document")
             continue

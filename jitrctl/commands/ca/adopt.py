@@ -136,7 +136,7 @@ def _show_block(
 
     if write:
         for done in results.done:
-            written += _write_files(write, done.value.files(scope.fleet.name))
+            written += _write_files(write, done.value.files)
     scope.report(results, show=show, fields=lambda one: _document(one, written))
 
 

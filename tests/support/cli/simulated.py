@@ -140,6 +140,15 @@ class Simulated:
         assert ended == code, told
         return told
 
+    def say_without_file(self, *words: str, code: int = 0) -> str:
+        """Run a command without --fleet; what it says, with single spaces."""
+        said = StringIO()
+        with redirect_stdout(said), redirect_stderr(said):
+            ended = main([*words])
+        told = " ".join(said.getvalue().split())
+        assert ended == code, told
+        return told
+
     def lines(self, *words: str, code: int = 0) -> list[str]:
         """Run a command; the lines of its standard output, which is a pipe."""
         said = StringIO()
