@@ -82,7 +82,7 @@ def inspect_jitp(stage: Stage, target: TargetCa, *, is_written: bool, sample: in
     if ca.mode == "DEFAULT":
         block = block.with_remark(
             "the CA is in mode DEFAULT, for which the fleet file asks for a verification certificate: `jitrctl ca "
-            f"csr --account {stage.account.name} --ca {name}` makes the request for one, once the block is in the fleet file"
+            f"csr --account {stage.account.name} --ca {name}` makes the request, once the block is in the fleet file"
         )
     checked = check_block(stage.fleet.name, block, entry, ca.pem)
     rules, policy, whose = _rules(stage, target, checked)

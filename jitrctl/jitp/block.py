@@ -161,7 +161,7 @@ def _policy(
             document = json.loads(text)
             found = document["Statement"]
             version = document.get("Version", version)
-            json.dumps(found, indent=2)  # it may be nested as deeply as can be read, and not written
+            json.dumps([[found]], indent=2)  # it may be nested as deeply as can be read, and not written
         except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
             missing.append(f"{one.path}: it is no policy document")
             continue
