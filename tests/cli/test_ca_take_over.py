@@ -12,6 +12,7 @@ from jitrctl.clock import now
 from jitrctl.jitp.kept_template import KeptTemplates
 from jitrctl.session import stage as stages
 from simulation.faults import Call, Died, Fault, Moment
+from tests.support.cli.iam import under
 from tests.support.cli.jitp_fleet import ROLE, RULE, JitpFleet, jitp_fleet, template
 from tests.support.cli.orders import announced_orders, deny_calls, strike
 from tests.support.cli.simulated import DEV, Access
@@ -355,3 +356,19 @@ def test_a_sweep_that_may_not_be_started_is_a_warning_and_the_rest_is_done(jitp:
     assert "the sweep could not be started" in said
     assert jitp.state() == (None, "ENABLE", True)
     assert jitp.adopt(*TAKE)["steps"] == []
+
+
+def test_a_take_over_and_its_undoing_run_on_the_reading_policy_and_that_of_cas(jitp: JitpFleet) -> None:
+    with strike(jitp.fleet, under("read")):
+        jitp.adopt("factory")
+        assert "is not allowed" in jitp.fleet.say("ca", "adopt", *TAKE, "--account", DEV, code=1)
+    assert jitp.state() == (ON, "ENABLE", False)
+    with strike(jitp.fleet, under("read", "cas")):
+        jitp.adopt(*TAKE)
+        jitp.adopt(*UNDO)
+    assert jitp.state() == (ON, "ENABLE", False)
+
+
+def test_the_role_that_undo_hands_back_is_named_before_the_question(jitp: JitpFleet) -> None:
+    said = jitp.fleet.say("ca", "adopt", "factory", "--take-over", "--account", DEV, code=2)
+    assert f"it is kept for --undo, which needs iam:PassRole on {ROLE}" in said
