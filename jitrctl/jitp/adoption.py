@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jitrctl.jitp.reading import JitpTemplate, RegisteredCa
     from jitrctl.jitp.sample import SampledDevice
     from jitrctl.jitp.target import TargetCa
+    from jitrctl.jitp.template import Translation
     from jitrctl.session.stage import Stage
 
 
@@ -39,6 +40,7 @@ class Adoption:
     rules_of: str  # whose rules the sample is compared under, in words
     differing: tuple[str, ...]  # keys in which the fleet file's block of this CA is not the template's
     sample: tuple[SampledDevice, ...]
+    is_listed: bool  # AWS IoT lists the CA's certificates; else the sample is of what the CA signed, of the account's
 
     @property
     def block(self) -> CaBlock:
@@ -78,7 +80,7 @@ def inspect_jitp(stage: Stage, target: TargetCa, *, is_written: bool, sample: in
     place = StagePlace(partition=partition_of(stage.region) or "aws", region=stage.region, account_id=stage.account.id)
     name = target.name or name_for(ca.pem, frozenset(one.name for one in stage.fleet.origins))
     entry = _entry(stage, name, ca, is_written=is_written)
-    block = make_block(name, found, documents, place)
+    block = make_block(name, found, documents, place, existing=not _is_of_stack(stage, found))
     if ca.mode == "DEFAULT":
         block = block.with_remark(
             "the CA is in mode DEFAULT, for which the fleet file asks for a verification certificate: `jitrctl ca "
@@ -89,6 +91,7 @@ def inspect_jitp(stage: Stage, target: TargetCa, *, is_written: bool, sample: in
     compared = Comparison(
         stage.iot, AwsIot(stage.iot, Unpaced(), clock=now, rules=rules), rules, ca.certificate_id, policy, place
     )
+    devices, is_listed = compared.run(sample) if sample else ((), True)
     return Adoption(
         ca=ca,
         template=template,
@@ -96,8 +99,25 @@ def inspect_jitp(stage: Stage, target: TargetCa, *, is_written: bool, sample: in
         entry=entry,
         rules_of=whose,
         differing=_differing(target, checked),
-        sample=compared.run(sample) if sample else (),
+        sample=devices,
+        is_listed=is_listed,
     )
+
+
+def _is_of_stack(stage: Stage, found: Translation) -> bool:
+    """Whether another CA or source has one of these made by the stack; the fleet file wants one `existing` of all."""
+    wanted = {("type", found.thing_type), ("billing group", found.billing_group)} - {
+        ("type", None),
+        ("billing group", None),
+    }
+    wanted |= {("group", one) for one in found.thing_groups}
+    for one in stage.fleet.origins:
+        has = {("type", one.thing_type), ("billing group", one.billing_group)}
+        has |= {("type", other) for other in one.extra_types}
+        has |= {("group", other) for other in (*one.thing_groups, *one.extra_groups)}
+        if wanted & has and not one.existing:
+            return True
+    return False
 
 
 def _entry(stage: Stage, name: str, ca: RegisteredCa, *, is_written: bool) -> AccountEntry:

@@ -90,10 +90,18 @@ class CaBlock:
         return replace(self, keys=kept, missing=(*self.missing, f"{place}: {why}"))
 
 
-def make_block(name: str, found: Translation, documents: Mapping[str, str | None], place: StagePlace) -> CaBlock:
+def make_block(
+    name: str,
+    found: Translation,
+    documents: Mapping[str, str | None],
+    place: StagePlace,
+    *,
+    existing: bool = True,
+) -> CaBlock:
     """The block of a CA.
 
-    `documents` has the documents of the policies that the template names; None: there is no such policy.
+    `documents` has the documents of the policies that the template names; None: there is no such policy. `existing`:
+    the thing type and the groups are not the stack's.
     """
     missing, remarks = list(found.missing), list(found.remarks)
     thing_name = found.thing_name or "{common_name}"
@@ -115,7 +123,7 @@ def make_block(name: str, found: Translation, documents: Mapping[str, str | None
         keys["attributes"] = dict(attributes)
     if found.billing_group:
         keys["billing_group"] = found.billing_group
-    if found.thing_type or found.thing_groups or found.billing_group:
+    if existing and (found.thing_type or found.thing_groups or found.billing_group):
         keys["existing"] = True
     policy = _policy(found.policies, documents, place, thing_name, missing)
     if policy:

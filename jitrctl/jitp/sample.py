@@ -9,6 +9,7 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from jitr.admission.naming import fill
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from jitrctl.jitp.block import StagePlace
 
 SAMPLE = 10  # certificates
+_MOST_OTHERS = 30  # of the account, described one by one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,20 +83,28 @@ class Comparison:
         self._policy = policy
         self._documents: dict[str, Any] = {}
 
-    def run(self, most: int = SAMPLE) -> tuple[SampledDevice, ...]:
-        """Compare the newest and the oldest certificates that AWS IoT lists under the CA.
+    def run(self, most: int = SAMPLE) -> tuple[tuple[SampledDevice, ...], bool]:
+        """Compare the newest and the oldest certificates that AWS IoT lists under the CA, and whether it lists any.
+
+        AWS does not say that it lists those of a CA in mode SNI_ONLY. If there are none, those are compared which the
+        CA has signed, of the newest and the oldest certificates of the account.
 
         Raises Unavailable, botocore's errors.
         """
-        ids = sample_ids(partial(self._iot.list_certificates_by_ca, caCertificateId=self._ca.certificate_id), most)
-        return tuple(self._compare(device) for device in self._describe(ids))
+        listed = sample_ids(partial(self._iot.list_certificates_by_ca, caCertificateId=self._ca.certificate_id), most)
+        if listed:
+            return tuple(self._compare(device) for device in self._describe(listed)), True
+        others = self._describe(sample_ids(self._iot.list_certificates, _MOST_OTHERS))
+        signed = (one for one in others if self._ca.certificate_id in (one.ca_certificate_id, *one.possible_cas))
+        return tuple(self._compare(device) for device in islice(signed, most)), False
 
     def _describe(self, ids: Sequence[str]) -> Iterator[DeviceRegistration]:
         for one in ids:
             with suppress(CertificateUnknown):  # deleted meanwhile
-                yield replace(self._aws_iot.describe(one), ca_certificate_id=self._ca.certificate_id)
+                yield self._aws_iot.describe(one)
 
     def _compare(self, device: DeviceRegistration) -> SampledDevice:
+        device = replace(device, ca_certificate_id=self._ca.certificate_id)
         made = self._read(device)
         at = now() if device.status is Status.PENDING_ACTIVATION else device.created_at
         identity = judge(device, self._rules, at)

@@ -298,3 +298,19 @@ def test_an_outage_of_any_read_is_a_sentence_and_changes_nothing(jitp: JitpFleet
         with strike(jitp.fleet, fail):
             said = jitp.fleet.say("ca", "adopt", jitp.ca.certificate_id, code=1)
         assert "fault of jitrctl" not in said, name
+
+
+def test_devices_that_aws_does_not_list_under_their_ca_are_found_by_their_signature(jitp: JitpFleet) -> None:
+    jitp.connect("pump-1")
+    jitp.fleet.aws.undocumented.hide_sni_only_cas()
+    (device,) = jitp.adopt(jitp.ca.certificate_id)["sample"]
+    assert (device["things"], device["differences"]) == (["pump-1"], [])
+    assert "AWS IoT lists no certificate under this CA" in jitp.fleet.say("ca", "adopt", jitp.ca.certificate_id)
+
+
+def test_a_type_that_the_stack_makes_for_another_ca_is_not_called_existing(jitp: JitpFleet, tmp_path: Path) -> None:
+    file = jitp.fleet.file
+    file.write_text(file.read_text().replace('"x-[0-9]+"\n', '"x-[0-9]+"\nthing_type = "pump"\n'))
+    jitp.adopt(jitp.ca.certificate_id, "--write", str(tmp_path / "out"))
+    take_in(jitp, tmp_path / "out")
+    assert [ca.existing for ca in load(file).cas] == [False, False]

@@ -189,7 +189,7 @@ def break_off(directory: Path, monkeypatch: pytest.MonkeyPatch, order: str, *, a
         for moment in ("before", "after"):
             for fault in (None, Fault.SERVER_ERROR) if at_reads else (None,):
                 jitp = prepare(f"{number}-{moment}-{fault and fault.name}")
-                strike_one(jitp, number, moment, fault, *words)  # type: ignore[arg-type]
+                strike_one(jitp, number, moment, fault, *words)
                 template, _, rule_is_on = jitp.state()
                 assert not (template and rule_is_on), f"{made[number]} {moment}: both act"
                 jitp.adopt(*words)

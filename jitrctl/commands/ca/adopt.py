@@ -133,11 +133,23 @@ def _show_block(
             out.print(done.value.toml, end="", markup=False, soft_wrap=True)
             screen.print()
         _explain(screen, done.value, written)
+        screen.print(_next(scope, stage, target, done.value, written), markup=False, soft_wrap=True)
 
     if write:
         for done in results.done:
             written += _write_files(write, done.value.files)
     scope.report(results, show=show, fields=lambda one: _document(one, written))
+
+
+def _next(scope: Scope, stage: Stage, target: TargetCa, found: Adoption, written: list[str]) -> str:
+    """What an engineer does after this."""
+    order = f"jitrctl ca adopt {found.block.name} --account {stage.account.name} --take-over{scope.fleet_option}"
+    deployed = f"deploy the stack with jitp = true, then `{order}`."
+    if target.declared:
+        return f"Next: {deployed}"
+    if written:
+        return f"Next: take them into the fleet file and its folder, `jitrctl fleet check`, {deployed}"
+    return "Next: --write FOLDER writes this with the CA's certificate and the policy's document."
 
 
 def _write_files(folder: Path, files: Mapping[str, str]) -> list[str]:
@@ -177,8 +189,12 @@ def _explain(screen: Output, found: Adoption, written: list[str]) -> None:
         )
     _list(screen, "Decided in another way:", block.remarks)
     _list(screen, f"The fleet file's [ca.{block.name}] is not what the template does:", found.differing)
+    if not found.is_listed:
+        screen.print(
+            "AWS IoT lists no certificate under this CA; looked at were some of the account's that the CA has signed.",
+            soft_wrap=True,
+        )
     if not found.sample:
-        screen.print("No certificate is listed under this CA.")
         return
     screen.print(f"What JITP made, and what jitr would make under {found.rules_of}:", markup=False, soft_wrap=True)
     screen.print(table(_rows(found)))
