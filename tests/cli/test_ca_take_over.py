@@ -168,6 +168,13 @@ def strike_one(jitp: JitpFleet, number: int, at: Moment, fault: Fault | None, *w
         jitp.fleet.ask_any("ca", "adopt", *words, "--account", DEV)
 
 
+def kept_config(jitp: JitpFleet) -> dict[str, str]:
+    stage = jitp.fleet.stage(DEV)
+    kept = KeptTemplates(stage.dynamodb, stage.names.registry_table, jitp.ca.certificate_id, "ann", now).read()
+    assert kept is not None
+    return dict(kept.config)
+
+
 def break_off(directory: Path, monkeypatch: pytest.MonkeyPatch, order: str, *, at_reads: bool) -> None:
     """End an order at each of its calls in turn; both never act at once, and the next run does the rest."""
     words = TAKE if order == "take-over" else UNDO
@@ -194,6 +201,8 @@ def break_off(directory: Path, monkeypatch: pytest.MonkeyPatch, order: str, *, a
                 assert not (template and rule_is_on), f"{made[number]} {moment}: both act"
                 jitp.adopt(*words)
                 assert jitp.state() == end, f"{made[number]} {moment} {fault}"
+                if order == "take-over":
+                    assert kept_config(jitp) == ON, f"{made[number]} {moment} {fault}: the template is lost"
 
 
 @pytest.mark.parametrize("order", ["take-over", "undo"])
@@ -209,6 +218,17 @@ def test_an_order_that_ends_at_any_call_by_any_fault_is_done_by_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str
 ) -> None:
     break_off(tmp_path, monkeypatch, order, at_reads=True)
+
+
+def test_the_gap_is_measured_across_runs(jitp: JitpFleet) -> None:
+    def die(call: Call, moment: Moment) -> None:
+        if call.name == "iot:EnableTopicRule" and moment == "before":
+            raise Died
+
+    with strike(jitp.fleet, die):
+        assert jitp.fleet.ask_any("ca", "adopt", *TAKE, "--account", DEV) is None
+    jitp.fleet.aws.clock.advance(100)
+    assert jitp.adopt(*TAKE)["gap_seconds"] >= 100
 
 
 def as_bob(jitp: JitpFleet, monkeypatch: pytest.MonkeyPatch) -> None:
