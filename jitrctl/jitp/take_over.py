@@ -145,6 +145,9 @@ def take_over(stage: Stage, plan: TakeOver, *, sleep: Callable[[float], None] = 
     began = now()
     found = _describe(stage, ca)
     if found.has_template:
+        if dict(found.config) != dict(plan.config):
+            kept.end(run, KeptState.UNDONE, found.modified_at)
+            raise Refused(f"another template was put on CA {ca.name} since the plan was shown: the same order again")
         stage.iot.update_ca_certificate(certificateId=ca.certificate_id, removeAutoRegistration=True)
         found = _describe(stage, ca)
     was_off = not found.registers_automatically

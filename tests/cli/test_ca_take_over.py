@@ -278,6 +278,36 @@ def test_an_order_that_another_engineer_has_overtaken_stops_before_its_next_step
     assert jitp.state() == (ON, "ENABLE", False)
 
 
+def test_a_template_that_is_replaced_while_the_question_is_open_is_not_taken_off(jitp: JitpFleet) -> None:
+    other = {"templateBody": template(Mappings={}), "roleArn": ROLE}
+
+    def put(call: Call, moment: Moment) -> None:
+        if call.name == "dynamodb:UpdateItem" and moment == "before" and jitp.registered.template == ON:
+            jitp.put(**other)
+
+    with strike(jitp.fleet, put):
+        said = jitp.fleet.say("ca", "adopt", *TAKE, "--account", DEV, code=1)
+    assert "another template was put on CA factory since the plan was shown" in said
+    assert jitp.state() == (other, "ENABLE", False)
+    jitp.adopt(*TAKE)
+    assert (kept_config(jitp), jitp.state()) == (other, (None, "ENABLE", True))
+
+
+def test_a_device_that_became_pending_during_undo_comes_up_once_its_registration_is_deleted(jitp: JitpFleet) -> None:
+    jitp.adopt(*TAKE)
+    leaf = jitp.fleet.issue("pump-5")
+
+    def come(call: Call, moment: Moment) -> None:
+        if call.name == "iot:DisableTopicRule" and moment == "after":
+            jitp.fleet.place(DEV).connect(leaf, client_id="pump-5")
+
+    with strike(jitp.fleet, come):
+        jitp.adopt(*UNDO)
+    assert jitp.fleet.status(DEV, leaf) == "PENDING_ACTIVATION"
+    jitp.iot.delete_certificate(certificateId=leaf.certificate_id)
+    assert jitp.accepts("pump-5", jitp.connect("pump-5", leaf))
+
+
 def replace_rule(jitp: JitpFleet) -> None:
     jitp.iot.enable_topic_rule(ruleName=RULE)
 

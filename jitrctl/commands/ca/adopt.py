@@ -14,6 +14,7 @@ from jitrctl.errors import Unusable
 from jitrctl.jitp.adoption import inspect_jitp
 from jitrctl.jitp.sample import SAMPLE
 from jitrctl.jitp.target import find_target, fleet_of_profile
+from jitrctl.run import completion
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.session.stage import only
 from jitrctl.terminal import err, out, short, table
@@ -52,7 +53,12 @@ def _without_file(own: Mapping[str, Any], chosen: Mapping[str, Any]) -> Fleet | 
 def adopt(
     scope: Scope,
     name: Annotated[
-        str, typer.Argument(metavar="CA", help="Its name in the fleet file, its id, or the file of its certificate.")
+        str,
+        typer.Argument(
+            metavar="CA",
+            help="Its name in the fleet file, its id, or the file of its certificate.",
+            autocompletion=completion.cas,
+        ),
     ],
     call_it: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="What the fleet file calls a CA that it does not have.")
@@ -147,6 +153,11 @@ def _next(scope: Scope, stage: Stage, target: TargetCa, found: Adoption, written
     deployed = f"deploy the stack with jitp = true, then `{order}`."
     if target.declared:
         return f"Next: {deployed}"
+    if written and not found.entry.is_written:
+        return (
+            "Next: choose the names of the fleet and of the account, which become names of resources, look through the "
+            f"file, `jitrctl fleet check`, {deployed}"
+        )
     if written:
         return f"Next: take them into the fleet file and its folder, `jitrctl fleet check`, {deployed}"
     return "Next: --write FOLDER writes this with the CA's certificate and the policy's document."
