@@ -6,7 +6,7 @@ jitp#<ca certificate id>
     earlier     configs that were kept before, the last one last
     state       how far it is, see KeptState
     by, at      who gave the last order, and when; epoch milliseconds
-    off_at      when the template was about to be taken off
+    off_at      when the template was about to be taken off; 0: not known, it was off already
     modified_at lastModifiedDate of the CA when the last order had ended
     run         which order is under way; `until` when it counts as broken off
 """
@@ -52,7 +52,7 @@ class KeptTemplate:
     state: KeptState
     by: str
     at: datetime
-    off_at: datetime
+    off_at: datetime | None
     modified_at: datetime | None
 
 
@@ -77,7 +77,7 @@ class KeptTemplates:
             state=KeptState(found["state"]),
             by=found["by"],
             at=moment(found["at"]),
-            off_at=moment(found["off_at"]),
+            off_at=moment(found["off_at"]) if found.get("off_at") else None,
             modified_at=moment(found["modified_at"]) if found.get("modified_at") else None,
         )
 
@@ -92,7 +92,8 @@ class KeptTemplates:
         earlier = [dict(one) for one in before.earlier] if before else []
         if before and dict(before.config) != dict(config):
             earlier = [*earlier, dict(before.config)][-_MOST_EARLIER:]
-        off_at = now if is_on or before is None else before.off_at
+        was_off_at = before.off_at if before and before.state is KeptState.TAKING else None
+        off_at = now if is_on else was_off_at
         fields = {
             "config": dict(config),
             "body": body,
@@ -100,7 +101,7 @@ class KeptTemplates:
             "state": state.value,
             "by": self._who,
             "at": milliseconds(now),
-            "off_at": milliseconds(off_at),
+            "off_at": milliseconds(off_at) if off_at else 0,
             "run": run,
             "until": milliseconds(now + _TAKES),
             "schema": SCHEMA,

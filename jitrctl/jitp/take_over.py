@@ -52,8 +52,9 @@ class TakeOverResult:
     """What was done in one stage."""
 
     plan: TakeOver
-    gap: timedelta | None  # from the template's end to the rule's being enabled, or the reverse
-    without_registration: timedelta | None  # in which auto-registration was off; None: it was not seen off
+    gap: timedelta | None  # from the template's end to the rule's being enabled, or the reverse; None: not known
+    without_registration: timedelta | None  # of it, in which auto-registration was off; None: not known
+    was_without_registration: bool  # auto-registration was seen off
     is_sweep_started: bool
 
 
@@ -142,12 +143,12 @@ def take_over(stage: Stage, plan: TakeOver, *, sleep: Callable[[float], None] = 
     """
     ca, kept = plan.ca, _kept(stage, plan.ca)
     run = kept.begin(KeptState.TAKING, plan.config, plan.body, is_on=plan.found.has_template)
-    began = now()
-    found = _describe(stage, ca)
+    found, began = _describe(stage, ca), None
     if found.has_template:
         if dict(found.config) != dict(plan.config):
             kept.end(run, KeptState.UNDONE, found.modified_at)
             raise Refused(f"another template was put on CA {ca.name} since the plan was shown: the same order again")
+        began = now()
         stage.iot.update_ca_certificate(certificateId=ca.certificate_id, removeAutoRegistration=True)
         found = _describe(stage, ca)
     was_off = not found.registers_automatically
@@ -161,7 +162,7 @@ def take_over(stage: Stage, plan: TakeOver, *, sleep: Callable[[float], None] = 
         if attempt < _READS - 1:
             sleep(_BETWEEN_READS)
             found = _describe(stage, ca)
-    without = now() - began if was_off else None
+    without = now() - began if was_off and began else None
     kept.go_on(run)
     if found.has_template or not found.registers_automatically:
         _give_up(plan, kept, run, found)
@@ -170,10 +171,16 @@ def take_over(stage: Stage, plan: TakeOver, *, sleep: Callable[[float], None] = 
     if seen is not RuleState.ENABLED:
         raise Refused(f"topic rule {stage.names.rule(ca.name)} is {seen} after it was enabled: the same order again")
     kept_now = kept.read()
-    gap = now() - kept_now.off_at if kept_now else None
+    gap = now() - kept_now.off_at if kept_now and kept_now.off_at else None
     is_started = start_sweep(stage)
     kept.end(run, KeptState.TAKEN, found.modified_at)
-    return TakeOverResult(plan=plan, gap=gap, without_registration=without, is_sweep_started=is_started)
+    return TakeOverResult(
+        plan=plan,
+        gap=gap,
+        without_registration=without,
+        was_without_registration=was_off,
+        is_sweep_started=is_started,
+    )
 
 
 def undo(stage: Stage, plan: TakeOver, *, sleep: Callable[[float], None] = time.sleep) -> TakeOverResult:
@@ -209,7 +216,9 @@ def undo(stage: Stage, plan: TakeOver, *, sleep: Callable[[float], None] = time.
         )
     gap = now() - began
     kept.end(run, KeptState.UNDONE, found.modified_at)
-    return TakeOverResult(plan=plan, gap=gap, without_registration=None, is_sweep_started=False)
+    return TakeOverResult(
+        plan=plan, gap=gap, without_registration=None, was_without_registration=False, is_sweep_started=False
+    )
 
 
 def _give_up(plan: TakeOver, kept: KeptTemplates, run: str, found: RegisteredCa) -> None:

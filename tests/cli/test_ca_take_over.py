@@ -15,7 +15,7 @@ from simulation.faults import Call, Died, Fault, Moment
 from tests.support.cli.iam import under
 from tests.support.cli.jitp_fleet import ROLE, RULE, JitpFleet, jitp_fleet, template
 from tests.support.cli.orders import announced_orders, deny_calls, strike
-from tests.support.cli.simulated import DEV, Access
+from tests.support.cli.simulated import DEV, IDS, Access
 
 RULES = 'common_name = "pump-[0-9]+"\nthing_type = "pump"\nthing_groups = ["hall-1"]\nexisting = true\n'
 ON = {"templateBody": template(), "roleArn": ROLE}
@@ -372,6 +372,17 @@ def test_undo_is_refused_when_something_else_was_changed(jitp: JitpFleet, change
         assert jitp.adopt(*TAKE)["kept"]["config"] == ON
 
 
+def test_another_mode_does_not_lose_the_template_with_the_registration(jitp: JitpFleet) -> None:
+    jitp.registered.mode = "DEFAULT"
+    jitp.fleet.place(DEV).iot.cas._place.default_cas[jitp.ca.certificate_id] = IDS[DEV]
+    said = jitp.fleet.say("ca", "switch-mode", "--account", DEV, "--yes", code=1)
+    assert "a provisioning template is on it, which would be lost with the registration" in said
+    assert (jitp.registered.mode, jitp.registered.template) == ("DEFAULT", ON)
+    jitp.adopt(*TAKE)
+    jitp.fleet.say("ca", "switch-mode", "--account", DEV, "--yes")
+    assert jitp.registered.mode == "SNI_ONLY"
+
+
 def test_undo_without_a_take_over_is_refused(jitp: JitpFleet) -> None:
     assert "no template of CA factory is kept here" in jitp.fleet.say("ca", "adopt", *UNDO, "--account", DEV, code=1)
 
@@ -383,7 +394,9 @@ def test_the_cure_where_aws_keeps_the_template_lets_jitr_take_the_ca_over(jitp: 
     jitp.iot.update_ca_certificate(certificateId=jitp.ca.certificate_id, newStatus="INACTIVE")
     jitp.iot.delete_ca_certificate(certificateId=jitp.ca.certificate_id)
     jitp.fleet.say("ca", "apply", "--account", DEV, "--without-denials", "--yes", code=1)
-    jitp.adopt(*TAKE)
+    jitp.fleet.aws.clock.advance(1000)
+    told = jitp.adopt(*TAKE)
+    assert (told["gap_seconds"], told["was_without_registration"]) == (None, True)
     assert jitp.state() == (None, "ENABLE", True)
     assert jitp.accepts("pump-9", jitp.connect("pump-9"))
 

@@ -201,10 +201,8 @@ def _explain(screen: Output, found: Adoption, written: list[str]) -> None:
     _list(screen, "Decided in another way:", block.remarks)
     _list(screen, f"The fleet file's [ca.{block.name}] is not what the template does:", found.differing)
     if not found.is_listed:
-        screen.print(
-            "AWS IoT lists no certificate under this CA; looked at were some of the account's that the CA has signed.",
-            soft_wrap=True,
-        )
+        said = f"{len(found.sample) or 'none'} of the account's newest and oldest were signed by it"
+        screen.print(f"AWS IoT lists no certificate under this CA; {said}.", soft_wrap=True)
     if not found.sample:
         return
     screen.print(f"What JITP made, and what jitr would make under {found.rules_of}:", markup=False, soft_wrap=True)

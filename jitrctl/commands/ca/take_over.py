@@ -47,7 +47,9 @@ def change_jitp(scope: Scope, stage: Stage, ca: Ca, note: str, *, sample: int, u
     def work(stage: Stage) -> TakeOverResult:
         plan = plans[stage]
         if not plan.steps:
-            return TakeOverResult(plan=plan, gap=None, without_registration=None, is_sweep_started=False)
+            return TakeOverResult(
+                plan=plan, gap=None, without_registration=None, was_without_registration=False, is_sweep_started=False
+            )
         with audited(stage, UNDO if undoes else TAKE_OVER, ca.certificate_id, plan.steps, note):
             return undo(stage, plan) if undoes else take_over(stage, plan)
 
@@ -92,11 +94,11 @@ def _lines(stage: Stage, one: TakeOverResult, *, undoes: bool) -> list[str]:
         )
         lines = [f"{stage}: {text}"]
     else:
-        off = (
-            f"auto-registration was off for {_seconds(one.without_registration)} of them"
-            if one.without_registration is not None
-            else "auto-registration stayed on"
-        )
+        off = "auto-registration stayed on"
+        if one.without_registration is not None:
+            off = f"auto-registration was off for {_seconds(one.without_registration)} of them"
+        elif one.was_without_registration:
+            off = "auto-registration was off, for how long is not known"
         text = (
             f"the template is off CA {name}, and jitr decides on its devices. {_seconds(one.gap)} went by between the "
             f"template's end and the rule's beginning; {off}. A device that was refused then comes up at its next "
@@ -124,6 +126,7 @@ def _document(one: TakeOverResult, *, undoes: bool) -> dict[str, Any]:
         "without_registration_seconds": (
             None if one.without_registration is None else one.without_registration.total_seconds()
         ),
+        "was_without_registration": one.was_without_registration,
         "sweep_started": one.is_sweep_started,
         "kept": {"config": dict(one.plan.config), "body": one.plan.body},
         "key_is_set": one.plan.is_key_set,
