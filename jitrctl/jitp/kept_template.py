@@ -56,6 +56,14 @@ class KeptTemplate:
     modified_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptOrder:
+    """An order that is under way."""
+
+    run: str
+    off_at: datetime | None  # when the template was about to be taken off; None: not known
+
+
 class KeptTemplates:
     """The kept template of one CA in a stage; `client` is one of DynamoDB, `who` the caller's ARN."""
 
@@ -81,8 +89,8 @@ class KeptTemplates:
             modified_at=moment(found["modified_at"]) if found.get("modified_at") else None,
         )
 
-    def begin(self, state: KeptState, config: Mapping[str, str], body: str, *, is_on: bool) -> str:
-        """Begin an order, and keep this config; the order's run. `is_on`: the template is on the CA now.
+    def begin(self, state: KeptState, config: Mapping[str, str], body: str, *, is_on: bool) -> KeptOrder:
+        """Begin an order, and keep this config. `is_on`: the template is on the CA now.
 
         The same caller may begin again at once what was broken off.
 
@@ -109,17 +117,17 @@ class KeptTemplates:
         free = "attribute_not_exists(#until) OR #until < :now OR #by = :by"
         if not self._write(fields, free, now=milliseconds(now)):
             raise Refused(self._under_way())
-        return run
+        return KeptOrder(run=run, off_at=off_at)
 
-    def go_on(self, run: str) -> None:
+    def go_on(self, order: KeptOrder) -> None:
         """Say that an order is still under way, before each of its steps.
 
         Raises Refused when another one has begun meanwhile; Unavailable, botocore's errors.
         """
-        if not self._write({"until": milliseconds(self._clock() + _TAKES)}, "#run = :run", run=run):
+        if not self._write({"until": milliseconds(self._clock() + _TAKES)}, "#run = :run", run=order.run):
             raise Refused(self._under_way())
 
-    def end(self, run: str, state: KeptState, modified_at: datetime | None) -> None:
+    def end(self, order: KeptOrder, state: KeptState, modified_at: datetime | None) -> None:
         """End an order; nothing if another one has begun meanwhile.
 
         Raises Unavailable, botocore's errors.
@@ -129,7 +137,7 @@ class KeptTemplates:
             "until": 0,
             "modified_at": milliseconds(modified_at) if modified_at else 0,
         }
-        self._write(fields, "#run = :run", run=run)
+        self._write(fields, "#run = :run", run=order.run)
 
     def _read(self) -> dict[str, Any]:
         try:

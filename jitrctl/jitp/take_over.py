@@ -1,7 +1,7 @@
 """Takes a CA over from JITP in one stage, and undoes that: the template, auto-registration and the topic rule.
 
-While the template is on the CA, jitr's rule for it stands disabled, and the functions decide on none of its devices
-(the key `jitp`). Both orders are steps that can be repeated: each run reads what is there, and does the rest.
+Both orders are steps that can be repeated: each run reads what is there, and does the rest. The template is kept in the
+registry before it is taken off; at no moment are a template and an enabled rule there together.
 
 What AWS IoT does with auto-registration when a template is taken off is not documented, so it is read back each time.
 """
@@ -9,42 +9,30 @@ What AWS IoT does with auto-registration when a template is taken off is not doc
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from jitrctl.ca import registry
 from jitrctl.ca.plan import RuleState
 from jitrctl.clock import now
 from jitrctl.errors import Refused
-from jitrctl.jitp.kept_template import KeptState, KeptTemplates
-from jitrctl.jitp.reading import describe_ca, read_template
-from jitrctl.rules.deployed import NotReadable, read_deployed_rules
+from jitrctl.jitp.kept_template import KeptState
+from jitrctl.jitp.reading import describe_ca
+from jitrctl.jitp.take_over_plan import kept_templates
 from jitrctl.session.invoke import start_sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from datetime import timedelta
+    from collections.abc import Callable
+    from datetime import datetime, timedelta
 
     from jitr_fleet.model import Ca
-    from jitrctl.jitp.kept_template import KeptTemplate
+    from jitrctl.jitp.kept_template import KeptOrder, KeptTemplates
     from jitrctl.jitp.reading import RegisteredCa
+    from jitrctl.jitp.take_over_plan import TakeOver
     from jitrctl.session.stage import Stage
 
 _READS = 5  # of the CA, before it is believed that a change had no effect
 _BETWEEN_READS = 1.0  # seconds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TakeOver:
-    """A take-over, or its undoing, in one stage: what is there, and what is to be done."""
-
-    ca: Ca
-    found: RegisteredCa
-    kept: KeptTemplate | None
-    config: Mapping[str, str] = field(hash=False)  # the template's, on the CA or kept
-    body: str
-    steps: tuple[str, ...]
-    is_key_set: bool  # the fleet file says `jitp`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,81 +46,13 @@ class TakeOverResult:
     is_sweep_started: bool
 
 
-def plan_take_over(stage: Stage, ca: Ca) -> TakeOver:
-    """What is left to do until jitr decides on the CA's devices.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _TakenOff:
+    """The CA after the template was taken off."""
 
-    Raises Refused when that cannot be begun, with the cure; Unavailable, botocore's errors.
-    """
-    found, rule, kept = _inspect(stage, ca)
-    body = kept.body if kept else ""
-    config: Mapping[str, str] = kept.config if kept else {}
-    steps = []
-    if found.has_template:
-        if rule is RuleState.ENABLED:
-            raise Refused(
-                f"topic rule {stage.names.rule(ca.name)} is enabled while the template is on the CA, so jitr and JITP "
-                f"both act: {_write_key(stage, ca)}"
-            )
-        template = read_template(stage.iot, found)
-        body, config, role = template.body, found.config, template.role_arn
-        undo_needs = f", which needs iam:PassRole on {role}" if role and "roleArn" in config else ""
-        steps.append(f"take the provisioning template off the CA; it is kept for --undo{undo_needs}")
-    if found.has_template or not found.registers_automatically:
-        steps.append("see that auto-registration is on, and enable it if it is not")
-    if rule is RuleState.DISABLED:
-        steps.append(f"enable topic rule {stage.names.rule(ca.name)}")
-    unfinished = kept is not None and kept.state is KeptState.TAKING
-    if found.has_template:
-        _refuse_unheld(stage, ca)
-    if steps or unfinished:
-        steps.append("start the sweep, for devices that became pending meanwhile")
-    return TakeOver(
-        ca=ca,
-        found=found,
-        kept=kept,
-        config=config,
-        body=body,
-        steps=tuple(steps),
-        is_key_set=_is_key_set(stage, ca),
-    )
-
-
-def plan_undo(stage: Stage, ca: Ca) -> TakeOver:
-    """What is left to do until the template is on the CA again.
-
-    Raises Refused when something else was changed meanwhile, with the cure; Unavailable, botocore's errors.
-    """
-    found, rule, kept = _inspect(stage, ca)
-    if kept is None or not kept.config:
-        raise Refused(
-            f"no template of CA {ca.name} is kept here: it was not taken off by `jitrctl ca adopt --take-over`"
-        )
-    if kept.state is KeptState.UNDONE and found.has_template and dict(found.config) == dict(kept.config):
-        return TakeOver(
-            ca=ca,
-            found=found,
-            kept=kept,
-            config=kept.config,
-            body=kept.body,
-            steps=(),
-            is_key_set=_is_key_set(stage, ca),
-        )
-    _refuse_changed(stage, ca, found, kept)
-    _refuse_unheld(stage, ca)
-    steps = [f"disable topic rule {stage.names.rule(ca.name)}"] if rule is RuleState.ENABLED else []
-    if not found.has_template:
-        steps.append("put the kept provisioning template on the CA again")
-    if not found.registers_automatically:
-        steps.append("enable auto-registration")
-    return TakeOver(
-        ca=ca,
-        found=found,
-        kept=kept,
-        config=kept.config,
-        body=kept.body,
-        steps=(*steps, "see that it is there"),
-        is_key_set=True,
-    )
+    found: RegisteredCa
+    was_without_registration: bool
+    began: datetime | None  # when this run took it off; None: it was off already
 
 
 def take_over(stage: Stage, plan: TakeOver, *, sleep: Callable[[float], None] = time.sleep) -> TakeOverResult:
@@ -141,20 +61,50 @@ def take_over(stage: Stage, plan: TakeOver, *, sleep: Callable[[float], None] = 
     Raises Refused when AWS IoT keeps the template, or another engineer's order is under way; Unavailable, botocore's
     errors.
     """
-    ca, kept = plan.ca, _kept(stage, plan.ca)
-    run = kept.begin(KeptState.TAKING, plan.config, plan.body, is_on=plan.found.has_template)
-    found, began = _describe(stage, ca), None
+    ca, kept = plan.ca, kept_templates(stage, plan.ca)
+    order = kept.begin(KeptState.TAKING, plan.config, plan.body, is_on=plan.found.has_template)
+    taken = _take_off(stage, plan, kept, order, sleep)
+    kept.go_on(order)
+    if taken.found.has_template or not taken.found.registers_automatically:
+        _give_up(plan, kept, order, taken.found)
+    without = now() - taken.began if taken.was_without_registration and taken.began else None
+    stage.iot.enable_topic_rule(ruleName=stage.names.rule(ca.name))
+    rule = registry.find_rule(stage, ca)
+    if rule is not RuleState.ENABLED:
+        raise Refused(f"topic rule {stage.names.rule(ca.name)} is {rule} after it was enabled: the same order again")
+    gap = now() - order.off_at if order.off_at else None
+    is_started = start_sweep(stage)
+    kept.end(order, KeptState.TAKEN, taken.found.modified_at)
+    return TakeOverResult(
+        plan=plan,
+        gap=gap,
+        without_registration=without,
+        was_without_registration=taken.was_without_registration,
+        is_sweep_started=is_started,
+    )
+
+
+def _take_off(
+    stage: Stage, plan: TakeOver, kept: KeptTemplates, order: KeptOrder, sleep: Callable[[float], None]
+) -> _TakenOff:
+    """Take the template off, and see that auto-registration is on; the CA as it then is, whatever that is.
+
+    Raises Refused when another template is on the CA, or another engineer's order has begun.
+    """
+    ca, began = plan.ca, None
+    found = _describe(stage, ca)
     if found.has_template:
         if dict(found.config) != dict(plan.config):
-            kept.end(run, KeptState.UNDONE, found.modified_at)
+            kept.end(order, KeptState.UNDONE, found.modified_at)
             raise Refused(f"another template was put on CA {ca.name} since the plan was shown: the same order again")
         began = now()
         stage.iot.update_ca_certificate(certificateId=ca.certificate_id, removeAutoRegistration=True)
         found = _describe(stage, ca)
-    was_off = not found.registers_automatically
+    was_off = False
     for attempt in range(_READS):
         if not found.registers_automatically:
-            kept.go_on(run)
+            was_off = True
+            kept.go_on(order)
             registry.set_auto_registration(stage, ca, on=True)
             found = _describe(stage, ca)
         if found.registers_automatically and not found.has_template:
@@ -162,25 +112,7 @@ def take_over(stage: Stage, plan: TakeOver, *, sleep: Callable[[float], None] = 
         if attempt < _READS - 1:
             sleep(_BETWEEN_READS)
             found = _describe(stage, ca)
-    without = now() - began if was_off and began else None
-    kept.go_on(run)
-    if found.has_template or not found.registers_automatically:
-        _give_up(plan, kept, run, found)
-    stage.iot.enable_topic_rule(ruleName=stage.names.rule(ca.name))
-    seen = registry.find_rule(stage, ca)
-    if seen is not RuleState.ENABLED:
-        raise Refused(f"topic rule {stage.names.rule(ca.name)} is {seen} after it was enabled: the same order again")
-    kept_now = kept.read()
-    gap = now() - kept_now.off_at if kept_now and kept_now.off_at else None
-    is_started = start_sweep(stage)
-    kept.end(run, KeptState.TAKEN, found.modified_at)
-    return TakeOverResult(
-        plan=plan,
-        gap=gap,
-        without_registration=without,
-        was_without_registration=was_off,
-        is_sweep_started=is_started,
-    )
+    return _TakenOff(found=found, was_without_registration=was_off, began=began)
 
 
 def undo(stage: Stage, plan: TakeOver, *, sleep: Callable[[float], None] = time.sleep) -> TakeOverResult:
@@ -189,11 +121,11 @@ def undo(stage: Stage, plan: TakeOver, *, sleep: Callable[[float], None] = time.
     Raises Refused when AWS IoT does not take the template, or another engineer's order is under way; Unavailable,
     botocore's errors.
     """
-    ca, kept = plan.ca, _kept(stage, plan.ca)
-    run = kept.begin(KeptState.UNDOING, plan.config, plan.body, is_on=False)
+    ca, kept = plan.ca, kept_templates(stage, plan.ca)
+    order = kept.begin(KeptState.UNDOING, plan.config, plan.body, is_on=False)
     began = now()
     stage.iot.disable_topic_rule(ruleName=stage.names.rule(ca.name))
-    kept.go_on(run)
+    kept.go_on(order)
     found = _describe(stage, ca)
     if not found.has_template:
         stage.iot.update_ca_certificate(
@@ -215,15 +147,15 @@ def undo(stage: Stage, plan: TakeOver, *, sleep: Callable[[float], None] = time.
             f"the CA {what} after AWS IoT took the order: the same order again, or --take-over, which lets jitr go on"
         )
     gap = now() - began
-    kept.end(run, KeptState.UNDONE, found.modified_at)
+    kept.end(order, KeptState.UNDONE, found.modified_at)
     return TakeOverResult(
         plan=plan, gap=gap, without_registration=None, was_without_registration=False, is_sweep_started=False
     )
 
 
-def _give_up(plan: TakeOver, kept: KeptTemplates, run: str, found: RegisteredCa) -> None:
+def _give_up(plan: TakeOver, kept: KeptTemplates, order: KeptOrder, found: RegisteredCa) -> None:
     """Refuse, with what the CA is like now; jitr's rule is disabled as before."""
-    kept.end(run, KeptState.UNDONE if found.has_template else KeptState.TAKING, found.modified_at)
+    kept.end(order, KeptState.UNDONE if found.has_template else KeptState.TAKING, found.modified_at)
     auto = "on, as before" if found.registers_automatically else "OFF, so no new device can register"
     if found.has_template:
         raise Refused(
@@ -234,89 +166,8 @@ def _give_up(plan: TakeOver, kept: KeptTemplates, run: str, found: RegisteredCa)
     raise Refused(f"the template is off, and auto-registration of CA {plan.ca.name} is {auto}: the same order again")
 
 
-def _refuse_changed(stage: Stage, ca: Ca, found: RegisteredCa, kept: KeptTemplate) -> None:
-    """Refuse to undo what is no longer as --take-over left it."""
-    if found.has_template and dict(found.config) != dict(kept.config):
-        raise Refused(
-            f"another template was put on CA {ca.name} since {kept.by} took the kept one off, and nothing was changed: "
-            "take it off first if the kept one is meant"
-        )
-    if kept.state is KeptState.TAKEN:
-        if not found.registers_automatically:
-            raise Refused(
-                f"auto-registration of CA {ca.name} was disabled since the take-over, and nothing was changed: "
-                f"{_by_hand(ca)}"
-            )
-        if kept.modified_at and found.modified_at and _seconds(found.modified_at) != _seconds(kept.modified_at):
-            raise Refused(
-                f"CA {ca.name} was changed {found.modified_at:%Y-%m-%d %H:%M:%S}Z, after the take-over, and nothing "
-                f"was changed now: {_by_hand(ca)}"
-            )
-    if name := kept.config.get("templateName"):
-        try:
-            stage.iot.describe_provisioning_template(templateName=name)
-        except stage.iot.exceptions.ResourceNotFoundException as error:
-            raise Refused(
-                f"the provisioning template {name} was deleted since, and nothing was changed: make it again, then "
-                f"this again; `jitrctl ca adopt {ca.name} --take-over --json` has its body"
-            ) from error
-
-
-def _by_hand(ca: Ca) -> str:
-    return (
-        "`aws iot update-ca-certificate --registration-config` puts the template back if it is still meant; "
-        f"`jitrctl ca adopt {ca.name} --take-over --json` has it"
-    )
-
-
-def _seconds(moment: Any) -> int:
-    return int(moment.timestamp())
-
-
-def _inspect(stage: Stage, ca: Ca) -> tuple[RegisteredCa, RuleState, KeptTemplate | None]:
-    """The CA, its rule and what is kept of it.
-
-    Raises Refused when the CA cannot be taken over as it is.
-    """
-    found = describe_ca(stage.iot, ca.certificate_id)
-    if found is None:
-        raise Refused(f"CA {ca.name} is not registered here: `jitrctl ca apply` registers it")
-    if not found.active:
-        raise Refused(f"CA {ca.name} is INACTIVE here, so none of its devices can register: set it ACTIVE first")
-    rule = registry.find_rule(stage, ca)
-    if rule not in (RuleState.ENABLED, RuleState.DISABLED):
-        raise Refused(f"topic rule {stage.names.rule(ca.name)} is {rule}: {_write_key(stage, ca)}")
-    return found, rule, _kept(stage, ca).read()
-
-
-def _refuse_unheld(stage: Stage, ca: Ca) -> None:
-    """Refuse unless the fleet file and the deployed function say that a template is on the CA: jitr holds meanwhile."""
-    if not _is_key_set(stage, ca):
-        raise Refused(f"the fleet file does not say that a template is on CA {ca.name}: {_write_key(stage, ca)}")
-    try:
-        deployed = read_deployed_rules(stage).ca(ca.certificate_id)
-    except NotReadable as error:
-        raise Refused(f"whether the function `register` holds the CA's devices cannot be read: {error}") from error
-    if deployed is None or not deployed.jitp:
-        raise Refused(
-            f"the deployed function does not know that a template is on CA {ca.name}: {_write_key(stage, ca)}"
-        )
-
-
-def _write_key(stage: Stage, ca: Ca) -> str:
-    return f"write jitp = true into ca.{ca.name} of [account.{stage.account.name}], deploy, then this again"
-
-
-def _is_key_set(stage: Stage, ca: Ca) -> bool:
-    return any(one.ca.name == ca.name and one.jitp for one in stage.account.cas)
-
-
 def _describe(stage: Stage, ca: Ca) -> RegisteredCa:
     found = describe_ca(stage.iot, ca.certificate_id)
     if found is None:
         raise Refused(f"CA {ca.name} was deleted meanwhile: `jitrctl ca apply` registers it")
     return found
-
-
-def _kept(stage: Stage, ca: Ca) -> KeptTemplates:
-    return KeptTemplates(stage.dynamodb, stage.names.registry_table, ca.certificate_id, stage.caller, now)

@@ -335,7 +335,7 @@ def test_a_function_that_was_deployed_without_the_key_is_a_refusal(
 ) -> None:
     deployed = jitp.fleet.deployments[DEV].rules
     old = replace(deployed, cas=tuple(replace(one, jitp=False) for one in deployed.cas))
-    monkeypatch.setattr("jitrctl.jitp.take_over.read_deployed_rules", lambda _: old)
+    monkeypatch.setattr("jitrctl.jitp.take_over_plan.read_deployed_rules", lambda _: old)
     said = jitp.fleet.say("ca", "adopt", *TAKE, "--account", DEV, code=1)
     assert "the deployed function does not know that a template is on CA factory" in said
     assert jitp.state() == (ON, "ENABLE", False)

@@ -9,7 +9,7 @@ import pytest
 
 from jitr_fleet.parse import load
 from jitrctl.__main__ import main
-from jitrctl.jitp import take_over
+from jitrctl.jitp import take_over, take_over_plan
 from tests.support.cli.jitp_fleet import template
 from tests.support.local.account import DEV
 from tests.support.local.authority import Authority
@@ -73,7 +73,7 @@ def held(
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    monkeypatch.setattr(take_over, "read_deployed_rules", lambda stage: stage.rules)
+    monkeypatch.setattr(take_over_plan, "read_deployed_rules", lambda stage: stage.rules)
     monkeypatch.setattr(take_over, "_BETWEEN_READS", 0)
     yield made
     dynamodb.delete_table(TableName=NAMES.registry_table)

@@ -60,7 +60,7 @@ def adopt(
             autocompletion=completion.cas,
         ),
     ],
-    call_it: Annotated[
+    new_name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="What the fleet file calls a CA that it does not have.")
     ] = None,
     write: Annotated[
@@ -91,14 +91,14 @@ def adopt(
 
     Example: jitrctl ca adopt factory --account dev
     """
-    if call_it is not None and not (OWN_NAME.fullmatch(call_it) and len(call_it) <= OWN_NAME_LENGTH):
+    if new_name is not None and not (OWN_NAME.fullmatch(new_name) and len(new_name) <= OWN_NAME_LENGTH):
         raise Unusable(
-            f"--name {call_it}: a name has lower-case letters, digits and single hyphens, a letter first, and at most "
+            f"--name {new_name}: a name has lower-case letters, digits and single hyphens, a letter first, and at most "
             f"{OWN_NAME_LENGTH} characters"
         )
     if take_over and undo:
         raise Unusable("--take-over and --undo are opposites: choose one")
-    target = find_target(scope.fleet, name, call_it)
+    target = find_target(scope.fleet, name, new_name)
     stage = _only_stage(scope, target)
     if not (take_over or undo):
         _show_block(scope, stage, target, write, sample, is_written=profile is None)

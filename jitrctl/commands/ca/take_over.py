@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from jitrctl.audit.record import audited
 from jitrctl.errors import Refused
 from jitrctl.jitp.adoption import inspect_jitp
-from jitrctl.jitp.take_over import TakeOverResult, plan_take_over, plan_undo, take_over, undo
+from jitrctl.jitp.take_over import TakeOverResult, take_over, undo
+from jitrctl.jitp.take_over_plan import plan_take_over, plan_undo
 from jitrctl.jitp.target import TargetCa
 from jitrctl.run.parallel import Results
 from jitrctl.terminal import out
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from jitr_fleet.model import Ca
-    from jitrctl.jitp.take_over import TakeOver
+    from jitrctl.jitp.take_over_plan import TakeOver
     from jitrctl.run.scope import Scope
     from jitrctl.session.stage import Stage
 

@@ -114,10 +114,10 @@ class JitpFleet:
 
 def jitp_fleet(directory: Path, monkeypatch: pytest.MonkeyPatch, body: str = "") -> JitpFleet:
     fleet = simulated(directory, monkeypatch)
-    for module in ("take_over", "sample", "adoption"):
+    for module in ("take_over", "take_over_plan", "sample", "adoption"):
         monkeypatch.setattr(f"jitrctl.jitp.{module}.now", fleet.aws.clock.now)
     monkeypatch.setattr(
-        "jitrctl.jitp.take_over.read_deployed_rules", lambda stage: fleet.deployments[stage.account.name].rules
+        "jitrctl.jitp.take_over_plan.read_deployed_rules", lambda stage: fleet.deployments[stage.account.name].rules
     )
     for order in ("take_over", "undo"):
         with_clock = partial(getattr(take_over, order), sleep=fleet.aws.clock.advance)
