@@ -22,7 +22,7 @@ from jitrctl.jitp.values import VARIABLES
 from jitrctl.rules.trial import judge, sample_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from jitr.admission.identity import Identity
     from jitr.aws.iot import AwsIot
@@ -93,10 +93,17 @@ class Comparison:
         """
         listed = sample_ids(partial(self._iot.list_certificates_by_ca, caCertificateId=self._ca.certificate_id), most)
         if listed:
-            return tuple(self._compare(device) for device in self._describe(listed)), True
+            return self._compare_all(self._describe(listed)), True
         others = self._describe(sample_ids(self._iot.list_certificates, _MOST_OTHERS))
         signed = (one for one in others if self._ca.certificate_id in (one.ca_certificate_id, *one.possible_cas))
-        return tuple(self._compare(device) for device in islice(signed, most)), False
+        return self._compare_all(islice(signed, most)), False
+
+    def _compare_all(self, devices: Iterable[DeviceRegistration]) -> tuple[SampledDevice, ...]:
+        compared = []
+        for one in devices:
+            with suppress(self._iot.exceptions.ResourceNotFoundException):  # it, or its thing, was deleted meanwhile
+                compared.append(self._compare(one))
+        return tuple(compared)
 
     def _describe(self, ids: Sequence[str]) -> Iterator[DeviceRegistration]:
         for one in ids:

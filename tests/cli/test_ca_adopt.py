@@ -314,3 +314,32 @@ def test_a_type_that_the_stack_makes_for_another_ca_is_not_called_existing(jitp:
     jitp.adopt(jitp.ca.certificate_id, "--write", str(tmp_path / "out"))
     take_in(jitp, tmp_path / "out")
     assert [ca.existing for ca in load(file).cas] == [False, False]
+
+
+@pytest.mark.parametrize("before", ["iot:DescribeCertificate", "iot:ListPrincipalThings", "iot:DescribeThing"])
+def test_what_is_deleted_while_it_is_compared_is_left_out(jitp: JitpFleet, before: str) -> None:
+    jitp.connect("pump-1")
+    leaf = jitp.connect("pump-2")
+    arn = jitp.fleet.place(DEV).iot.certificates.arn(leaf.certificate_id)
+
+    def delete(call: Call, moment: Moment) -> None:
+        asked = {*call.parameters.values()} & {leaf.certificate_id, arn, "pump-2"}
+        if call.caller == "jitrctl" and call.name == before and asked and moment == "before":
+            jitp.iot.detach_thing_principal(thingName="pump-2", principal=arn)
+            jitp.iot.detach_policy(policyName="pump-policy", target=arn)
+            jitp.fleet.aws.clock.advance(10)
+            jitp.iot.delete_thing(thingName="pump-2")
+            jitp.iot.update_certificate(certificateId=leaf.certificate_id, newStatus="INACTIVE")
+            jitp.iot.delete_certificate(certificateId=leaf.certificate_id)
+
+    with strike(jitp.fleet, delete):
+        (device,) = jitp.adopt(jitp.ca.certificate_id)["sample"]
+    assert device["things"] == ["pump-1"]
+
+
+def test_a_ca_that_no_fleet_file_takes_is_told_why(jitp: JitpFleet) -> None:
+    jitp.fleet.aws.clock.advance(1)
+    leaf = jitp.fleet.issue("not-a-ca")
+    jitp.registered.pem = leaf.pem
+    said = jitp.fleet.say("ca", "adopt", jitp.ca.certificate_id, code=1)
+    assert "this CA cannot be in a fleet file: " in said
