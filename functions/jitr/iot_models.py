@@ -6,7 +6,7 @@ from enum import StrEnum
 from jitr.frozen import value
 
 # What AWS IoT began by a provisioning template, it may complete after the template is taken off. It documents no time;
-# each of the few calls that it makes takes a fraction of a second. No shorter than a CA's description is cached (iot.py).
+# each of the few calls that it makes takes a fraction of a second. Not shorter than a CA's description is cached for.
 JITP_ENDS_WITHIN = timedelta(minutes=1)
 
 

@@ -37,19 +37,19 @@ class NotTakenOff(Exception):
     """AWS IoT has the template on the CA still; the CA is as it was."""
 
 
-def take_template_off(iot: Any, ca_certificate_id: str) -> None:
-    """Take a CA's template off, with auto-registration on, and enable its rule.
+def take_template_off(iot: Any, ca_certificate_id: str, rule: str) -> None:
+    """Take a CA's template off, with auto-registration on, and enable its topic rule.
 
     Raises NotTakenOff, botocore's errors.
     """
-    assert any(one["ruleName"] == RULE for one in iot.list_topic_rules()["rules"])
+    assert any(one["ruleName"] == rule for one in iot.list_topic_rules()["rules"])
     iot.update_ca_certificate(certificateId=ca_certificate_id, removeAutoRegistration=True)
     found = iot.describe_ca_certificate(certificateId=ca_certificate_id)
     if found["certificateDescription"]["autoRegistrationStatus"] != "ENABLE":
         iot.update_ca_certificate(certificateId=ca_certificate_id, newAutoRegistrationStatus="ENABLE")
     if found.get("registrationConfig"):
         raise NotTakenOff(ca_certificate_id)
-    iot.enable_topic_rule(ruleName=RULE)
+    iot.enable_topic_rule(ruleName=rule)
 
 
 @dataclass(slots=True)
@@ -87,7 +87,7 @@ class JitpFleet:
         self.deployment.mapping().drain(within=DAY)
 
     def take_over(self) -> None:
-        take_template_off(self.iot, self.authority.certificate_id)
+        take_template_off(self.iot, self.authority.certificate_id, RULE)
 
     def remove_key(self, **ca: Any) -> None:
         self.deployment.rules = rules(ca_rules(self.authority, **ca))
