@@ -25,7 +25,8 @@ from jitr.aws.rate_limit import Unpaced
 from jitr.import_order import ImportOrder
 from jitr.record import Record
 from jitr.store.registry import Registry
-from jitrctl.device.imports import AHEAD, CertificateImport
+from jitrctl.device.certificate_import import CertificateImport
+from jitrctl.device.imports import AHEAD
 from simulation import Authority, Aws, Deployment, Leaf, SimulatedAccount
 from simulation.deployment import ca_rules, rules, source_rules
 

@@ -86,7 +86,7 @@ class SessionEnd:
 
     def _principals(self, certificate_id: str, thing_name: str) -> ThingPrincipals:
         """Raises Rejected, Unavailable."""
-        arns = self._iot.principals_of(thing_name)
+        arns = self._iot.things.principals_of(thing_name)
         statuses: dict[str, Status] = {}
         for arn in arns:
             other_id = arn.rpartition("/")[2]

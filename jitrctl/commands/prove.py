@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from jitrctl.prove.journal import JournalEntry
+    from jitrctl.prove.place import ProvePlace
     from jitrctl.prove.probe import NotAnswered
-    from jitrctl.prove.run import ProvePlace
     from jitrctl.prove.runner import ProbeOutcome
 
 

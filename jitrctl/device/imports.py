@@ -14,66 +14,33 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from ssl import DER_cert_to_PEM_cert as to_pem
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from jitr.admission.applicant import Applicant
-from jitr.admission.check_list import UNREAD_OFFLINE
-from jitr.admission.procedure import examine
-from jitr.aws.calls import batches, calling
 from jitr.aws.queues import MOST_IN_BATCH, EventToSend, send_events
 from jitr.decisions import Outcome
-from jitr.errors import CertificateUnknown, Unavailable
-from jitr.iot_models import DeviceRegistration, Status
-from jitr.rules import is_source
-from jitrctl.clock import now
-from jitrctl.errors import Refused
+from jitr.errors import Unavailable
+from jitr.iot_models import Status
+from jitrctl.device.certificate_import import CertificateImport
 from jitrctl.run.parallel import NOT_BEGUN, describe_error
 from jitrctl.session import pace
-from jitrctl.verify import as_declared, without_checks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from threading import Event
 
-    from jitr.aws.iot import AwsIot
     from jitr.import_order import ImportOrder
-    from jitr.record import Record
-    from jitr.rules import CaRules
-    from jitr.store.registry import Registry
+    from jitrctl.device.import_plan import ImportPlan
     from jitrctl.session.stage import Stage
 
-# AWS's default quota of RegisterCertificateWithoutCA (L-4671C7C8), and of RegisterCertificate; the functions have calls
-# of others.
-_MOST_REGISTERED = 10.0  # a second
 AHEAD = 200
 # So long the functions may need for the next decision; then the rest is left to them and the sweep.
 _PATIENCE = 120.0  # seconds
 _POLL_EVERY = 1.0  # seconds
-_SWEEP_AFTER = timedelta(minutes=5)
-_OVERTAKEN = "another import or a decision came first: run the import again"
-_RELEASE_FIRST = "`jitrctl device release` first, with --revoked if it was revoked or deactivated"
-_NOT_CHANGED = "it is not changed: docs/migrate.md says how to take it over"
-
-
-@dataclass(slots=True, kw_only=True)
-class ImportPlan:
-    """What an import does in a stage."""
-
-    source: CaRules  # or the CA's rules that they are registered under
-    todo: dict[str, Record] = field(default_factory=dict)  # by certificate id, with the record as it was read
-    done: int = 0  # ACTIVE already, of this source
-    refused: dict[str, str] = field(default_factory=dict)  # by certificate id: why it is not registered
-    rate: float = 1.0  # certificates a second
-
-    @property
-    def takes(self) -> timedelta:
-        """How long it takes, as long as new devices leave the rate."""
-        return timedelta(seconds=len(self.todo) / self.rate)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,148 +60,6 @@ class Imported:
     def is_complete(self) -> bool:
         """Whether every certificate is ACTIVE."""
         return not (self.plan.refused or self.refused or self.held or self.waiting or self.stopped)
-
-
-def plan_import(
-    stage: Stage, certificates: Mapping[str, bytes], origin: str | None, *, tell: Callable[[int], None]
-) -> ImportPlan:
-    """Check all certificates, by id in DER, under the rules of the stage's source or CA; AWS IoT is not called.
-
-    The account has this source or CA, or any source if none is named. `tell` is called with the number of checked ones.
-
-    Raises Refused when none is named and it has several, Unavailable, botocore's errors.
-    """
-    rules = without_checks(UNREAD_OFFLINE, stage.rules)
-    own = _choose_origin(stage, origin)
-    rate = min(stage.account.activations_per_second, _MOST_REGISTERED)
-    plan = ImportPlan(source=own, rate=rate)
-    at, checked = now(), 0
-    for some in batches(sorted(certificates)):
-        tell(checked)
-        checked += len(some)
-        for certificate_id, record in stage.registry.recall(some).items():
-            why_not = _why_not(record, own)
-            if why_not is None and record.decision is not None and record.decision.status is Status.ACTIVE:
-                plan.done += 1
-                continue
-            if why_not is None:
-                device = _as_registered(certificate_id, certificates[certificate_id], own, at)
-                ca = None if own.is_source else as_declared(own)
-                refusal = examine(Applicant.of(device, rules), ca, now=at).refusal
-                why_not = f"{refusal.reason.name}: {refusal.detail}" if refusal else None
-            if why_not:
-                plan.refused[certificate_id] = why_not
-            else:
-                plan.todo[certificate_id] = record
-    return plan
-
-
-def _choose_origin(stage: Stage, name: str | None) -> CaRules:
-    """Raises Refused."""
-    found = [one for one in stage.rules.origins if one.name == name or (name is None and one.is_source)]
-    if len(found) == 1:
-        return found[0]
-    has = f"account {stage.account.name} has the sources {', '.join(one.name for one in stage.rules.sources)}"
-    raise Refused(f"{has}: say which with --source")
-
-
-def _as_registered(certificate_id: str, certificate: bytes, source: CaRules, at: datetime) -> DeviceRegistration:
-    return DeviceRegistration(
-        certificate_id=certificate_id,
-        arn="",
-        status=Status.INACTIVE,
-        pem=to_pem(certificate),
-        ca_certificate_id=source.certificate_id,
-        created_at=at,
-        is_ca_named=False,
-    )
-
-
-def _why_not(record: Record, source: CaRules) -> str | None:
-    """Why a certificate with this record is not imported; None if it may be, or was."""
-    decision, order, verdict = record.decision, record.import_order, record.verdict
-    if verdict is not None and record.is_denied:
-        return f"is {verdict.description}: {_RELEASE_FIRST}"
-    if order and order.source != source.certificate_id:
-        name = order.source.partition(".")[2]
-        option = f"--source {name}" if is_source(order.source) else "--with-ca, and the name of that CA"
-        return f"an import under [{order.source}] has begun: complete it with {option}"
-    if decision is None or order:
-        return None
-    here = f"{decision.status} here, {decision.outcome} {decision.decided_at:%Y-%m-%d}"
-    if decision.ca_certificate_id != source.certificate_id:
-        return f"is {here} under {f'CA {decision.ca}' if decision.ca else 'no rules of the fleet'}; {_NOT_CHANGED}"
-    if decision.status is Status.ACTIVE:
-        return None
-    why = f": {decision.detail}" if decision.detail else ""
-    return f"is {here}{why}; it is not changed: `jitrctl device release`, then import it again"
-
-
-class CertificateImport:
-    """Registers certificates, each under an order, in one account and Region; safe for threads."""
-
-    def __init__(self, client: Any, iot: AwsIot, registry: Registry, *, ca_pem: str | None = None) -> None:
-        """`iot` describes those that are registered already; `ca_pem` is the CA that signed all; None: without a CA."""
-        self._client = client
-        self._ca_pem = ca_pem
-        self._iot = iot
-        self._registry = registry
-
-    def register(self, certificate_id: str, pem: str, order: ImportOrder, seen: Record) -> str | None:
-        """Write the order, then register the certificate INACTIVE; None, or why it is not the import's.
-
-        The order of an earlier run keeps its time if that run has registered the certificate.
-
-        Raises Unavailable, botocore's errors; the next run goes on from the order.
-        """
-        kept = seen.import_order
-        given = replace(order, at=kept.at) if kept and self._is_begun(certificate_id, seen) else order
-        if given != kept and not self._registry.order_import(
-            certificate_id, given, seen=seen, look_at=order.at + _SWEEP_AFTER
-        ):
-            return _OVERTAKEN
-        try:
-            self._register(pem)
-        except self._client.exceptions.ResourceAlreadyExistsException:
-            return self._why_not_ours(certificate_id, given)
-        except ClientError as error:
-            self._registry.end_import(certificate_id, given)
-            return f"AWS IoT refuses it: {error.response['Error'].get('Message') or error.response['Error']['Code']}"
-        return None
-
-    def _register(self, pem: str) -> None:
-        """Raises Unavailable, ClientError."""
-        if self._ca_pem is None:
-            with calling("RegisterCertificateWithoutCA"):
-                self._client.register_certificate_without_ca(certificatePem=pem, status=Status.INACTIVE.value)
-        else:
-            with calling("RegisterCertificate"):
-                self._client.register_certificate(
-                    certificatePem=pem, caCertificatePem=self._ca_pem, status=Status.INACTIVE.value
-                )
-
-    def _is_begun(self, certificate_id: str, seen: Record) -> bool:
-        """Whether an earlier run has registered a certificate under the order that was seen."""
-        try:
-            return seen.is_import_unfinished(self._iot.describe(certificate_id))
-        except CertificateUnknown:
-            return False
-
-    def _why_not_ours(self, certificate_id: str, order: ImportOrder) -> str | None:
-        """Why a certificate that is registered already is not the import's; None if it is: an earlier run made it."""
-        try:
-            device = self._iot.describe(certificate_id)
-        except CertificateUnknown:
-            return "was just deleted: run the import again"
-        if order.is_unfinished_on(device):
-            return None
-        record = self._registry.recall([certificate_id])[certificate_id]
-        if record.import_order is None and record.ca_certificate_id == order.source:
-            return None  # another run, or the sweep, has completed it
-        self._registry.end_import(certificate_id, order)
-        if device.status is Status.PENDING_ACTIVATION:
-            return "has connected before, and the rules of its CA decide on it"
-        return f"is registered here already, {device.status} since {device.created_at:%Y-%m-%d}; {_NOT_CHANGED}"
 
 
 class StageImport:

@@ -118,7 +118,7 @@ def _is_live(record: Record) -> bool:
 def _attached(stage: Stage, thing: str) -> frozenset[str]:
     """The certificates that are attached to a thing; none if there is no such thing."""
     try:
-        principals = stage.paced_iot.principals_of(thing)
+        principals = stage.paced_iot.things.principals_of(thing)
     except Rejected as refusal:
         if refusal.reason is not Reason.TARGET_MISSING:
             raise

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jitrctl.prove.journal import Journal, JournalEntry
-    from jitrctl.prove.run import ProvePlace
+    from jitrctl.prove.place import ProvePlace
 
 # Certificates before what is attached to them, and before their CAs; CAs before the role that one may name; policies
 # last, since AWS may refuse to delete them for minutes.

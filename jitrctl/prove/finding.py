@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jitrctl.prove.journal import Journal, JournalEntry
-    from jitrctl.prove.run import ProvePlace
+    from jitrctl.prove.place import ProvePlace
 
 _MARGIN = timedelta(minutes=10)  # clocks differ
 _PAGE = 100

@@ -11,7 +11,7 @@ from jitrctl import clock
 from jitrctl.errors import Unusable
 from jitrctl.prove.devices import MqttDevices, find_stage_endpoint
 from jitrctl.prove.guard import Guard
-from jitrctl.prove.run import ProvePlace
+from jitrctl.prove.place import ProvePlace
 from jitrctl.session.stage import Stage
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from jitrctl.prove.devices import Devices
     from jitrctl.prove.journal import Journal
+    from jitrctl.prove.place import Time
     from jitrctl.prove.probe import Probe
-    from jitrctl.prove.run import Time
 
 _MOST = 2  # accounts
 _ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1})

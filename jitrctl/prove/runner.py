@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from jitrctl.prove.journal import Journal, JournalEntry
+    from jitrctl.prove.place import ProvePlace, Time
     from jitrctl.prove.probe import Probe
-    from jitrctl.prove.run import ProvePlace, Run, Time
+    from jitrctl.prove.run import Run
 
 ON_PURPOSE = (ClientError, BotoCoreError, JitrctlError, LocalAwsError, OSError)
 

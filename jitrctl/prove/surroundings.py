@@ -13,7 +13,7 @@ from jitrctl.errors import Refused
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from jitrctl.prove.run import ProvePlace
+    from jitrctl.prove.place import ProvePlace
 
 _STACKS = "jitr-"
 

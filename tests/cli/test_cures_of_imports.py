@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from jitr.errors import Reason
-from jitrctl.device import imports
+from jitrctl.device import import_plan, imports
 from jitrctl.doctor import runner
 from simulation import Authority, Leaf
 from tests.support.cli.doctored import Doctored, doctored
@@ -29,7 +29,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Doctored:
         fleet.deployments[DEV].mapping().drain()
 
     monkeypatch.setattr(imports, "time", SimpleNamespace(sleep=sleep, monotonic=fleet.aws.clock.monotonic))
-    monkeypatch.setattr(imports, "now", fleet.aws.clock.now)
+    monkeypatch.setattr(import_plan, "now", fleet.aws.clock.now)
     monkeypatch.setattr(
         runner, "LINKS", tuple(link for link in runner.LINKS if link.name in ("certificate status", "decision"))
     )

@@ -11,6 +11,7 @@ from jitr.aws.queues import EventToSend, send_events
 from jitr.import_order import ImportOrder
 from jitrctl.commands.device import import_devices
 from jitrctl.device import imports
+from jitrctl.device.certificate_import import CertificateImport
 from jitrctl.terminal import Exit
 from simulation import Authority, Call, Died, Fault, Moment
 from tests.support.cli.importing import SOURCE, bundle, calls, deploy_with_source, take
@@ -92,7 +93,7 @@ def test_an_import_that_was_killed_is_resumed_from_its_order(fleet: Simulated, m
     leaf = fleet.issue("sensor-0001", ca=maker)
     stage = fleet.stage(DEV)
     order = ImportOrder(source=SOURCE, by="ann", at=fleet.aws.clock.now())
-    one = imports.CertificateImport(stage.iot, stage.aws_iot, stage.registry)
+    one = CertificateImport(stage.iot, stage.aws_iot, stage.registry)
     assert one.register(leaf.certificate_id, leaf.pem, order, fleet.record(DEV, leaf)) is None
     assert fleet.status(DEV, leaf) == "INACTIVE"
     fleet.aws.clock.advance(600)
@@ -105,7 +106,7 @@ def test_the_sweep_completes_what_a_killed_import_registered(fleet: Simulated, m
     leaf = fleet.issue("sensor-0001", ca=maker)
     stage = fleet.stage(DEV)
     order = ImportOrder(source=SOURCE, by="ann", at=fleet.aws.clock.now())
-    one = imports.CertificateImport(stage.iot, stage.aws_iot, stage.registry)
+    one = CertificateImport(stage.iot, stage.aws_iot, stage.registry)
     one.register(leaf.certificate_id, leaf.pem, order, fleet.record(DEV, leaf))
     fleet.sweep(DEV, after=400)
     assert fleet.place(DEV).connect(leaf, client_id="sensor-0001") == "accepted"
@@ -115,7 +116,7 @@ def test_an_order_lets_nobody_activate_what_another_set_inactive(fleet: Simulate
     leaf = fleet.issue("sensor-0001", ca=maker)
     stage, iot = fleet.stage(DEV), fleet.iot(DEV)
     order = ImportOrder(source=SOURCE, by="ann", at=fleet.aws.clock.now())
-    one = imports.CertificateImport(stage.iot, stage.aws_iot, stage.registry)
+    one = CertificateImport(stage.iot, stage.aws_iot, stage.registry)
     one.register(leaf.certificate_id, leaf.pem, order, fleet.record(DEV, leaf))
     fleet.aws.clock.advance(30)
     iot.update_certificate(certificateId=leaf.certificate_id, newStatus="ACTIVE")
@@ -144,7 +145,7 @@ def test_an_import_that_was_killed_before_it_registered_lets_nothing_else_in(
 
 def test_two_imports_at_once_register_each_certificate_once(fleet: Simulated, maker: Authority) -> None:
     leaf, stage = fleet.issue("sensor-0001", ca=maker), fleet.stage(DEV)
-    one, other = (imports.CertificateImport(stage.iot, stage.aws_iot, stage.registry) for _ in range(2))
+    one, other = (CertificateImport(stage.iot, stage.aws_iot, stage.registry) for _ in range(2))
     seen = fleet.record(DEV, leaf)
     orders = [ImportOrder(source=SOURCE, by=by, at=fleet.aws.clock.now()) for by in ("ann", "bob")]
     assert one.register(leaf.certificate_id, leaf.pem, orders[0], seen) is None
@@ -170,7 +171,7 @@ def test_a_name_is_not_taken_from_an_import_that_may_still_become_active(fleet: 
     fleet.aws.fault = die_before_active
     stage = fleet.stage(DEV)
     order = ImportOrder(source=SOURCE, by="ann", at=fleet.aws.clock.now())
-    one = imports.CertificateImport(stage.iot, stage.aws_iot, stage.registry)
+    one = CertificateImport(stage.iot, stage.aws_iot, stage.registry)
     one.register(first.certificate_id, first.pem, order, fleet.record(DEV, first))
     event = EventToSend(certificate_id=first.certificate_id, ca_certificate_id=None, registered_at=None)
     url = fleet.deployments[DEV].settings.registrations_queue_url

@@ -6,7 +6,7 @@ from ssl import PEM_cert_to_DER_cert as to_der
 import pytest
 
 from bench import import_check
-from jitrctl.device.imports import plan_import
+from jitrctl.device.import_plan import plan_import
 from tests.support.cli.importing import deploy_with_source
 from tests.support.cli.simulated import DEV
 

@@ -21,6 +21,7 @@ from jitr.owners import Owner
 from jitr.provisioning import OWNER_ATTRIBUTE
 from jitr.record import Record
 from jitr.store.dynamodb import key
+from jitr.store.failure_count import FailureCount
 from jitr.store.withdrawal_marks import marks
 from jitrctl.__main__ import main
 from jitrctl.clock import now
@@ -147,8 +148,9 @@ def right_behind(stand: Stand) -> Go:
 
 
 def suspected(stand: Stand) -> Go:
-    """A message that was received often comes with another one, which is deleted before it is touched."""
+    """A message that has ended the function comes with another one, which is deleted before it is touched."""
     bodies = [json.dumps(stand.event(stand.device().certificate_id)) for _ in range(2)]
+    FailureCount(stand.dynamodb, stand.stage.names.registry_table).begin("message-1", now())  # and it did not end
     return partial(stand.batch, *bodies, receives=5)
 
 

@@ -114,10 +114,10 @@ def test_a_document_that_aws_does_not_take_holds_the_device(place: Place, code: 
 def test_a_new_thing_is_in_its_billing_group_by_the_call_that_makes_it(place: Place) -> None:
     place.iot.delete_thing(thingName=THING)
     before = len(place.aws.calls)
-    assert place.aws_iot.create_thing(create(billing_group="costs")) == ()
+    assert place.aws_iot.things.create(create(billing_group="costs")) == ()
     assert place.aws.list_operations()[before:] == ["CreateThing"]
     assert place.iot.describe_thing(thingName=THING)["billingGroupName"] == "costs"
-    assert place.aws_iot.create_thing(create(billing_group="costs")) == ()
+    assert place.aws_iot.things.create(create(billing_group="costs")) == ()
 
 
 @pytest.mark.parametrize("is_ours", [True, False])
@@ -128,7 +128,7 @@ def test_an_existing_thing_joins_unless_it_is_in_a_billing_group(place: Place, n
     update = UpdateThing(thing_name=THING, thing_type=None, attributes={"site": "Ulm"})
     join = AddThingToBillingGroup(thing_name=THING, billing_group="costs")
 
-    steps = place.aws_iot.create_thing(create(billing_group="costs", is_ours=is_ours))
+    steps = place.aws_iot.things.create(create(billing_group="costs", is_ours=is_ours))
 
     assert steps == ((update,) if now else (update, join))
     for step in steps:
@@ -138,7 +138,7 @@ def test_an_existing_thing_joins_unless_it_is_in_a_billing_group(place: Place, n
 
 def test_a_billing_group_that_is_missing_is_named(place: Place) -> None:
     with pytest.raises(Rejected, match="thing type None or billing group nowhere is missing") as refused:
-        place.aws_iot.create_thing(create(billing_group="nowhere"))
+        place.aws_iot.things.create(create(billing_group="nowhere"))
     assert refused.value.reason is Reason.TARGET_MISSING
     with pytest.raises(Rejected, match="AddThingToBillingGroup: billing group nowhere is missing"):
         place.aws_iot.apply(AddThingToBillingGroup(thing_name=THING, billing_group="nowhere"))

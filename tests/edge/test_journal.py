@@ -143,3 +143,11 @@ def test_a_lease_ends_when_its_function_must_have(cloud: Cloud, seconds: float) 
     end = NOW - DAY + timedelta(seconds=seconds)
     assert not cloud.journal.take_lease("another", end, seconds=1)
     assert cloud.journal.take_lease("another", end + MILLISECOND, seconds=1)
+
+
+def test_a_lease_of_which_no_answer_came_is_given_back(cloud: Cloud, wire: Wire) -> None:
+    wire.fail("UpdateItem", "InternalServerError", status=500, times=3)
+    with pytest.raises(Unavailable):
+        cloud.journal.take_lease("one", NOW, seconds=60)
+    (given_back,) = wire.of("DeleteItem")
+    assert given_back["ExpressionAttributeValues"] == {":who": {"S": "one"}}

@@ -121,6 +121,11 @@ def test_a_folder_over_its_budget_is_said_to_be() -> None:
     assert [line.split()[0] for line in lines if "OVER" in line] == ["unit"]
 
 
+def test_a_run_of_the_deep_tests_has_no_budgets() -> None:
+    lines = list(table(Counter(survival=10), Counter(survival=2 * BUDGET["survival"]), budgets={}))
+    assert not any("budget" in line.lower() or " of " in line for line in lines)
+
+
 def test_whatever_is_left_to_test_deep_is_in_the_list_with_its_reason() -> None:
     listed = (TESTS / "README.md").read_text(encoding="utf-8")
     marked = {

@@ -158,21 +158,31 @@ class Spread:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if sum(self._seconds.values()) < MENTIONED:
             return
-        terminalreporter.section("processor seconds of each folder, and its budget (tests/support/spread.py)")
-        for line in table(self._tests, self._seconds):
+        is_budgeted = terminalreporter.config.option.markexpr == BUDGETED
+        and_budget = ", and its budget (tests/support/spread.py)" if is_budgeted else ""
+        terminalreporter.section(f"processor seconds of each folder{and_budget}")
+        for line in table(self._tests, self._seconds, budgets=BUDGET if is_budgeted else {}):
             terminalreporter.write_line(line)
 
 
+BUDGETED = "not deep"  # what `make test` runs
 MENTIONED = 60  # seconds that a run takes, before it is told what each folder took
 
 
-def table(tests: Mapping[str, int], seconds: Mapping[str, float]) -> Iterable[str]:
-    """One line for each folder; where the budget is exceeded, that is said."""
+def table(
+    tests: Mapping[str, int], seconds: Mapping[str, float], *, budgets: Mapping[str, int] = BUDGET
+) -> Iterable[str]:
+    """One line for each folder; where its budget is exceeded, that is said."""
     for name in sorted(seconds):
-        budget = BUDGET.get(name, 0)
-        over = "  OVER ITS BUDGET" if seconds[name] > budget else ""
-        yield f"{name:<14}{tests[name]:>6} tests{seconds[name]:>8.0f} s of {budget:>4} s{over}"
-    yield f"{'all':<14}{sum(tests.values()):>6} tests{sum(seconds.values()):>8.0f} s of {sum(BUDGET.values()):>4} s"
+        yield _row(name, tests[name], seconds[name], budgets.get(name, 0) if budgets else None)
+    yield _row("all", sum(tests.values()), sum(seconds.values()), sum(budgets.values()) if budgets else None)
+
+
+def _row(name: str, tests: int, seconds: float, budget: int | None) -> str:
+    row = f"{name:<14}{tests:>6} tests{seconds:>8.0f} s"
+    if budget is None:
+        return row
+    return f"{row} of {budget:>4} s" + ("  OVER ITS BUDGET" if seconds > budget and name != "all" else "")
 
 
 def is_for_waiting(worker: int, workers: int) -> bool:

@@ -14,11 +14,13 @@ from jitr.revocation import application, candidates, judgement
 from jitr.rules import CheckMode
 from jitr.verdicts import OperatorAction
 from jitrctl.device.operations import OrderContext
-from simulation import Call, Died, Leaf, Moment
+from simulation import Call, Died, Fault, Leaf, Moment
 from tests.support.cases.issuing import NOW
 from tests.support.survival.revoking import CA, FOR_GOOD, HOLD, Revoking
 from tests.support.survival.scenario_world import DAY
 from tests.support.survival.scenarios import OPERATOR
+
+_ATTEMPTS = 3  # of one call
 
 
 def suspend_and_die(world: Revoking, device: Leaf) -> None:
@@ -340,3 +342,21 @@ def test_a_crl_that_says_nothing_new_is_applied_in_one_run_and_a_second_look() -
     assert runs[1:] == [None, None], "it comes again in ten minutes"
     assert len(world.revoke.drain(within=DAY)) == 1
     assert world.state.work is None
+
+
+def test_a_lease_of_which_no_answer_came_holds_up_no_crl() -> None:
+    world = Revoking()
+    (device,) = world.come("sensor", 1)
+    lost: list[Call] = []
+
+    def lose(call: Call, moment: Moment) -> Fault | None:
+        is_taken = call.operation == "UpdateItem" and call.parameters["Key"]["id"]["S"].startswith("lease#")
+        if (call.caller, moment) != ("revoke", "after") or not is_taken or len(lost) == _ATTEMPTS:
+            return None
+        lost.append(call)
+        return Fault.SERVER_ERROR
+
+    world.aws.fault = lose
+    world.publish({device: FOR_GOOD})
+    world.revoke.drain(within=60)
+    assert (len(lost), world.status(device)) == (_ATTEMPTS, "REVOKED")

@@ -32,7 +32,7 @@ def test_a_new_device_is_observed_provisioned_claimed_activated_announced_and_re
         "crls.of",
         "enrollment.entries",
         "registry.recall_standing",
-        "iot.create_thing",
+        "iot.things.create",
         "apply AttachThingPrincipal",
         "apply AttachPolicy",
         "enrollment.require_unchanged",  # what the claim rests on, besides
@@ -82,7 +82,7 @@ def test_a_decision_says_what_was_decided_on_what(world: World) -> None:
 def test_the_plan_is_carried_out_as_it_is(world: World) -> None:
     world.decide()
     create, *steps = plan(world.application.admit(), world.application.device)
-    world.iot.create_thing.assert_called_once_with(create)
+    world.iot.things.create.assert_called_once_with(create)
     assert world.iot.apply.call_args_list == [call(step) for step in steps if isinstance(step, IotStep)]
     world.registry.recall_standing.assert_called_once_with("sensor-0001", ANY)
 
@@ -270,7 +270,7 @@ def test_the_deadline_stops_the_work_between_two_calls(world: World, calls_left:
     world.calls_left = calls_left
     with pytest.raises(Unavailable, match="deadline"):
         world.decide()
-    made = [name for name in world.names if name.startswith("apply") or name in ("iot.create_thing", "registry.claim")]
+    made = [name for name in world.names if name.startswith("apply") or name in ("iot.things.create", "registry.claim")]
     assert len(made) == calls_left
     assert world.statuses_set == []
     assert "registry.record" not in world.names

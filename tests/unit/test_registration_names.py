@@ -89,7 +89,7 @@ def test_a_thing_is_brought_in_line_only_when_the_registry_says_that_it_is_this_
 ) -> None:
     world.registry.recall_standing.return_value = Standing(owner=owned)
     world.decide()
-    assert world.iot.create_thing.call_args.args[0].is_ours is is_ours
+    assert world.iot.things.create.call_args.args[0].is_ours is is_ours
 
 
 @pytest.mark.parametrize("overlap", [0, 604_800])

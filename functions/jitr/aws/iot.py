@@ -1,10 +1,10 @@
-"""Calls the AWS IoT control plane; the only module that does.
+"""Calls the AWS IoT control plane; only this module and things.py do.
 
 Each method makes one call, and more only to resolve a conflict. It waits for the call's turn, and sorts its errors
 (iot_calls.py); CertificateUnknown and Overtaken say what an answer means for the certificate.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 from jitr.aws.calls import try_once
 from jitr.aws.iot_calls import IotCalls
 from jitr.aws.rate_limit import Pace
-from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected
-from jitr.frozen import value
+from jitr.aws.things import Things
+from jitr.errors import CertificateUnknown, Overtaken
 from jitr.iot_models import CaRegistration, DeviceRegistration, Status
 from jitr.provisioning import (
-    OWNER_ATTRIBUTE,
     AddThingToBillingGroup,
     AddThingToThingGroup,
     AttachPolicy,
@@ -33,21 +32,11 @@ from jitr.rules import Rules
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
-    from mypy_boto3_iot.type_defs import AttributePayloadTypeDef
 
     from jitr.aws.certificate_pages import Page
     from jitr.aws.shadows import Shadows
 
 _CA_CACHE = timedelta(seconds=60)
-
-
-@value
-class Thing:
-    """A thing in AWS IoT."""
-
-    attributes: Mapping[str, str]
-    version: int  # 1 at its creation; every change increments it
-    billing_group: str | None = None
 
 
 class AwsIot:
@@ -68,6 +57,7 @@ class AwsIot:
         """
         self._client = client
         self._calls = IotCalls(pacer)
+        self.things = Things(client, self._calls, certificate=self.describe)
         self._clock = clock
         self._rules = rules
         self._shadows = shadows
@@ -151,10 +141,10 @@ class AwsIot:
         """
         match step:
             case CreateThing():
-                for difference in self.create_thing(step):
+                for difference in self.things.create(step):
                     self.apply(difference)
             case UpdateThing():
-                self._update_thing(step)
+                self.things.update(step)
             case WriteFirstShadow(thing_name=thing, document=document):
                 assert self._shadows is not None  # noqa: S101 -- whoever plans a shadow gives it
                 self._shadows().write_first(thing, document)
@@ -192,88 +182,6 @@ class AwsIot:
                 with self._calls.make_step("DetachThingPrincipal"), suppress(not_attached):
                     self._client.detach_thing_principal(thingName=thing, principal=arn)
 
-    def create_thing(self, step: CreateThing) -> tuple[UpdateThing | AddThingToBillingGroup, ...]:
-        """Create the thing; if it exists with another configuration, return the steps that it needs.
-
-        A thing that is in another billing group stays there: its costs were assigned by someone else.
-
-        Raises Rejected (THING_TAKEN, TARGET_MISSING, LIMIT_EXCEEDED, REQUEST_REFUSED), CertificateUnknown, Unavailable.
-        """
-        named = {"thingTypeName": step.thing_type, "billingGroupName": step.billing_group}
-        given: dict[str, Any] = {parameter: name for parameter, name in named.items() if name is not None}
-        attributes: AttributePayloadTypeDef = {"attributes": dict(step.attributes)}
-        billing = f" or billing group {step.billing_group}" if step.billing_group else ""
-        with self._calls.make_step("CreateThing", missing=f"thing type {step.thing_type}{billing}"):
-            try:
-                self._client.create_thing(thingName=step.thing_name, attributePayload=attributes, **given)
-            except self._client.exceptions.ResourceAlreadyExistsException:
-                pass
-            else:
-                return ()
-        # Another tool made it, or jitr did under other rules.
-        if not step.is_ours:
-            self._refuse_another_owner(step)
-        thing = self.describe_thing(step.thing_name) if step.billing_group or not step.is_ours else None
-        alone = False
-        if not step.is_ours:
-            made_for = thing.attributes.get(OWNER_ATTRIBUTE) if thing else None
-            alone = made_for not in (None, step.attributes.get(OWNER_ATTRIBUTE))
-        update = UpdateThing(
-            thing_name=step.thing_name, thing_type=step.thing_type, attributes=step.attributes, alone=alone
-        )
-        if step.billing_group is None or (thing and thing.billing_group):
-            return (update,)
-        return update, AddThingToBillingGroup(thing_name=step.thing_name, billing_group=step.billing_group)
-
-    def describe_thing(self, thing_name: str) -> Thing | None:
-        """A thing as it is now; None when it does not exist.
-
-        Raises Rejected, Unavailable.
-        """
-        with self._calls.make_step("DescribeThing"):
-            try:
-                answer = self._client.describe_thing(thingName=thing_name)
-            except self._client.exceptions.ResourceNotFoundException:
-                return None
-        return Thing(
-            attributes=answer.get("attributes", {}),
-            version=answer["version"],
-            billing_group=answer.get("billingGroupName"),
-        )
-
-    def is_made_by_jitr(self, thing_name: str) -> bool:
-        """Whether jitr created the thing, or took it over for a certificate.
-
-        Raises Rejected, Unavailable.
-        """
-        thing = self.describe_thing(thing_name)
-        return thing is not None and OWNER_ATTRIBUTE in thing.attributes
-
-    def delete_thing(self, thing_name: str, *, version: int) -> bool:
-        """Delete a thing in this version; return False when it has changed, or a principal is attached.
-
-        Raises Rejected, Unavailable.
-        """
-        with self._calls.make_step("DeleteThing"):
-            try:
-                self._client.delete_thing(thingName=thing_name, expectedVersion=version)
-            except (
-                self._client.exceptions.VersionConflictException,
-                self._client.exceptions.InvalidRequestException,
-            ):
-                return False
-        return True
-
-    def _update_thing(self, step: UpdateThing) -> None:
-        attributes: AttributePayloadTypeDef = {"attributes": dict(step.attributes), "merge": not step.alone}
-        with self._calls.make_step("UpdateThing", missing=f"thing type {step.thing_type}"):
-            if step.thing_type is None:
-                self._client.update_thing(thingName=step.thing_name, attributePayload=attributes)
-            else:
-                self._client.update_thing(
-                    thingName=step.thing_name, thingTypeName=step.thing_type, attributePayload=attributes
-                )
-
     def things_of(self, device: DeviceRegistration) -> tuple[str, ...]:
         """The names of the things that the certificate is attached to.
 
@@ -301,37 +209,6 @@ class AwsIot:
         has_thing = thing_name in things if thing_name else bool(things)
         has = {"thing": has_thing, "policy": bool(self.policies_of(device))}
         return tuple(what for what, there in has.items() if not there)
-
-    def principals_of(self, thing_name: str) -> frozenset[str]:
-        """The ARNs of the principals that are attached to a thing.
-
-        Raises Rejected, Unavailable.
-        """
-        with self._calls.make_step("ListThingPrincipals", missing=f"thing {thing_name}"):
-            pages = self._client.get_paginator("list_thing_principals").paginate(thingName=thing_name)
-            return frozenset(arn for page in pages for arn in page["principals"])
-
-    def _refuse_another_owner(self, step: CreateThing) -> None:
-        """Refuse the thing if another principal is attached that may not stay.
-
-        Raises Rejected(THING_TAKEN).
-        """
-        others = self.principals_of(step.thing_name) - {step.certificate_arn}
-        if not all(self._may_stay(arn, step) for arn in others):
-            raise Rejected(
-                Reason.THING_TAKEN, f"thing {step.thing_name} exists, and another principal is attached to it"
-            )
-
-    def _may_stay(self, arn: str, step: CreateThing) -> bool:
-        """Whether a principal is a certificate of the same CA that shares the thing, or is not ACTIVE."""
-        if ":cert/" not in arn:
-            return False
-        try:
-            other = self.describe(arn.rpartition("/")[2])
-        except CertificateUnknown:
-            return False
-        may_stay = step.is_shared or other.status is not Status.ACTIVE
-        return may_stay and other.ca_certificate_id == step.ca_certificate_id
 
     def _set_status(self, certificate_id: str, status: Status) -> None:
         # Not retried (try_once). The service may have carried out the first attempt although no answer came, and a

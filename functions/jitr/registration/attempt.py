@@ -137,11 +137,11 @@ class StepRunner:
     def create_thing(self, step: CreateThing) -> tuple[UpdateThing | AddThingToBillingGroup, ...]:
         """Create the thing, if there is time; if it exists and differs, return the steps that follow the claim.
 
-        Raises as AwsIot.create_thing; Unavailable.
+        Raises as Things.create; Unavailable.
         """
         self.refuse_late()
         self.tried = step.thing_name
-        return self._iot.create_thing(step)
+        return self._iot.things.create(step)
 
     def refuse_late(self) -> None:
         """Stop between two calls before the function's deadline.

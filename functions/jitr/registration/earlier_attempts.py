@@ -92,7 +92,7 @@ class EarlierAttempts:
         tried = record.tried_names - {thing_name}
         others = set(self._iot.things_of(device)) - {thing_name}
         for other in sorted(others - tried):
-            if not self._iot.is_made_by_jitr(other):
+            if not self._iot.things.is_made_by_jitr(other):
                 raise Rejected(
                     Reason.REQUEST_REFUSED,
                     f"the certificate is attached to thing {other}, which jitr did not make: detach it there",

@@ -4,10 +4,12 @@ lease#<what>   holder   which run
                until    until when it has the lease; epoch milliseconds. A run that died loses it then
 """
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from jitr.aws.calls import calling
+from jitr.errors import Unavailable
 from jitr.store.dynamodb import key, values
 from jitr.store.registry_items import SCHEMA, milliseconds
 
@@ -18,8 +20,20 @@ if TYPE_CHECKING:
 def take(client: "DynamoDBClient", table: str, what: str, who: str, now: datetime, *, seconds: float) -> bool:
     """Take the lease on `what` for so many seconds; False while another run has it.
 
+    If no answer comes, it may have been taken all the same. So it is given back: otherwise nobody had it until it ends.
+
     Raises Unavailable.
     """
+    try:
+        return _take(client, table, what, who, now, seconds)
+    except Unavailable:
+        with suppress(Unavailable):
+            give_back(client, table, what, who)
+        raise
+
+
+def _take(client: "DynamoDBClient", table: str, what: str, who: str, now: datetime, seconds: float) -> bool:
+    """Raises Unavailable."""
     try:
         with calling("UpdateItem"):
             client.update_item(

@@ -37,7 +37,7 @@ from jitr.decisions import Decision, Outcome
 from jitr.errors import Overtaken, Reason, Rejected, Unavailable
 from jitr.owners import NameRollback, Owner
 from jitr.record import Record
-from jitr.store import registry_writes, withdrawal_marks
+from jitr.store import name_writes, registry_writes, withdrawal_marks
 from jitr.store.dynamodb import key, values
 from jitr.store.import_orders import ImportOrders
 from jitr.store.registry_due import DUE_INDEX, DueItems
@@ -82,10 +82,10 @@ class Registry(DueItems, VerdictItems, TakeAwayOrders, ImportOrders):
         assert intent.thing_name is not None  # noqa: S101 -- only activations are claimed
         updates = [
             registry_writes.begin(self._table, intent, record, run=run),
-            registry_writes.own(self._table, intent, owner, share=share, earlier=earlier),
+            name_writes.own(self._table, intent, owner, share=share, earlier=earlier),
         ]
         if intent.replaces:
-            updates += registry_writes.hand_over(self._table, intent.replaces, by=intent, retire_at=retire_at)
+            updates += name_writes.hand_over(self._table, intent.replaces, by=intent, retire_at=retire_at)
         checks = list(entries)
         if intent.twin_id and intent.twin_id != intent.replaces:
             checks.append(
@@ -93,7 +93,7 @@ class Registry(DueItems, VerdictItems, TakeAwayOrders, ImportOrders):
             )
         writes: list[TransactWriteItemTypeDef] = [{"Update": update} for update in updates]
         writes += [{"ConditionCheck": check} for check in checks]
-        writes += [registry_writes.give_back(self._table, back)] if back else []
+        writes += [name_writes.give_back(self._table, back)] if back else []
         try:
             with calling("TransactWriteItems"):
                 self._client.transact_write_items(TransactItems=writes)
@@ -180,7 +180,7 @@ class Registry(DueItems, VerdictItems, TakeAwayOrders, ImportOrders):
         Raises Unavailable.
         """
         with suppress(self._client.exceptions.ConditionalCheckFailedException):
-            match registry_writes.give_back(self._table, back):
+            match name_writes.give_back(self._table, back):
                 case {"Update": update}:
                     with calling("UpdateItem"):
                         self._client.update_item(**update)
@@ -199,7 +199,7 @@ class Registry(DueItems, VerdictItems, TakeAwayOrders, ImportOrders):
         check = registry_writes.require_unchanged(self._table, back.by, record, now=now)
         writes: list[TransactWriteItemTypeDef] = [
             {"ConditionCheck": check},
-            registry_writes.give_back(self._table, back),
+            name_writes.give_back(self._table, back),
         ]
         if not self._transact(writes):
             raise Overtaken("the certificate was decided on, or its name given back, meanwhile")
@@ -207,7 +207,7 @@ class Registry(DueItems, VerdictItems, TakeAwayOrders, ImportOrders):
 
     def _undo_hand_over(self, back: NameRollback) -> None:
         if back.to:
-            self._update(registry_writes.undo_hand_over(self._table, back.to.certificate_id, back.thing_name))
+            self._update(name_writes.undo_hand_over(self._table, back.to.certificate_id, back.thing_name))
 
     def record(
         self,

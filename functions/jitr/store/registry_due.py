@@ -9,7 +9,7 @@ from datetime import datetime
 
 from jitr.aws.calls import calling
 from jitr.record import Record
-from jitr.store import registry_writes
+from jitr.store import name_writes, registry_writes
 from jitr.store.dynamodb import key, set_attributes, values
 from jitr.store.index_pages import Position, query_page
 from jitr.store.registry_items import SCHEMA, certificate_key, milliseconds, retirement_key
@@ -130,7 +130,7 @@ class DueItems(RegistryTable):
 
         Raises Unavailable.
         """
-        self._update(registry_writes.schedule_retirement(self._table, certificate_id, at=until))
+        self._update(name_writes.schedule_retirement(self._table, certificate_id, at=until))
         self._end_first_versions_retirement(certificate_id)
 
     def end_retirement(self, certificate_id: str, by: datetime) -> None:

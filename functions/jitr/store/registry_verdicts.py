@@ -11,7 +11,7 @@ from typing import Any
 from jitr.aws.calls import calling
 from jitr.owners import Owner
 from jitr.record import Record
-from jitr.store import registry_writes
+from jitr.store import name_writes, registry_writes
 from jitr.store.dynamodb import deserialize, key, values
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT
 from jitr.store.registry_items import SCHEMA, certificate_key, from_verdict, moment, to_record
@@ -71,7 +71,7 @@ class VerdictItems(RegistryTable):
             raise VerdictConflict(certificate_id, record.verdict) from error
         before = deserialize(answer.get("Attributes", {}))
         if before.get("due") == Due.RETIRE.value:  # version 1 has retirements in this item
-            self._update(registry_writes.schedule_retirement(self._table, certificate_id, at=moment(before["due_at"])))
+            self._update(name_writes.schedule_retirement(self._table, certificate_id, at=moment(before["due_at"])))
         return replace(to_record(before), verdict=given)
 
     def forget_decision(self, certificate_id: str, *, seen: OperatorVerdict) -> None:
@@ -111,7 +111,7 @@ class VerdictItems(RegistryTable):
 
         Raises Unavailable.
         """
-        return self._update(registry_writes.own_if_free(self._table, thing_name, owner))
+        return self._update(name_writes.own_if_free(self._table, thing_name, owner))
 
 
 def _is_same(stored: OperatorVerdict, given: OperatorVerdict) -> bool:

@@ -1,12 +1,11 @@
 """Builds the registry's conditional writes, as data: each has the conditions under which its decision still holds.
 
 `begin` locks the certificate: the record is still the one that the decision was made on, no operator's verdict denies
-the activation, and no other run has begun. `own` locks the thing name. A claim makes both in one transaction, with
-checks on all else that it rests on: the certificate's twin is unchanged (`require_unchanged`), and so are the
-enrollment entries (enrollment_table.py). In a rotation the retirement of the old certificate is in the transaction too.
+the activation, and no other run has begun. A claim makes it in one transaction with the lock on the thing name
+(name_writes.py), and with checks on all else that it rests on: the certificate's twin is unchanged
+(`require_unchanged`), and so are the enrollment entries (enrollment_table.py).
 """
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -14,25 +13,21 @@ from typing import TYPE_CHECKING, Any
 from jitr.decisions import Decision, Outcome
 from jitr.import_order import ImportOrder
 from jitr.iot_models import Status
-from jitr.owners import NameRollback, Owner
 from jitr.record import Record
 from jitr.rules import is_source
-from jitr.store.dynamodb import key, set_attributes, values
+from jitr.store.dynamodb import key, values
 from jitr.store.outcome_index import LISTED_AS, LISTED_AT, listing
 from jitr.store.registry_items import (
     SCHEMA,
     certificate_key,
     from_decision,
-    from_owner,
     milliseconds,
-    retirement_key,
-    thing_key,
 )
 from jitr.store.serial_index import ISSUED_AS, issued_as_of
 from jitr.verdicts import OperatorAction, OperatorVerdict
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.type_defs import ConditionCheckTypeDef, TransactWriteItemTypeDef, UpdateTypeDef
+    from mypy_boto3_dynamodb.type_defs import ConditionCheckTypeDef, UpdateTypeDef
 
 # An intent that is older than this belongs to a dead function: the longest invocation takes 60 s.
 STALE_INTENT = timedelta(seconds=90)
@@ -40,7 +35,6 @@ STALE_INTENT = timedelta(seconds=90)
 # No operator's verdict denies the activation; which verdicts do: verdicts.OperatorAction.
 NOT_DENIED = "(attribute_not_exists(verdict) OR verdict.allows = :true)"
 _DENIED = "(attribute_exists(verdict) AND NOT verdict.allows = :true)"
-_FREE = "attribute_not_exists(certificate_id) OR certificate_id = :certificate_id"
 
 
 class Due(StrEnum):
@@ -166,91 +160,6 @@ def require_import_order(write: Any, order: ImportOrder | None) -> None:
     else:
         _require(write, "import_order.#at = :ordered_at", ordered_at=milliseconds(order.at))
         write["ExpressionAttributeNames"] = write.get("ExpressionAttributeNames", {}) | {"#at": "at"}
-
-
-def own(table: str, intent: Decision, owner: Owner, *, share: bool, earlier: Owner | None) -> "UpdateTypeDef":
-    """Make the intent's certificate the owner of its thing name.
-
-    Condition: the name is free, it owns it already, or the owner is still the `earlier` one in the same registration.
-    With `share` an owner stays, if it is under the same CA.
-    """
-    assert intent.thing_name is not None  # noqa: S101 -- only activations are claimed
-    thing = intent.thing_name
-    if share:
-        condition = "attribute_not_exists(certificate_id) OR ca_certificate_id = :ca_certificate_id"
-        return _own(table, thing, replace(owner, previous_owners=()), condition, keep=True)
-    if earlier is None:
-        return _own(table, thing, owner, _FREE)
-    condition = f"{_FREE} OR (certificate_id = :earlier AND registered_at = :since)"
-    return _own(
-        table,
-        thing,
-        owner,
-        condition,
-        earlier=earlier.certificate_id,
-        since=milliseconds(earlier.registered_at),
-    )
-
-
-def _own(
-    table: str, thing_name: str, owner: Owner, condition: str, *, keep: bool = False, **more: Any
-) -> "UpdateTypeDef":
-    fields = from_owner(owner) | {"schema": SCHEMA}
-    sets = [f"#{name} = if_not_exists(#{name}, :{name})" if keep else f"#{name} = :{name}" for name in fields]
-    drop = "" if keep or owner.previous_owners else " REMOVE formers"
-    return {
-        "TableName": table,
-        "Key": key(thing_key(thing_name)),
-        "UpdateExpression": f"SET {', '.join(sets)}{drop}",
-        "ConditionExpression": condition,
-        "ExpressionAttributeNames": {f"#{name}": name for name in fields},
-        "ExpressionAttributeValues": values(**fields, **more),
-    }
-
-
-def hand_over(table: str, certificate_id: str, *, by: Decision, retire_at: datetime) -> "list[UpdateTypeDef]":
-    """Write which certificate replaced this one, and when this one is to be retired."""
-    former = {"replaced_by": by.certificate_id, "former_thing_name": by.thing_name}
-    return [
-        set_attributes(table, certificate_key(certificate_id), **former, schema=SCHEMA),
-        schedule_retirement(table, certificate_id, at=retire_at),
-    ]
-
-
-def schedule_retirement(table: str, certificate_id: str, *, at: datetime) -> "UpdateTypeDef":
-    """Schedule a retirement, in a separate item, since something else may be due with the certificate's item."""
-    due = {"due": Due.RETIRE.value, "due_at": milliseconds(at)}
-    return set_attributes(table, retirement_key(certificate_id), **due, schema=SCHEMA)
-
-
-def give_back(table: str, back: NameRollback) -> "TransactWriteItemTypeDef":
-    """Give a thing name back to its previous owner, or make it free, if the certificate that claimed it owns it."""
-    if back.to:
-        return {"Update": _own(table, back.thing_name, back.to, "certificate_id = :by", by=back.by)}
-    return {
-        "Delete": {
-            "TableName": table,
-            "Key": key(thing_key(back.thing_name)),
-            "ConditionExpression": "certificate_id = :by",
-            "ExpressionAttributeValues": values(by=back.by),
-        }
-    }
-
-
-def undo_hand_over(table: str, certificate_id: str, thing_name: str) -> "UpdateTypeDef":
-    """Undo `hand_over`: the certificate owns its name again, so it is not replaced any more."""
-    return {
-        "TableName": table,
-        "Key": key(certificate_key(certificate_id)),
-        "UpdateExpression": "REMOVE replaced_by, former_thing_name",
-        "ConditionExpression": "former_thing_name = :thing",
-        "ExpressionAttributeValues": values(thing=thing_name),
-    }
-
-
-def own_if_free(table: str, thing_name: str, owner: Owner) -> "UpdateTypeDef":
-    """Make a certificate the owner of a thing name that is free, or that it owns already."""
-    return _own(table, thing_name, owner, _FREE)
 
 
 def record_decision(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from jitr.iot_models import Status
 from jitr.record import Record
 from jitr.sessions import SecondLook
-from jitr.store import registry_writes
+from jitr.store import name_writes, registry_writes
 from jitr.store.dynamodb import key, set_attributes, values
 from jitr.store.registry_items import (
     SCHEMA,
@@ -80,7 +80,7 @@ class TakeAwayOrders(RegistryTable):
         ]
         if seen.due == Due.RETIRE.value and seen.due_at:  # version 1 has retirements in the certificate's item
             at = moment(seen.due_at.timestamp() * 1000)
-            writes.append({"Update": registry_writes.schedule_retirement(self._table, certificate_id, at=at)})
+            writes.append({"Update": name_writes.schedule_retirement(self._table, certificate_id, at=at)})
         if under:
             writes.append({"ConditionCheck": require_order(self._table, under, verdict)})
         if self._transact(writes):

@@ -211,12 +211,12 @@ class WithdrawalRepair:
         self._delete_orphan(mark)
 
     def _delete_orphan(self, mark: Withdrawal) -> None:
-        thing = self._iot.describe_thing(mark.thing_name)
+        thing = self._iot.things.describe(mark.thing_name)
         if thing is None or thing.version != 1 or thing.attributes.get(OWNER_ATTRIBUTE) != mark.certificate_id:
             return
-        if self._registry.owner(mark.thing_name) or self._iot.principals_of(mark.thing_name):
+        if self._registry.owner(mark.thing_name) or self._iot.things.principals_of(mark.thing_name):
             return
-        if self._iot.delete_thing(mark.thing_name, version=thing.version):
+        if self._iot.things.delete(mark.thing_name, version=thing.version):
             self._announcer.note(
                 "a thing that no certificate has was deleted",
                 thing_name=mark.thing_name,

@@ -15,7 +15,8 @@ from jitr.import_order import ImportOrder
 from jitrctl.audit.record import audited
 from jitrctl.commands.list_reading import Files, SignerFiles, list_name, read_lists, write_refused_again
 from jitrctl.device.certificate_rows import read_certificates
-from jitrctl.device.imports import Imported, ImportPlan, StageImport, plan_import
+from jitrctl.device.import_plan import ImportPlan, plan_import
+from jitrctl.device.imports import Imported, StageImport
 from jitrctl.errors import Interrupted, Unusable
 from jitrctl.run import completion
 from jitrctl.run.scope import Note, Scope, Yes, over_stages

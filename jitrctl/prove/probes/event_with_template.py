@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jitrctl.prove.certificates import ProbeCa
+    from jitrctl.prove.place import ProvePlace
     from jitrctl.prove.probe import Json
-    from jitrctl.prove.run import ProvePlace, Run
+    from jitrctl.prove.run import Run
 
 # The smallest template. Its role has no permissions, so it makes nothing.
 TEMPLATE = json.dumps(

@@ -11,8 +11,9 @@ from jitrctl.prove.run import SNI_ONLY
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from jitrctl.prove.place import ProbeDevice
     from jitrctl.prove.probe import Json
-    from jitrctl.prove.run import ProbeDevice, Run
+    from jitrctl.prove.run import Run
 
 _EXCLUSIVE, _SHARED = "EXCLUSIVE_THING", "NON_EXCLUSIVE_THING"
 

@@ -20,8 +20,9 @@ from jitrctl.prove.probe import Expectation, Probe, Unanswered
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from jitrctl.prove.place import ProvePlace
     from jitrctl.prove.probe import Json
-    from jitrctl.prove.run import ProvePlace, Run
+    from jitrctl.prove.run import Run
 
 LOOPS, HARMLESS = "loops", "harmless"
 CODE = f"""\

@@ -11,8 +11,9 @@ from jitrctl.prove.run import DEFAULT
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from jitrctl.prove.place import ProbeDevice
     from jitrctl.prove.probe import Json
-    from jitrctl.prove.run import ProbeDevice, Run
+    from jitrctl.prove.run import Run
 
 _PAUSE = 3.0  # seconds: a date that is set again then differs by more than `import_order` allows
 _UNNAMED = "left out"

@@ -10,7 +10,7 @@ import pytest
 from jitr.admission.enrollment import Entry
 from jitr.rules import source_id
 from jitr.store.enrollment_table import EntryChange
-from jitrctl.device import imports
+from jitrctl.device import import_plan, imports
 from simulation import Leaf
 from tests.support.cli.simulated import DEV, RULES, Simulated, simulated
 
@@ -32,7 +32,7 @@ def deploy_with_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Simul
                 deployment.mapping().drain()
 
     monkeypatch.setattr(imports, "time", SimpleNamespace(sleep=sleep, monotonic=fleet.aws.clock.monotonic))
-    monkeypatch.setattr(imports, "now", fleet.aws.clock.now)
+    monkeypatch.setattr(import_plan, "now", fleet.aws.clock.now)
     return fleet
 
 

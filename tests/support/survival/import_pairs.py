@@ -12,7 +12,7 @@ from jitr.errors import JitrError
 from jitr.import_order import ImportOrder
 from jitr.store.registry import Registry
 from jitr.verdicts import OperatorAction
-from jitrctl.device.imports import CertificateImport
+from jitrctl.device.certificate_import import CertificateImport
 from simulation import Leaf
 from simulation.deployment import source_rules
 from tests.support.survival.explored_world import ExploredWorld, Prepared

@@ -7,7 +7,7 @@ from jitr.decisions import Outcome
 from jitr.import_order import ImportOrder
 from jitr.iot_models import Status
 from jitr.store.registry import Registry
-from jitrctl.device.imports import CertificateImport
+from jitrctl.device.certificate_import import CertificateImport
 from simulation import Leaf
 from simulation.deployment import source_rules
 from tests.support.survival.scenario_world import World

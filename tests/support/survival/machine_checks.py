@@ -67,7 +67,7 @@ class MachineChecks(MachineState):
             if call.operation == "DescribeCertificate":
                 self._looked(site, call)
             return
-        if call.service == "dynamodb" and call.operation in ("UpdateItem", "TransactWriteItems"):
+        if call.service == "dynamodb" and call.operation in ("UpdateItem", "TransactWriteItems", "DeleteItem"):
             self._wrote(site, call)
 
     def _looked(self, site: Site, call: Call) -> None:
@@ -93,6 +93,8 @@ class MachineChecks(MachineState):
                 self._began(site, BY_ID[rest], items[key,].get("intent", {}).get("M", {}))
             if kind == "thing" and (owner := items[key,]["certificate_id"]["S"]) != site.owners.get(rest):
                 self._changed_owner(site, rest, owner)
+        for name in [name for name in site.owners if (f"thing#{name}",) not in items]:
+            self._freed(site, name)
         decision = call.parameters.get("ExpressionAttributeValues", {}).get(":decision")
         if decision:
             self._recorded(site, call.parameters["Key"]["id"]["S"].partition("#")[2])
@@ -106,6 +108,12 @@ class MachineChecks(MachineState):
         subjects = {Subject(SubjectKind.CERTIFICATE, slot.id), Subject(SubjectKind.THING, slot.common_name)}
         if intent["outcome"]["S"] == Outcome.ACTIVATED and subjects & site.denied:
             self.broken.append(f"{slot} is claimed, and an entry denies it")
+
+    def _freed(self, site: Site, name: str) -> None:
+        """A name is free again only if it is not recorded that the certificate that claimed it became ACTIVE."""
+        certificate = site.certificates.get(site.owners.pop(name))
+        if certificate and certificate.number in site.activated:
+            self.broken.append(f"{name} is free, and {BY_ID[certificate.certificate_id]} was activated")
 
     def _changed_owner(self, site: Site, name: str, owner: str) -> None:
         before = site.owners.get(name)
@@ -140,6 +148,8 @@ class MachineChecks(MachineState):
         decision = site.record(certificate_id).decision
         if decision and decision.status == "REVOKED":
             site.revoked.add(certificate_id)
+        if decision and decision.outcome is Outcome.ACTIVATED and certificate_id in site.certificates:
+            site.activated.add(site.certificates[certificate_id].number)
         if decision is None or decision.outcome not in (
             Outcome.ACTIVATED,
             Outcome.REJECTED,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from jitr.errors import JitrError
 from jitr.store.revoked_cas import REVOKED_CAS
@@ -57,7 +57,7 @@ class LostCaWorld(World):
                 lost.lift()
             else:
                 lost.revoke(None)
-        except (JitrError, JitrctlError, ClientError):
+        except (JitrError, JitrctlError, BotoCoreError, ClientError):
             pass  # the operator is told, and may give the order again
 
     def activate_ca(self, number: int) -> None:

@@ -58,6 +58,7 @@ class Site:
     sweeps: bool = False
     swept_looks: dict[str, Look] = field(default_factory=dict)
     statuses: dict[int, str] = field(default_factory=dict)  # by the registration's number, as last seen
+    activated: set[int] = field(default_factory=set)  # registrations of which it is recorded, by number
     known: set[str] = field(default_factory=set)  # certificate ids that AWS ever knew here
     gone_at: dict[str, datetime] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)  # thing name → certificate id, as last seen

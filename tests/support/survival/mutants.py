@@ -81,7 +81,7 @@ MUTANTS = (
         "a name is claimed from whoever has it",
         (
             Change(
-                "store/registry_writes.py",
+                "store/name_writes.py",
                 '''    condition = f"{_FREE} OR (certificate_id = :earlier AND registered_at = :since)"''',
                 '''    condition = f"{_FREE} OR attribute_exists(id) OR :earlier = :since"''',
             ),
@@ -227,12 +227,12 @@ MUTANTS = (
         "a name is given back that is another's by now",
         (
             Change(
-                "store/registry_writes.py",
+                "store/name_writes.py",
                 """back.to, "certificate_id = :by", by=back.by)""",
                 """back.to, "attribute_exists(id) OR certificate_id = :by", by=back.by)""",
             ),
             Change(
-                "store/registry_writes.py",
+                "store/name_writes.py",
                 """            "ConditionExpression": "certificate_id = :by",""",
                 """            "ConditionExpression": "attribute_exists(id) OR certificate_id = :by",""",
             ),

@@ -251,7 +251,7 @@ class World(MachineOrders):
         busy = [
             number
             for number, site in enumerate(self.sites)
-            if site.known or site.deployment.registrations.size or self._list_orders(site)
+            if site.known or site.unfinished or site.deployment.registrations.size or self._list_orders(site)
         ]
         for site in self.sites:
             orders, site.unfinished = site.unfinished, []

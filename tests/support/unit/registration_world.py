@@ -9,6 +9,7 @@ from unittest.mock import Mock, create_autospec
 from jitr.aws.crl_bucket import Crls, PublishedCrl
 from jitr.aws.hook import Hook
 from jitr.aws.iot import AwsIot
+from jitr.aws.things import Things
 from jitr.brake import Brake
 from jitr.decisions import Decision, Outcome
 from jitr.events import RegistrationEvent
@@ -37,6 +38,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.iot = create_autospec(AwsIot, instance=True)
+        self.iot.things = create_autospec(Things, instance=True)
         self.registry = create_autospec(Registry, instance=True)
         self.announcer = create_autospec(Announcer, instance=True)
         self.enrollment = create_autospec(EnrollmentTable, instance=True)
@@ -57,7 +59,7 @@ class World:
             self.calls.attach_mock(getattr(self, name), name)
         self.iot.describe.side_effect = lambda _: self.application.device
         self.iot.describe_ca.side_effect = lambda _: self.application.ca
-        self.iot.create_thing.return_value = ()  # the thing is new, or as it should be
+        self.iot.things.create.return_value = ()  # the thing is new, or as it should be
         self.registry.recall_standing.return_value = Standing()
         self.registry.recall.return_value = defaultdict(Record)  # nothing is known of any other certificate
         self.registry.record_found.return_value = True
@@ -136,7 +138,7 @@ class World:
     def fails_at(self, kind: type[IotStep], error: Exception) -> None:
         """Let the step of this kind fail."""
         if kind is CreateThing:
-            self.iot.create_thing.side_effect = error
+            self.iot.things.create.side_effect = error
 
         def apply(step: IotStep) -> None:
             if isinstance(step, kind):
