@@ -256,15 +256,22 @@ class Record:
             return False
         return self.verdict.action.allows_activation and self.verdict.of_rejection == self.decision.decided_at
 
+    @property
+    def revocation(self) -> Rejected | None:
+        """The refusal of a certificate that was revoked or deactivated before; None of another one."""
+        if not self.was_revoked_or_deactivated:
+            return None
+        return Rejected(
+            Reason.WAS_REVOKED, "this certificate was revoked or deactivated, then deleted and registered again"
+        )
+
     def refuse_activation(self) -> None:
         """Refuse a certificate that was revoked or deactivated before, or that an operator denies.
 
         Raises Rejected (WAS_REVOKED, OPERATOR_VERDICT).
         """
-        if self.was_revoked_or_deactivated:
-            raise Rejected(
-                Reason.WAS_REVOKED, "this certificate was revoked or deactivated, then deleted and registered again"
-            )
+        if self.revocation:
+            raise self.revocation
         if self.is_denied:
             raise Rejected(Reason.OPERATOR_VERDICT, "an operator's verdict prevents the activation")
 

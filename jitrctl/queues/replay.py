@@ -116,7 +116,7 @@ class Replay:
             record,
             crl_changed=bool(self._crls.changed_since(records, self._rules)),
             entries_changed=bool(self._enrollment.find_changed(records)),
-            template_gone=bool(self._examiner.find_freed(records, self._rules, {})),
+            template_gone=bool(self._examiner.find_freed(records, self._rules)),
         )
         if record.settles(event, sent_at=now, now=now, rules_digest=self._rules.digest):
             return {"outcome": Outcome.DUPLICATE.value, "detail": "settled before", "plan": []}

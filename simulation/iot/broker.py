@@ -73,12 +73,14 @@ class Broker:
         self.listeners: list[Callable[[str, str], None]] = []  # MQTT clients: the topic, and what is published on it
         self.published = 0
 
-    def add_rule(self, ca_certificate_id: str, queue_url: str, *, name: str | None = None) -> None:
+    def add_rule(
+        self, ca_certificate_id: str, queue_url: str, *, name: str | None = None, enabled: bool = True
+    ) -> None:
         """Add a topic rule; one of this name that is there already stays as it is."""
         rules = self.rules.setdefault(ca_certificate_id, [])
         if name is None or all(rule.name != name for rule in rules):
             name = name or f"rule_{ca_certificate_id[:16]}_{len(rules)}"
-            rules.append(TopicRule(name=name, queue_url=queue_url))
+            rules.append(TopicRule(name=name, queue_url=queue_url, enabled=enabled))
 
     def disable_topic_rule(self, params: Params) -> Answer:
         return self._switch_rule(params, on=False)

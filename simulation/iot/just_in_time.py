@@ -24,8 +24,9 @@ class JustInTimeProvisioning:
     def __init__(self, place: Place, iot: "Iot") -> None:
         self._place = place
         self._iot = iot
-        self.provisioned: list[str] = []  # certificate ids, for tests
-        self.failed: dict[str, str] = {}  # certificate id → why its certificate stays pending, for tests
+        self.under_way: set[str] = set()  # certificate ids, for tests; so are these
+        self.provisioned: list[str] = []
+        self.failed: dict[str, str] = {}  # certificate id → why it stays pending
 
     def template_of(self, ca_certificate_id: str | None) -> str | None:
         """The body of the template on a CA, given as such or by its name; None where there is none."""
@@ -39,12 +40,14 @@ class JustInTimeProvisioning:
     def begin(self, certificate: DeviceCertificate, body: str) -> None:
         """Begin to provision a device; it takes a time that AWS does not document, and goes on if the CA changes."""
         seconds = self._place.undocumented.jitp_seconds
+        self.under_way.add(certificate.certificate_id)
         if seconds:
             self._place.clock.call_later(seconds, lambda: self._provision(certificate, body))
         else:
             self._provision(certificate, body)
 
     def _provision(self, certificate: DeviceCertificate, body: str) -> None:
+        self.under_way.discard(certificate.certificate_id)
         if certificate.deleted:
             return
         parsed = parse(certificate.leaf.pem)

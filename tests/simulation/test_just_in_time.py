@@ -1,7 +1,7 @@
 """Just-in-time provisioning: the developer guide's "Just-in-time provisioning" and "Provisioning templates"."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
@@ -13,6 +13,7 @@ from tests.support.jitp.corpus import body, policy, resource
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
+    from mypy_boto3_iot.type_defs import RegistrationConfigTypeDef
 
 ROLE = "arn:aws:iam::111111111111:role/jitp"
 ALLOWS = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]}'
@@ -26,8 +27,13 @@ def queue(account: SimulatedAccount, authority: Authority) -> Queue:
     return queue
 
 
-def register(iot: "IoTClient", authority: Authority, template: str, **config: Any) -> str:
-    """The CA, with the template on it, and what the template names."""
+def register(iot: "IoTClient", authority: Authority, template: str, *, name: str | None = None) -> str:
+    """The CA, with the template on it, by its body or a name; and what the template names."""
+    config: RegistrationConfigTypeDef = {"roleArn": ROLE}
+    if name:
+        config["templateName"] = name
+    else:
+        config["templateBody"] = template
     iot.create_policy(policyName="pumps", policyDocument=ALLOWS)
     iot.create_thing_type(thingTypeName="pump")
     iot.create_thing_group(thingGroupName="hall-1")
@@ -37,7 +43,7 @@ def register(iot: "IoTClient", authority: Authority, template: str, **config: An
         certificateMode="SNI_ONLY",
         setAsActive=True,
         allowAutoRegistration=True,
-        registrationConfig={"roleArn": ROLE, **({"templateBody": template} | config)},
+        registrationConfig=config,
     )["certificateId"]
 
 
@@ -133,7 +139,7 @@ def test_a_template_by_name_is_the_stored_one(
     iot.create_provisioning_template(
         templateName="pumps", templateBody=GUIDE, provisioningRoleArn=ROLE, type="JITP", enabled=True
     )
-    register(iot, authority, "", templateName="pumps")
+    register(iot, authority, "", name="pumps")
     leaf = authority.issue("pump-1", subject=COUNTRY)
     account.connect(leaf, client_id="pump-1")
     aws.clock.advance(3)

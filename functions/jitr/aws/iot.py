@@ -92,15 +92,14 @@ class AwsIot:
 
         return find_issuer(device, self._rules)
 
-    def describe_ca(self, certificate_id: str, *, not_before: datetime | None = None) -> CaRegistration | None:
-        """A CA as it was registered at most 60 seconds ago, and after `not_before`; None when it is not registered.
+    def describe_ca(self, certificate_id: str) -> CaRegistration | None:
+        """A CA as it was registered at most 60 seconds ago; None when it is not registered.
 
         Raises Unavailable.
         """
         now = self._clock()
         kept = self._cas.get(certificate_id)
-        is_new = kept and now - kept[0] < _CA_CACHE and (not_before is None or kept[0] > not_before)
-        if kept and (is_new or certificate_id in self._being_fetched):
+        if kept and (now - kept[0] < _CA_CACHE or certificate_id in self._being_fetched):
             return kept[1]  # while another thread fetches it, the old answer is used
         self._being_fetched.add(certificate_id)
         try:
@@ -124,6 +123,7 @@ class AwsIot:
             # Absent for CAs from before modes existed, which are DEFAULT.
             mode=description.get("certificateMode", "DEFAULT"),
             has_template=bool(config.get("templateBody") or config.get("templateName")),
+            modified_at=description.get("lastModifiedDate"),
         )
 
     def take_turn(self, step: SetStatus) -> None:  # noqa: ARG002 -- every SetStatus is the same API

@@ -107,44 +107,44 @@ class Examiner:
         )
 
     def refuse_under_template(self, applicant: Applicant) -> None:
-        """Refuse a certificate that AWS IoT registered under a CA with a provisioning template, where the rules say so.
+        """Refuse a pending certificate of a CA with a provisioning template, where the rules say `jitp`.
 
-        AWS IoT provisions the device (JITP). Whatever the certificate is, jitr leaves it alone until then.
+        AWS IoT provisions the device (JITP). Whatever the certificate is, jitr leaves it alone until then. What AWS IoT
+        began before the template was taken off, it may take a minute to complete.
 
         Raises Rejected(CA_HAS_TEMPLATE), Unavailable.
         """
-        rules = applicant.rules
-        if rules and applicant.device.status is Status.PENDING_ACTIVATION and self.is_under_template(rules):
+        rules, device = applicant.rules, applicant.device
+        if rules is None or device.status is not Status.PENDING_ACTIVATION:
+            return
+        if self._may_be_provisioned(rules, device.created_at):
             raise Rejected(
                 Reason.CA_HAS_TEMPLATE,
-                f"a provisioning template is on CA {rules.name}, so AWS IoT provisions its devices, and jitr does not",
+                f"a provisioning template is on CA {rules.name}, or was a minute ago: AWS IoT provisions the device",
             )
 
-    def is_under_template(self, rules: CaRules, *, not_before: datetime | None = None) -> bool:
-        """Whether the rules say `jitp`, and AWS IoT has a provisioning template on the CA, as read after `not_before`.
-
-        Raises Unavailable.
-        """
-        if not rules.jitp:
-            return False
-        ca = self._iot.describe_ca(rules.certificate_id, not_before=not_before)
-        return ca is not None and ca.has_template
-
-    def find_freed(self, records: Mapping[str, Record], rules: Rules, swept: Mapping[str, datetime]) -> set[str]:
+    def find_freed(self, records: Mapping[str, Record], rules: Rules) -> set[str]:
         """The ids of certificates that are held under a provisioning template which is no longer on their CA.
 
-        `swept` says when the sweep sent one of them, for which that may be the reason. If AWS IoT does not answer, the
-        template counts as still there: the devices wait.
+        If AWS IoT does not answer, the template counts as still there: the devices wait.
         """
         freed = set()
         for certificate_id, record in records.items():
-            ca = rules.ca(record.ca_certificate_id) if record.is_held_under_template else None
-            if ca is None:
+            decision = record.decision
+            if decision is None or not record.is_held_under_template:
                 continue
+            ca = rules.ca(decision.ca_certificate_id)
             with suppress(Unavailable, ClientError):  # its own evaluation reports it
-                if not self.is_under_template(ca, not_before=swept.get(certificate_id)):
+                if ca and not self._may_be_provisioned(ca, decision.registered_at):
                     freed.add(certificate_id)
         return freed
+
+    def _may_be_provisioned(self, rules: CaRules, registered_at: datetime) -> bool:
+        """Raises Unavailable."""
+        if not rules.jitp:
+            return False
+        ca = self._iot.describe_ca(rules.certificate_id)
+        return ca is not None and ca.may_be_provisioned(registered_at, self._clock())
 
     def refuse_listed_by_signer(self, applicant: Applicant) -> None:
         """Refuse a certificate registered without a CA that is listed in the CRL of the account's CAs that signed it.

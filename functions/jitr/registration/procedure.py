@@ -120,7 +120,7 @@ class Registration:
         crls = self._crls.changed_since(records, self._rules, swept or {})
         entries = self._enrollment.find_changed(records)
         brakes = self._brakes.find_accepted(records, swept or {})
-        freed = self._examiner.find_freed(records, self._rules, swept or {})
+        freed = self._examiner.find_freed(records, self._rules)
         return {
             one: replace(
                 record,
@@ -363,10 +363,14 @@ class Registration:
     def _carry_out(self, attempt: RegistrationAttempt, steps: StepRunner) -> Decision:
         """Activate the certificate if it is admitted, else refuse it as the rules say.
 
-        While a provisioning template is on its CA, AWS IoT provisions the device: that comes before all final refusals.
+        While a provisioning template is on its CA, AWS IoT provisions the device: nothing else is decided on.
         """
         try:
             self._examiner.refuse_under_template(attempt.applicant)
+        except Rejected as refusal:
+            # That it was revoked must stay known, and the record keeps one reason.
+            return self._rejection.hold(attempt, steps, attempt.record.revocation or refusal)
+        try:
             attempt.record.refuse_activation()
             self._refuse_revoked_ca(attempt)
             self._examiner.refuse_listed_by_signer(attempt.applicant)

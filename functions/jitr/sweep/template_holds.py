@@ -4,11 +4,13 @@ AWS IoT provisions the devices of such a CA, and `register` holds those that sta
 would only hold them again. When a template is taken off, the next sweep sends them (due_evaluations.py).
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from jitr.aws.iot import AwsIot
 from jitr.record import Record
 from jitr.rules import Rules
+
+_EVER = datetime.min.replace(tzinfo=UTC)
 
 
 class TemplateHolds:
@@ -31,8 +33,12 @@ class TemplateHolds:
         Raises Unavailable, NotPermitted.
         """
         self._held, self.is_read = self.expected, not self.expected
-        described = {ca: self._iot.describe_ca(ca, not_before=now) for ca in sorted(self.expected)}
-        self._held = frozenset(ca for ca, found in described.items() if found is not None and found.has_template)
+        described = {ca: self._iot.describe_ca(ca) for ca in sorted(self.expected)}
+        # What was registered before the template was taken off may be held for a minute more: sent now, it would be
+        # held again.
+        self._held = frozenset(
+            ca for ca, found in described.items() if found is not None and found.may_be_provisioned(_EVER, now)
+        )
         self.is_read = True
 
     def holds(self, record: Record) -> bool:

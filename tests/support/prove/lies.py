@@ -277,18 +277,19 @@ LIES: dict[tuple[str, str], Tell] = {
     ),
     ("event-with-template", "registered"): named("template"),
     ("event-with-template", "event"): undocumented(publishes_with_template=True),
-    ("template-removed", "template"): instead(
-        "update_ca_certificate", lambda _, __, number: {} if number == 1 else None
+    ("template-removed", "template"): undocumented(removal_takes_template=False),
+    ("template-removed", "auto-registration"): undocumented(removal_ends_registration=True),
+    ("template-removed", "lastModifiedDate"): changed(
+        "describe_ca_certificate", _described({"lastModifiedDate": None})
     ),
-    ("template-removed", "auto-registration"): changed(
-        "describe_ca_certificate", _described({"autoRegistrationStatus": "DISABLE"})
-    ),
+    ("template-removed", "event afterwards"): named("removed"),
     ("loop", "the loop is stopped"): lambda world, _: setattr(world.extras["prod"], "stops_loops", False),
     ("loop", "harmless messages stopped with it"): undocumented(loop_stops_whole_batch=False),
     ("session-ends", "INACTIVE to the session's end"): undocumented(session_seconds=600),
 }
 # What else is another answer with one of these: a lie about one thing may show in others.
 BESIDE: Mapping[tuple[str, str], set[str]] = {
+    ("template-removed", "template"): {"event afterwards"},
     ("without-ca", "lastModifiedDate - creationDate"): {
         "lastModifiedDate - creationDate, with a thing",
         "lastModifiedDate - creationDate, with a policy",
