@@ -5,10 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from jitr.aws.queues import _SWEEP_ATTRIBUTE
 from jitr.decisions import Outcome
 from jitr.errors import Reason, Rejected
-from jitr.event_details import _event_id
 from jitr.iot_models import Status
 from jitr.owners import NameRollback
 from jitr.provisioning import IotStep, SetStatus
@@ -140,22 +138,6 @@ def test_a_crash_while_a_certificate_is_retired_is_made_good_by_the_next_sweep(
     decision = cloud.registry.recall([first])[first].decision
     assert decision
     assert decision.outcome is Outcome.REPLACED
-
-
-@pytest.mark.usefixtures("listing")
-def test_an_end_that_register_records_keeps_the_id_under_which_it_was_announced(cloud: Cloud, wire: Wire) -> None:
-    cloud.under(rules_for(factory(), thing_groups=(), overlap=0))
-    first, _ = rotate(cloud)
-    wire.break_down("PutEvents", KeyboardInterrupt())
-    with pytest.raises(KeyboardInterrupt):
-        cloud.swept()
-    cloud.now += 2 * SECOND
-    cloud.batch(cloud.record(cloud.event(first)) | {"messageAttributes": {_SWEEP_ATTRIBUTE: {}}})
-    (announced,) = wire.of("PutEvents")
-    cloud.swept()
-    decision = cloud.registry.recall([first])[first].decision
-    assert decision
-    assert json.loads(announced["Entries"][0]["Detail"])["id"] == _event_id(decision, cloud.settings)
 
 
 @pytest.mark.usefixtures("listing")
