@@ -54,6 +54,16 @@ DIFFERENCES = (
         ),
     ),
     Difference(
+        id="ca-changes-undated",
+        where=LOCAL_AWS,
+        aws="DescribeCACertificate answers when the CA was last changed",
+        does="it does not",
+        why=(
+            "`register` then decides at once when a provisioning template is taken off, and none is at work there; "
+            "the minute that it waits for one is tested on the simulation"
+        ),
+    ),
+    Difference(
         id="ca-validity-missing",
         where=LOCAL_AWS,
         aws="DescribeCACertificate answers the CA's validity",
@@ -124,6 +134,13 @@ DIFFERENCES = (
         why="`fleet.toml` is checked for it before",
     ),
     Difference(
+        id="jitp-not-run",
+        where=LOCAL_AWS,
+        aws="a CA with a provisioning template provisions its devices at their first CONNECT (JITP), without the event",
+        does="the template is kept and never run: the device stays PENDING_ACTIVATION, and the event is published",
+        why="the simulation runs templates (`simulation/iot/just_in_time.py`)",
+    ),
+    Difference(
         id="odd-certificates-unread",
         where=LOCAL_AWS,
         aws="AWS IoT is known to accept certificates that cryptography refuses; its parser is not documented",
@@ -166,6 +183,13 @@ DIFFERENCES = (
         aws="CreateThing's ResourceAlreadyExistsException names the thing (`resourceId`, `resourceArn`)",
         does="it does not",
         why="jitr does not read them",
+    ),
+    Difference(
+        id="template-kept",
+        where=LOCAL_AWS,
+        aws="`removeAutoRegistration` is assumed to take a CA's template off, and to do nothing else",
+        does="it disables auto-registration, and the template stays",
+        why="`jitrctl prove` asks AWS (template-removed); the simulation has a switch for each part",
     ),
     Difference(
         id="unknown-failure-ignored",
