@@ -152,11 +152,12 @@ def test_policies_of_thing_groups_are_named_as_such_and_never_detached(old: OldF
 
 
 def test_a_certificate_of_an_unknown_ca_is_adopted_with_a_warning(old: OldFleet, tmp_path: Path) -> None:
-    old.add("thing-0004", ca=old.aws)
+    for number in range(22):
+        old.add(f"thing-{number:04}", ca=old.aws)
     plan = old.plan(tmp_path)
     edit(plan, "\nreview ", "\nadopt  ")
     said = old.fleet.say("fleet", "adopt", "apply", str(plan), "--account", DEV, "--yes")
-    assert "thing-0004: which CA issued its certificate is not known here, so that its next one is held" in said
+    assert "thing-0018, thing-0019 and 2 more: which CA issued its certificate is not known here" in said
     assert "`jitrctl enrollment allow THING --may-follow`" in said
 
 

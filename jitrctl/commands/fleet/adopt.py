@@ -25,7 +25,7 @@ from jitrctl.survey.file import SurveyFile
 from jitrctl.terminal import Exit, err, out, rough, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from jitrctl.adoption.applying import PlanResult
     from jitrctl.adoption.plan_file import PlanLine
@@ -120,14 +120,14 @@ def apply_plan(scope: Scope, file: _File, note: Note = "", *, yes: Yes = False) 
         stages=list(prepared),
         interrupted=interrupted,
     )
-    for one in results.done:
-        found = one.value
-        scope.warn(
-            [
-                *((f"{one.stage} {thing}", UNKNOWN_CA) for thing in found.unknown_cas),
-                *((f"{one.stage} {thing}", FOREIGN_CA) for thing in found.foreign_cas),
-            ]
-        )
+    scope.warn(
+        [
+            (f"{one.stage} {_name_some(things)}", text)
+            for one in results.done
+            for things, text in ((one.value.unknown_cas, UNKNOWN_CA), (one.value.foreign_cas, FOREIGN_CA))
+            if things
+        ]
+    )
     is_interrupted = interrupted.is_set()
     try:
         scope.report(
@@ -174,6 +174,12 @@ def _ask(scope: Scope, prepared: Mapping[Stage, PlanRun], *, yes: bool) -> None:
         return
     for text in texts:
         err.print(text, markup=False, soft_wrap=True)
+
+
+def _name_some(things: Sequence[str]) -> str:
+    """The first of the things, and how many there are more; --json has all."""
+    more = len(things) - _MOST_SHOWN
+    return ", ".join(things[:_MOST_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _show(results: Results[PlanResult]) -> None:
