@@ -78,11 +78,11 @@ class PlanRun:
         for some, known in self._read_batches(self._todo):
             if interrupted.is_set():
                 raise Interrupted("interrupted: nothing was done")
-            done = [
-                line for line in some if line.verb is PlanVerb.ADOPT and _is_done(line, *known[line.certificate_id])
+            pending = [
+                line for line in some if line.verb is PlanVerb.ALIGN or not _is_done(line, *known[line.certificate_id])
             ]
-            self.result.already += len(done)
-            left += [line for line in some if line not in done]
+            self.result.already += len(some) - len(pending)
+            left += pending
         self._todo = left
 
     def seconds(self) -> float:
