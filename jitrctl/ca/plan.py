@@ -166,7 +166,7 @@ def held_text(state: CaState) -> str:
     on = "enabled" if state.rule is RuleState.ENABLED else "disabled"
     return (
         f"held: a provisioning template is on this CA, so AWS IoT provisions its devices; its topic rule is {on}, and "
-        "jitr decides on none that stays pending; `jitrctl ca adopt …` takes it over"
+        f"jitr decides on none that stays pending; `jitrctl ca adopt {state.name} --take-over` takes it over"
     )
 
 

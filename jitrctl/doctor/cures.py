@@ -99,7 +99,8 @@ LEFT_PENDING = (
 
 def _cure_under_template(case: DeviceContext, _: Decision) -> str:
     if case.ca.is_held:
-        return f"{LEFT_PENDING}; or have jitr take the CA over: `jitrctl ca adopt …`"
+        take_over = f"jitrctl ca adopt {case.ca.name} --take-over {case.options}"
+        return f"{LEFT_PENDING}; or have jitr take the CA over: `{take_over}`"
     return _cause_is_gone(case)
 
 

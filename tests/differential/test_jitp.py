@@ -91,7 +91,7 @@ def rules_of(found: Translation) -> CaRules:
         thing_groups=found.thing_groups,
         attributes=dict(found.attributes),
         billing_group=found.billing_group,
-        policy=found.policy_name or _TRANSLATED,
+        policy=found.policies[0].name or _TRANSLATED,
     )
 
 
@@ -126,9 +126,7 @@ def registration(leaf: Leaf, _: Identity) -> DeviceRegistration:
 
 def document(found: Translation, certificate: Certificate) -> Any:
     """The translated policy as AWS IoT evaluates it for the device: its variables filled."""
-    text = str(found.policy_document)
-    for placeholder, value in (("<partition>", "aws"), ("<region>", REGION), ("<account>", ACCOUNT)):
-        text = text.replace(placeholder, value)
+    text = str(found.policies[0].document)
     values = {name: certificate.field_values(field) for name, field in PARAMETERS.items()}
 
     def fill(variable: re.Match[str]) -> str:
