@@ -98,6 +98,7 @@ class JitpFleet:
     def connect(self, name: str, leaf: Leaf | None = None) -> Leaf:
         """A device connects, and JITP or jitr has time to make it."""
         leaf = leaf or self.fleet.issue(name)
+        self.fleet.aws.clock.advance(2)  # what was registered by the second of a take-over may still be JITP's
         self.fleet.place(DEV).connect(leaf, client_id=name)
         self.fleet.aws.clock.advance(10)
         self.fleet.deployments[DEV].mapping().drain()
