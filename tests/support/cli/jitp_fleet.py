@@ -110,7 +110,6 @@ class JitpFleet:
     def adopt(self, *words: str, code: int = 0) -> dict[str, Any]:
         """`jitrctl ca adopt … --json` in dev: what it says of that stage."""
         found: dict[str, Any] = self.fleet.ask("ca", "adopt", *words, "--account", DEV, code=code)[DEV]
-        self.fleet.aws.clock.advance(2)  # who connects in that very second is taken for JITP's, for a minute
         return found
 
 
