@@ -158,8 +158,9 @@ def undo(stage: Stage, plan: TakeOver, *, sleep: Callable[[float], None] = time.
 def _leave_to_jitp(found: RegisteredCa, sleep: Callable[[float], None]) -> None:
     """Wait until nothing that JITP began is under way: until then the sweep leaves the CA's devices out."""
     if found.modified_at is not None:
-        left = (found.modified_at + JITP_ENDS_WITHIN - now()).total_seconds()
-        sleep(max(left + 1, 0))
+        left = found.modified_at + JITP_ENDS_WITHIN - now()
+        # Whatever the laptop's clock says, no longer than that.
+        sleep(max(min(left, JITP_ENDS_WITHIN).total_seconds() + 1, 0))
 
 
 def _give_up(plan: TakeOver, kept: KeptTemplates, order: KeptOrder, found: RegisteredCa) -> None:
