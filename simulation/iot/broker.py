@@ -70,6 +70,8 @@ class Broker:
         self._sqs = sqs
         self._iot = iot
         self.rules: dict[str, list[TopicRule]] = {}  # by the CA's certificate id
+        # Rules of others, which do nothing here: by name, as GetTopicRule answers it, with its topic filter.
+        self.others: dict[str, tuple[Params, str]] = {}
         self.listeners: list[Callable[[str, str], None]] = []  # MQTT clients: the topic, and what is published on it
         self.published = 0
 
@@ -104,7 +106,25 @@ class Broker:
             for ca_id, rules in self.rules.items()
             for rule in rules
         ]
+        found += [
+            {"ruleName": name, "topicPattern": pattern, "ruleDisabled": rule.get("ruleDisabled", False)}
+            for name, (rule, pattern) in self.others.items()
+        ]
         return {"rules": found}
+
+    def get_topic_rule(self, params: Params) -> Answer:
+        """A rule with its actions; as of a rule that may not be read, AWS IoT does not say that there is none."""
+        name = params["ruleName"]
+        if name in self.others:
+            other = {"ruleName": name, **self.others[name][0]}
+            return {"ruleArn": self._place.arn("iot", f"rule/{name}"), "rule": other}
+        for rules in self.rules.values():
+            for rule in rules:
+                if rule.name == name:
+                    sent = {"sqs": {"queueUrl": rule.queue_url, "roleArn": "arn:aws:iam::1:role/rule"}}
+                    found = {"ruleName": name, "ruleDisabled": not rule.enabled, "actions": [sent]}
+                    return {"ruleArn": self._place.arn("iot", f"rule/{name}"), "rule": found}
+        raise ServiceError("UnauthorizedException", f"Access to topic rule '{name}' was denied", status=401)
 
     def connect(
         self, given: Leaf | str | bytes, *, client_id: str, sni: bool, clean: bool, admits: Callable[[str], bool]

@@ -148,6 +148,35 @@ def test_every_call_that_jitrctl_makes_is_allowed_by_one_of_the_policies() -> No
     assert missing == {}
 
 
+# Without ListBucket, S3 says of an object that is not there that it is forbidden. The pages of the quotas are asked for
+# by names that are handed on.
+NAMED_OTHERWISE = {
+    "s3:ListBucket": "get_object",
+    "servicequotas:ListAWSDefaultServiceQuotas": "get_paginator",
+    "servicequotas:ListServiceQuotas": "get_paginator",
+}
+
+
+def test_the_reading_policy_allows_nothing_that_jitrctl_never_calls() -> None:
+    called = {*called_names(), *called_through_the_functions_code(), *called_through_the_store()}
+    unused = [
+        action
+        for action in sorted(actions("read"))
+        if NAMED_OTHERWISE.get(action, xform_name(action.partition(":")[2])) not in called
+    ]
+
+    assert unused == []
+
+
+def called_through_the_store() -> Iterator[str]:
+    """The names of the methods that the functions' code calls of DynamoDB, SQS and S3, which jitrctl reads through."""
+    for folder in ("store", "aws", "pacing"):
+        for path in (CHECKOUT / "functions/jitr" / folder).glob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Attribute):
+                    yield node.attr
+
+
 def prefix_of(service: str) -> str:
     """The service as IAM's actions call it."""
     return service.removesuffix("-data").replace("-", "")

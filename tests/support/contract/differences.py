@@ -23,6 +23,13 @@ class Difference:
 
 DIFFERENCES = (
     Difference(
+        id="attachment-types-missing",
+        where=LOCAL_AWS,
+        aws="ListThingPrincipalsV2 and ListPrincipalThingsV2 also answer `thingPrincipalType`",
+        does="neither operation is known: InvalidRequestException",
+        why="jitrctl asks the first versions",
+    ),
+    Difference(
         id="attribute-values-unchecked",
         where=LOCAL_AWS,
         aws="an attribute's value holds no space, `+`, `*` or letter outside ASCII: InvalidRequestException",
@@ -62,6 +69,13 @@ DIFFERENCES = (
         aws="DescribeCACertificate answers the CA's validity",
         does="it does not",
         why="validity is read from the certificate",
+    ),
+    Difference(
+        id="certificate-modes-unlisted",
+        where=LOCAL_AWS,
+        aws="ListCertificates answers each certificate's mode",
+        does="it does not",
+        why="a survey has the mode of those that it describes, and says `-` of the others",
     ),
     Difference(
         id="certificate-validity-missing",
@@ -143,6 +157,13 @@ DIFFERENCES = (
         why="every expression of jitr runs on the simulation as well",
     ),
     Difference(
+        id="page-sizes-ignored",
+        where=LOCAL_AWS,
+        aws="a list has as many items a page as are requested, and 250 at most; here ListCertificatesByCA alone has",
+        does="everything is on one page",
+        why="pages, and a survey that goes on at any of them, are tested on the simulation",
+    ),
+    Difference(
         id="pending-settable",
         where=LOCAL_AWS,
         aws="UpdateCertificate refuses PENDING_ACTIVATION",
@@ -176,6 +197,13 @@ DIFFERENCES = (
         aws="an answer that names an id which is not the batch's fails the whole batch",
         does="the id is ignored",
         why="`register` names only ids of its batch",
+    ),
+    Difference(
+        id="unknown-targets-bare",
+        where=LOCAL_AWS,
+        aws="ListAttachedPolicies of a certificate that is not there: ResourceNotFoundException",
+        does="it has no policies",
+        why="the error is tested on the simulation",
     ),
     Difference(
         id="visibility-unchecked",
