@@ -6,7 +6,7 @@ nobody lost   in the end every device is in, by JITP or by jitr; while a templat
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -178,12 +178,15 @@ class JitpWorld(ExploredWorld):
             self.sweep()()
             return True
 
-        with ExitStack() as stack:
-            for module, changed in (
-                (take_over, {"now": self.clock.now, "start_sweep": start_sweep}),
-                (take_over_plan, {"now": self.clock.now, "read_deployed_rules": lambda _: self.deployment.rules}),
-            ):
-                stack.enter_context(patch.multiple(module, **changed))
+        def rules(_: object) -> Any:
+            return self.deployment.rules
+
+        with (
+            patch.object(take_over, "now", self.clock.now),
+            patch.object(take_over, "start_sweep", start_sweep),
+            patch.object(take_over_plan, "now", self.clock.now),
+            patch.object(take_over_plan, "read_deployed_rules", rules),
+        ):
             yield
 
     def come(self, leaf: Leaf) -> Act:
