@@ -90,11 +90,12 @@ def check_block(fleet: str, block: CaBlock, entry: AccountEntry, ca_pem: str) ->
                 problems = error.problems
             in_policy = [one for one in problems if one.file.name != "fleet.toml"]
             at = [_key_at(block, one.line) for one in problems]
-            if in_policy or set(at) == {"policy"}:
+            if "policy" in block.keys and (in_policy or set(at) == {"policy"}):
                 about = in_policy or problems
                 dropped = tuple(f"line {one.line}: {_without_names(one, block)}; {one.cure}" for one in about)
                 block = block.without("policy", "the policies' statements are not in the block, see below")
                 continue
+            # Each round leaves out a key, so there is a last one.
             key, first = next((pair for pair in zip(at, problems, strict=True) if pair[0]), (None, problems[0]))
             if key is None or key in ("certificate", "common_name"):
                 raise Refused(f"this CA cannot be in a fleet file: {first.message}; {first.cure}")

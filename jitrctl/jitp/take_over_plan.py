@@ -50,9 +50,11 @@ def plan_take_over(stage: Stage, ca: Ca) -> TakeOver:
     steps = []
     if found.has_template:
         if rule is RuleState.ENABLED:
+            name = stage.names.rule(ca.name)
+            disable = f"disable it, `aws iot disable-topic-rule --rule-name {name}`, then this again"
             raise Refused(
-                f"topic rule {stage.names.rule(ca.name)} is enabled while the template is on the CA, so jitr and JITP "
-                f"both act: {_write_key(stage, ca)}"
+                f"topic rule {name} is enabled while the template is on the CA, so jitr and JITP both act: "
+                f"{disable if _is_key_set(stage, ca) else _write_key(stage, ca)}"
             )
         template = read_template(stage.iot, found)
         body, config, role = template.body, found.config, template.role_arn
@@ -169,7 +171,10 @@ def _inspect(stage: Stage, ca: Ca) -> tuple[RegisteredCa, RuleState, KeptTemplat
     if found is None:
         raise Refused(f"CA {ca.name} is not registered here: `jitrctl ca apply` registers it")
     if not found.active:
-        raise Refused(f"CA {ca.name} is INACTIVE here, so none of its devices can register: set it ACTIVE first")
+        active = f"aws iot update-ca-certificate --certificate-id {ca.certificate_id} --new-status ACTIVE"
+        raise Refused(
+            f"CA {ca.name} is INACTIVE here, so none of its devices can register: `{active}`, then this again"
+        )
     rule = registry.find_rule(stage, ca)
     if rule not in (RuleState.ENABLED, RuleState.DISABLED):
         raise Refused(f"topic rule {stage.names.rule(ca.name)} is {rule}: {_write_key(stage, ca)}")

@@ -177,7 +177,10 @@ def test_a_policy_that_lets_devices_be_others_is_written_beside_and_named_with_t
         {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]}
     )
     jitp.put(templateBody=template(policy={"PolicyDocument": document}))
+    jitp.connect("pump-1")
     found = jitp.adopt(jitp.ca.certificate_id, "--write", str(tmp_path / "out"))
+    (differing,) = found["sample"][0]["differences"]
+    assert (differing["what"], differing["jitr"]) == ("policy", "jitr-acme--factory-1, with other statements")
     assert any("lets a device connect under a client id that is not its own" in one for one in found["policy_problems"])
     assert json.loads((tmp_path / "out" / "policies" / "factory-1.jitp.json").read_text()) == json.loads(document)
     take_in(jitp, tmp_path / "out")

@@ -310,7 +310,7 @@ def test_a_device_that_became_pending_during_undo_comes_up_once_its_registration
     assert jitp.accepts("pump-5", jitp.connect("pump-5", leaf))
 
 
-def replace_rule(jitp: JitpFleet) -> None:
+def enable_rule(jitp: JitpFleet) -> None:
     jitp.iot.enable_topic_rule(ruleName=RULE)
 
 
@@ -319,7 +319,7 @@ def replace_rule(jitp: JitpFleet) -> None:
     [
         (lambda j: j.write_key(on=False), "the fleet file does not say that a template is on CA factory: write jitp"),
         (lambda j: j.fleet.place(DEV).iot.broker.rules.clear(), f"topic rule {RULE} is missing: write jitp = true"),
-        (replace_rule, f"topic rule {RULE} is enabled while the template is on the CA, so jitr and JITP both act"),
+        (enable_rule, f"topic rule {RULE} is enabled while the template is on the CA, so jitr and JITP both act"),
         (lambda j: setattr(j.registered, "status", "INACTIVE"), "CA factory is INACTIVE here"),
         (lambda j: j.put(templateName="gone"), "names the provisioning template gone, which does not exist"),
     ],
@@ -330,6 +330,19 @@ def test_a_take_over_that_is_not_prepared_is_refused_with_the_cure(jitp: JitpFle
     assert said in jitp.fleet.say("ca", "adopt", *TAKE, "--account", DEV, code=1)
     if before:
         assert jitp.state() == before
+
+
+def test_the_cures_of_a_rule_that_is_on_and_of_a_ca_that_is_inactive_let_the_order_through(jitp: JitpFleet) -> None:
+    enable_rule(jitp)
+    said = jitp.fleet.say("ca", "adopt", *TAKE, "--account", DEV, code=1)
+    assert f"`aws iot disable-topic-rule --rule-name {RULE}`, then this again" in said
+    jitp.iot.disable_topic_rule(ruleName=RULE)
+    jitp.iot.update_ca_certificate(certificateId=jitp.ca.certificate_id, newStatus="INACTIVE")
+    said = jitp.fleet.say("ca", "adopt", *TAKE, "--account", DEV, code=1)
+    assert f"update-ca-certificate --certificate-id {jitp.ca.certificate_id} --new-status ACTIVE" in said
+    jitp.iot.update_ca_certificate(certificateId=jitp.ca.certificate_id, newStatus="ACTIVE")
+    jitp.adopt(*TAKE)
+    assert jitp.state() == (None, "ENABLE", True)
 
 
 def test_a_function_that_was_deployed_without_the_key_is_a_refusal(

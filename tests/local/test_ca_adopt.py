@@ -106,3 +106,37 @@ def test_a_template_that_aws_keeps_is_a_refusal_and_its_cure_lets_the_order_go_t
     held.run("ca", "adopt", "factory", "--undo", "--yes")
     answer = held.iot.describe_ca_certificate(certificateId=held.id)
     assert answer["registrationConfig"]["templateBody"] == held.config["templateBody"]
+
+
+def test_without_a_fleet_file_a_profile_is_enough_for_a_whole_one(
+    held: Held, account: LocalAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in account.environ().items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    out = tmp_path / "new"
+
+    assert (
+        main(
+            [
+                "ca",
+                "adopt",
+                held.id,
+                "--profile",
+                "acme-dev",
+                "--region",
+                DEV.region,
+                "--name",
+                "pumps",
+                "--write",
+                str(out),
+            ]
+        )
+        == 0
+    )
+
+    fleet = load(out / "fleet.toml")
+    (made,) = fleet.accounts
+    assert (made.id, made.profile, [one.ca.name for one in made.cas]) == (DEV.id, "acme-dev", ["pumps"])
+    assert fleet.cas[0].certificate_id == held.id
