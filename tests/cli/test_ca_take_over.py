@@ -441,7 +441,11 @@ def test_the_sweep_that_the_order_starts_brings_in_who_was_held_under_the_templa
     assert decision
     assert decision.reason is Reason.CA_HAS_TEMPLATE
 
-    monkeypatch.setattr(orders, "start_sweep", lambda _: jitp.fleet.sweep(DEV) or True)
+    def start_sweep(_: object) -> bool:
+        jitp.fleet.sweep(DEV)
+        return True
+
+    monkeypatch.setattr(orders, "start_sweep", start_sweep)
     jitp.adopt(*TAKE)
 
     assert jitp.accepts("pump-1", leaf)

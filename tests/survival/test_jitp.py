@@ -281,3 +281,29 @@ def test_a_pending_device_that_jitp_will_not_provision_registers_anew_when_it_is
     fleet.deployment.sweep()
     fleet.deliver()
     assert fleet.connect(leaf) == "accepted"
+
+
+def test_a_device_that_jitp_left_half_made_is_held_for_its_attachment_and_in_once_that_is_detached(
+    fleet: JitpFleet,
+) -> None:
+    """JITP attaches a thing not exclusively; that another kind of attachment is refused is a guess (aws-facts)."""
+    del fleet.account.iot.policies.by_name["old"]
+    leaf = fleet.authority.issue("sensor-1", subject=COUNTRY)
+    fleet.connect(leaf)
+    fleet.aws.clock.advance(5)
+    assert fleet.status(leaf) == "PENDING_ACTIVATION"
+    assert "sensor-1" in fleet.account.iot.things.by_name
+    fleet.take_over()
+    fleet.aws.clock.advance(1000)
+    fleet.deployment.sweep()
+    fleet.deliver()
+    decision = fleet.decision(leaf)
+    assert decision
+    assert (decision.outcome, decision.reason) == (Outcome.HELD, Reason.REQUEST_REFUSED)
+
+    arn = fleet.account.iot.certificates.arn(leaf.certificate_id)
+    fleet.iot.detach_thing_principal(thingName="sensor-1", principal=arn)
+    fleet.aws.clock.advance(4000)
+    fleet.connect(leaf)
+    fleet.deliver()
+    assert fleet.connect(leaf) == "accepted"
