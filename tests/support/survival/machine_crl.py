@@ -153,6 +153,8 @@ class CrlWorld(World):
             return certificate.status in wanted or by_hand or bool(is_left)
         if certificate.status == "REVOKED" and decision and decision.reason is Reason.REVOKED_BY_CA:
             return True
+        if certificate.status == "INACTIVE" and decision and decision.outcome is Outcome.HELD:
+            return by_hand or self._waits_rightly(site, slot, certificate, record)  # its hold was lifted
         if certificate.status == "INACTIVE" and record.is_suspended:
             return by_hand or record.is_denied or bool(decision and decision.replaced_by)
         return super()._is_settled(site, slot, certificate, record)
