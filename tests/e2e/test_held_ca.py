@@ -30,10 +30,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
 
 
 def is_rule_disabled(fleet: Deployed) -> bool:
-    name = fleet.stage.names.rule("factory")
-    return next(
-        one["ruleDisabled"] for one in fleet.client("iot").list_topic_rules()["rules"] if one["ruleName"] == name
-    )
+    name, rules = fleet.stage.names.rule("factory"), fleet.client("iot").list_topic_rules()["rules"]
+    return bool(next(one["ruleDisabled"] for one in rules if one["ruleName"] == name))
 
 
 def test_a_device_is_held_under_the_template_and_comes_in_when_the_key_is_out(
