@@ -30,6 +30,7 @@ class Undocumented:
     # Whether Lambda, when it stops a message as part of a loop, stops the whole batch (aws-facts §9).
     loop_stops_whole_batch: bool = True
 
+    # JITP: the likely case each; the explored schedules of a take-over run with the others, too (jitp_pairs.py).
     # Whether a CA with a provisioning template publishes the registration event as well (aws-facts §1, §12).
     publishes_with_template: bool = False
     # How long JITP takes from the first CONNECT to ACTIVE. No figure is given, and it makes several calls.

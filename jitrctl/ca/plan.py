@@ -161,13 +161,18 @@ def _template_obstacles(state: CaState) -> tuple[str, ...]:
     return ()
 
 
-def held_text(state: CaState) -> str:
-    """What is said of a CA under a provisioning template that the fleet file knows."""
+def held_text(state: CaState, options: str = "") -> str:
+    """What is said of a CA under a provisioning template that the fleet file knows; `options` choose the stage."""
     on = "enabled" if state.rule is RuleState.ENABLED else "disabled"
     return (
         f"held: a provisioning template is on this CA, so AWS IoT provisions its devices; its topic rule is {on}, and "
-        f"jitr decides on none that stays pending; `jitrctl ca adopt {state.name} --take-over` takes it over"
+        f"jitr decides on none that stays pending; {take_over_command(state.name, options)} takes it over"
     )
+
+
+def take_over_command(ca: str, options: str = "") -> str:
+    """The command that takes a CA over from its provisioning template; `options` choose the stage."""
+    return f"`jitrctl ca adopt {ca} --take-over{f' {options}' if options else ''}`"
 
 
 def freed_text(state: CaState) -> str:

@@ -70,7 +70,7 @@ def check_auto_registration(case: DeviceContext) -> LinkFinding:
 def check_template(case: DeviceContext) -> LinkFinding:
     """The CA has no provisioning template: with one AWS IoT provisions devices (JITP), and sends jitr no event."""
     if case.ca.is_held:
-        return note(held_text(case.ca))
+        return note(held_text(case.ca, case.options))
     if case.ca.is_freed:
         return note(freed_text(case.ca), f"remove it, then `{deploy_command(case.stage)}`")
     if _found(case).has_template:

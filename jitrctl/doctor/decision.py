@@ -116,7 +116,7 @@ def check_decision(case: DeviceContext) -> LinkFinding:
         if is_active:
             return note("none: something other than jitr set it ACTIVE")
         if case.source is None and case.ca.is_held:
-            return broken(f"none: {held_text(case.ca)}", LEFT_PENDING)
+            return broken(f"none: {held_text(case.ca, case.options)}", LEFT_PENDING)
         return broken(
             f"none yet; {case.backlog}" + (f"; {case.own_messages}" if case.own_messages else ""),
             "wait a minute; then have the device connect again, which sends a new event, or `jitrctl sweep "

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jitr.iot_models import JITP_ENDS_WITHIN
 from jitrctl.ca import registry
 from jitrctl.ca.plan import RuleState
 from jitrctl.clock import now
@@ -73,6 +74,7 @@ def take_over(stage: Stage, plan: TakeOver, *, sleep: Callable[[float], None] = 
     if rule is not RuleState.ENABLED:
         raise Refused(f"topic rule {stage.names.rule(ca.name)} is {rule} after it was enabled: the same order again")
     gap = now() - order.off_at if order.off_at else None
+    _leave_to_jitp(taken.found, sleep)
     is_started = start_sweep(stage)
     kept.end(order, KeptState.TAKEN, taken.found.modified_at)
     return TakeOverResult(
@@ -151,6 +153,14 @@ def undo(stage: Stage, plan: TakeOver, *, sleep: Callable[[float], None] = time.
     return TakeOverResult(
         plan=plan, gap=gap, without_registration=None, was_without_registration=False, is_sweep_started=False
     )
+
+
+def _leave_to_jitp(found: RegisteredCa, sleep: Callable[[float], None]) -> None:
+    """Wait until nothing that JITP began is under way: until then the sweep leaves the CA's devices out."""
+    if found.modified_at is not None:
+        left = found.modified_at + JITP_ENDS_WITHIN - now()
+        # Whatever the laptop's clock says, no longer than that.
+        sleep(max(min(left, JITP_ENDS_WITHIN).total_seconds() + 1, 0))
 
 
 def _give_up(plan: TakeOver, kept: KeptTemplates, order: KeptOrder, found: RegisteredCa) -> None:

@@ -68,7 +68,7 @@ def plan_take_over(stage: Stage, ca: Ca) -> TakeOver:
     if found.has_template:
         _refuse_unheld(stage, ca)
     if steps or unfinished:
-        steps.append("start the sweep, for devices that became pending meanwhile")
+        steps.append("wait a minute for what JITP has begun, then start the sweep, for devices that became pending")
     return TakeOver(
         ca=ca,
         found=found,

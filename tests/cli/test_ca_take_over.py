@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from jitr.errors import Reason
 from jitrctl.audit import log
 from jitrctl.clock import now
+from jitrctl.jitp import take_over as orders
 from jitrctl.jitp.kept_template import KeptTemplates
 from jitrctl.session import stage as stages
 from simulation.faults import Call, Died, Fault, Moment
@@ -424,6 +426,29 @@ def test_a_second_template_that_is_taken_off_does_not_lose_the_first(jitp: JitpF
     kept = KeptTemplates(stage.dynamodb, stage.names.registry_table, jitp.ca.certificate_id, "ann", now).read()
     assert kept is not None
     assert (dict(kept.config), [dict(one) for one in kept.earlier]) == (other, [ON])
+
+
+def test_the_sweep_that_the_order_starts_brings_in_who_was_held_under_the_template(
+    jitp: JitpFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits until JITP has ended what it began: before, the sweep leaves the CA's devices out."""
+    types = jitp.fleet.place(DEV).iot.things.types
+    types.remove("pump")
+    leaf = jitp.connect("pump-1")
+    types.add("pump")
+    jitp.fleet.sweep(DEV, after=1000)
+    decision = jitp.fleet.record(DEV, leaf).decision
+    assert decision
+    assert decision.reason is Reason.CA_HAS_TEMPLATE
+
+    def start_sweep(_: object) -> bool:
+        jitp.fleet.sweep(DEV)
+        return True
+
+    monkeypatch.setattr(orders, "start_sweep", start_sweep)
+    jitp.adopt(*TAKE)
+
+    assert jitp.accepts("pump-1", leaf)
 
 
 def test_a_sweep_that_may_not_be_started_is_a_warning_and_the_rest_is_done(jitp: JitpFleet) -> None:

@@ -11,7 +11,7 @@ from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
 from simulation import Authority, Fault, Leaf
 from simulation.clock import START
-from tests.support.jitp.fleet import DAY, RULE, JitpFleet, NotTakenOff
+from tests.support.jitp.fleet import DAY, RULE, JitpFleet, NotTakenOff, put_template
 
 COUNTRY = [x509.NameAttribute(NameOID.COUNTRY_NAME, "CH")]
 
@@ -256,3 +256,54 @@ def test_a_template_that_cannot_be_taken_off_stays_and_jitp_goes_on(fleet: JitpF
     fleet.aws.clock.advance(4000)
     assert fleet.deployment.sweep().sent == 0
     assert fleet.status(held) == "PENDING_ACTIVATION"
+
+
+def test_a_pending_device_that_jitp_will_not_provision_registers_anew_when_it_is_deleted(fleet: JitpFleet) -> None:
+    """It registered while the template was off; JITP may never look at a certificate that is pending already."""
+    fleet.take_over()
+    fleet.aws.clock.advance(5)
+    leaf = fleet.authority.issue("sensor-1", subject=COUNTRY)
+    fleet.connect(leaf)
+    fleet.iot.disable_topic_rule(ruleName=RULE)
+    put_template(fleet.account, fleet.authority.certificate_id)
+    fleet.deliver()
+    fleet.connect(leaf)
+    fleet.aws.clock.advance(5)
+    assert fleet.status(leaf) == "PENDING_ACTIVATION"
+
+    fleet.iot.delete_certificate(certificateId=leaf.certificate_id)
+    fleet.connect(leaf)
+    fleet.aws.clock.advance(5)
+    assert fleet.connect(leaf) == "accepted"
+    # And that does not keep it out, should jitr take over later.
+    fleet.take_over()
+    fleet.aws.clock.advance(4000)
+    fleet.deployment.sweep()
+    fleet.deliver()
+    assert fleet.connect(leaf) == "accepted"
+
+
+def test_a_device_that_jitp_left_half_made_is_held_for_its_attachment_and_in_once_that_is_detached(
+    fleet: JitpFleet,
+) -> None:
+    """JITP attaches a thing not exclusively; that another kind of attachment is refused is a guess (aws-facts)."""
+    del fleet.account.iot.policies.by_name["old"]
+    leaf = fleet.authority.issue("sensor-1", subject=COUNTRY)
+    fleet.connect(leaf)
+    fleet.aws.clock.advance(5)
+    assert fleet.status(leaf) == "PENDING_ACTIVATION"
+    assert "sensor-1" in fleet.account.iot.things.by_name
+    fleet.take_over()
+    fleet.aws.clock.advance(1000)
+    fleet.deployment.sweep()
+    fleet.deliver()
+    decision = fleet.decision(leaf)
+    assert decision
+    assert (decision.outcome, decision.reason) == (Outcome.HELD, Reason.REQUEST_REFUSED)
+
+    arn = fleet.account.iot.certificates.arn(leaf.certificate_id)
+    fleet.iot.detach_thing_principal(thingName="sensor-1", principal=arn)
+    fleet.aws.clock.advance(4000)
+    fleet.connect(leaf)
+    fleet.deliver()
+    assert fleet.connect(leaf) == "accepted"

@@ -93,6 +93,25 @@ def _swept(answers: Mapping[str, Any]) -> Callable[[], Prepared]:
     return prepare
 
 
+def _undone(answers: Mapping[str, Any]) -> Callable[[], Prepared]:
+    """The template is put back; a device connects for the first time, another one is with jitr."""
+
+    def prepare() -> Prepared:
+        world = JitpWorld(**answers)
+        world.take_over(ANN)()
+        early = world.new_device("early")
+        world.connect(early)
+        leaf = world.new_device("device")
+        acts = {
+            "ann puts the template back": world.take_over(ANN, undoes=True),
+            "`device` connects": world.come(leaf),
+            "register": world.deliver("register"),
+        }
+        return world, acts
+
+    return prepare
+
+
 def _by_answers(name: str, sentence: str, prepare: Callable[[Mapping[str, Any]], Callable[[], Prepared]]) -> list[Pair]:
     return [Pair(f"jitp-{name}-{how}", f"{sentence}; {how}", prepare(answers)) for how, answers in ANSWERS.items()]
 
@@ -103,4 +122,5 @@ JITP = (
     *_by_answers("in-hand", "JITP is at a device", _in_hand),
     *_by_answers("pending", "a device that was left pending", _pending),
     *_by_answers("swept", "held devices, and a sweep", _swept),
+    *_by_answers("undone", "the template is put back", _undone),
 )

@@ -1,33 +1,39 @@
 """The world of explored schedules around a provisioning template (JITP), and what is promised there.
 
 never both    jitr acts on no certificate that AWS IoT is provisioning, or has provisioned, by the template
-nobody lost   in the end every device is in, by JITP or by jitr; while a template cannot be taken off, those alone
-              that it can provision
+nobody lost   in the end every device is in, by JITP or by jitr; while a template is on the CA, those that JITP began
+              with and could provision, and the others are pending
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 from botocore.exceptions import ClientError
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from jitr.errors import JitrError
+from jitr.x509.certificate import Certificate
 from jitr_fleet.resources import ResourceNames
+from jitrctl.errors import Refused
+from jitrctl.jitp import take_over, take_over_plan
+from jitrctl.jitp.take_over_plan import plan_take_over, plan_undo
 from simulation import Call, Leaf, Moment
 from simulation.clock import START
 from simulation.iot.certificates import DeviceCertificate
-from tests.support.jitp.fleet import NotTakenOff, put_template, take_template_off
+from tests.support.jitp.fleet import put_template
 from tests.support.survival.explored_world import HOME, ExploredWorld, authority
 from tests.support.survival.invariants import Watch
 from tests.support.survival.one_thread import Act
 
 RULE = ResourceNames("acme").rule(HOME)
 _COUNTRY = (x509.NameAttribute(NameOID.COUNTRY_NAME, "CH"),)
-# Longer than what JITP has in hand is left to it.
-_GRACE = 70
 _CONNECTS = 3
 # A rule of nothing: a call on it marks a CONNECT, as a write that every other act may meet.
 _MARK = "mark"
@@ -61,9 +67,15 @@ class JitpWatch(Watch):
         return self._is_left_to_jitp(certificate) or super().may_be_refused(certificate)
 
     def _is_left_to_jitp(self, certificate: DeviceCertificate) -> bool:
-        """Whether JITP could not provision it, and the template is there still: it stays pending."""
-        template = self.account.iot.cas.by_id[certificate.ca_certificate_id or ""].template
-        return template is not None and certificate.certificate_id in self.account.iot.just_in_time.failed
+        """Whether the template is there, and JITP could not provision it, or never began to: it stays pending.
+
+        It never begins with a device that registered while the template was off, unless it tries again.
+        """
+        ca, jitp = self.account.iot.cas.by_id[certificate.ca_certificate_id or ""], self.account.iot.just_in_time
+        certificate_id = certificate.certificate_id
+        was_begun = certificate_id in {*jitp.under_way, *jitp.provisioned}
+        is_left = certificate_id in jitp.failed or not was_begun
+        return ca.template is not None and certificate.status == "PENDING_ACTIVATION" and is_left
 
     def _note_jitp(self) -> None:
         """What JITP did is another party's, to the promises of jitr."""
@@ -83,7 +95,7 @@ class JitpWatch(Watch):
         if certificate is None:
             return "is not registered"
         if self._is_left_to_jitp(certificate):
-            return None if certificate.status == "PENDING_ACTIVATION" else "was decided on under a template"
+            return None
         if certificate.status != "ACTIVE" or (lacks := self.why_not_whole(certificate)):
             return f"is {certificate.status}" + (f" {lacks}" if certificate.status == "ACTIVE" else "")
         return None
@@ -97,6 +109,9 @@ class JitpWorld(ExploredWorld):
         for name, value in switches.items():
             setattr(self.aws.undocumented, name, value)
         self.ca_id = authority(HOME).certificate_id
+        self.ca: Any = SimpleNamespace(
+            name=HOME, certificate_id=self.ca_id, certificate=Certificate.from_pem(authority(HOME).pem)
+        )
         put_template(self.account, self.ca_id)
         self.account.add_rule("none", self.deployment.crl_arrivals.url, name=_MARK)
         self.watch = JitpWatch(self.account, self.deployment, self.label, devices=lambda: self.devices)
@@ -119,27 +134,60 @@ class JitpWorld(ExploredWorld):
         self.clock.advance(700)
         return leaf
 
-    def take_over(self, name: str) -> Act:
-        """`jitrctl ca adopt --take-over`; who is cut off gives the order again."""
-        client = self.account.client("iot", caller=name)
+    def take_over(self, name: str, *, undoes: bool = False) -> Act:
+        """`jitrctl ca adopt --take-over`, or `--undo`: jitrctl's own code; who is cut off gives the order again."""
+        stage = self._stage(name)
 
         def run() -> None:
             done = False
             try:
-                take_template_off(client, self.ca_id, RULE)
-                client.list_topic_rules()  # it is enabled
-                self.clock.sleep(_GRACE)
-                self.sweep()()
+                with self._in_this_world():
+                    if undoes:
+                        take_over.undo(stage, plan_undo(stage, self.ca), sleep=self.clock.sleep)
+                    else:
+                        take_over.take_over(stage, plan_take_over(stage, self.ca), sleep=self.clock.sleep)
                 done = True
-            except NotTakenOff:
-                done = True
-            except ClientError:
+            except Refused:
+                done = True  # an answer: it said what is in the way
+            except (JitrError, ClientError):
                 pass
             finally:
                 if not done:
-                    self.unfinished.append(self.take_over(name))
+                    self.unfinished.append(self.take_over(name, undoes=undoes))
 
         return run
+
+    def _stage(self, name: str) -> Any:
+        """What jitrctl's code uses of a stage."""
+        client = self.account.client("iot", caller=name)
+        declared = SimpleNamespace(ca=self.ca, jitp=True)
+        return SimpleNamespace(
+            caller=f"arn:{name}",
+            iot=client,
+            dynamodb=self.account.client("dynamodb", caller=name),
+            names=ResourceNames("acme"),
+            account=SimpleNamespace(name="dev", cas=(declared,)),
+            rules=self.deployment.rules,
+        )
+
+    @contextmanager
+    def _in_this_world(self) -> Iterator[None]:
+        """Let jitrctl's code have this world's clock, deployed rules and sweep."""
+
+        def start_sweep(_: object) -> bool:
+            self.sweep()()
+            return True
+
+        def rules(_: object) -> Any:
+            return self.deployment.rules
+
+        with (
+            patch.object(take_over, "now", self.clock.now),
+            patch.object(take_over, "start_sweep", start_sweep),
+            patch.object(take_over_plan, "now", self.clock.now),
+            patch.object(take_over_plan, "read_deployed_rules", rules),
+        ):
+            yield
 
     def come(self, leaf: Leaf) -> Act:
         """A device connects some times; a call marks each, so that a schedule can pause there."""
