@@ -144,6 +144,9 @@ def test_policies_of_thing_groups_are_named_as_such_and_never_detached(old: OldF
         {"thing_name": "sensor-0001", "policies": ["old"], "of_groups": of_groups},
         {"thing_name": "sensor-0002", "policies": [], "of_groups": of_groups},
     ]
+    # Groups are flat in the simulation; AWS answers the policies of the groups above only if it is asked for them.
+    asked = [one.parameters for one in old.fleet.aws.calls if one.operation == "ListAttachedPolicies"]
+    assert [one.get("recursive") for one in asked if one["target"] == group] == [True]  # once for both things
     old.add("sensor-0003")
     old.iot.add_thing_to_thing_group(thingName="sensor-0003", thingGroupName="hall-2")
     plan = old.plan(tmp_path, "more")
