@@ -49,9 +49,13 @@ def activate(certificate_id: str, ca_certificate_id: str) -> None:
         _known_ca.append(iot.describe_ca_certificate(certificateId=ca_certificate_id))
     name = f"sensor-{certificate_id[:8]}"
     entries: list[Any] = [{"id": {"S": f"certificate#{certificate_id}"}}, {"id": {"S": f"thing#{name}"}}]
-    dynamodb.batch_get_item(RequestItems={_entries: {"Keys": entries, "ConsistentRead": True}})
     owner_keys: list[Any] = [{"id": {"S": f"thing#{name}"}}]
-    dynamodb.batch_get_item(RequestItems={_table: {"Keys": owner_keys, "ConsistentRead": True}})
+    dynamodb.batch_get_item(
+        RequestItems={
+            _entries: {"Keys": entries, "ConsistentRead": True},
+            _table: {"Keys": owner_keys, "ConsistentRead": True},
+        }
+    )
     iot.create_thing(thingName=name, thingTypeName="sensor", attributePayload={"attributes": {"made": "here"}})
     iot.attach_thing_principal(thingName=name, principal=arn, thingPrincipalType="EXCLUSIVE_THING")
     iot.attach_policy(policyName="device", target=arn)

@@ -9,11 +9,14 @@ import pytest
 from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind, digest
 from jitr.admission.overrides import Additions
 from jitr.errors import Unavailable
+from jitr.record import Standing
 from jitr.store.enrollment_table import EnrollmentTable, EntryChange, EntryChanged, subjects_of
 from tests.support.cases.issuing import NOW
-from tests.support.cloud import Cloud
+from tests.support.cloud import TABLE, Cloud
+from tests.support.edge.claims import claim
 from tests.support.edge.deployed import ENROLLMENT
-from tests.support.examples import ANN, ID
+from tests.support.edge.records import deny
+from tests.support.examples import ANN, ID, OTHER_ID, OWNER
 
 THING, CERTIFICATE = Subject(SubjectKind.THING, "sensor-0001"), Subject(SubjectKind.CERTIFICATE, ID)
 ALLOWED = Entry(
@@ -52,6 +55,55 @@ def test_a_devices_entries_take_one_consistent_call(cloud: Cloud) -> None:
     (request,) = cloud.wire.of("BatchGetItem")[0]["RequestItems"].values()
     assert request["ConsistentRead"]
     assert [key["id"]["S"] for key in request["Keys"]] == [f"certificate#{ID}", "certificate#twin", "thing#sensor-0001"]
+
+
+def read_both(cloud: Cloud) -> tuple[dict[Subject, Entry], Standing]:
+    """What decides on a device that asks for the first sensor's name."""
+    subjects = subjects_of(ID, "sensor-0001", OTHER_ID)
+    return cloud.enrollment.entries_and_standing(subjects, cloud.registry, "sensor-0001", OTHER_ID)
+
+
+def test_entries_and_standing_take_one_consistent_call_of_both_tables(cloud: Cloud) -> None:
+    write(cloud.enrollment, (ALLOWED, None))
+    claim(cloud.registry)
+    deny(cloud, OTHER_ID)
+    cloud.wire.forget()
+    entries, standing = read_both(cloud)
+    assert entries == {THING: ALLOWED}
+    assert (standing.owner, standing.twin.is_denied) == (OWNER, True)
+    (asked,) = (one["RequestItems"] for one in cloud.wire.of("BatchGetItem"))
+    assert {table: one["ConsistentRead"] for table, one in asked.items()} == {ENROLLMENT: True, TABLE: True}
+    assert cloud.registry.recall_standing("sensor-0001", OTHER_ID) == standing
+
+
+def test_where_nothing_is_known_of_a_device_both_tables_say_so(cloud: Cloud) -> None:
+    assert read_both(cloud) == ({}, Standing())
+
+
+@pytest.mark.parametrize("throttled", [ENROLLMENT, TABLE])
+def test_of_two_tables_a_throttled_one_is_asked_again_alone_and_loses_nothing(cloud: Cloud, throttled: str) -> None:
+    write(cloud.enrollment, (ALLOWED, None))
+    claim(cloud.registry)
+    cloud.wire.forget()
+    whole = read_both(cloud)
+    (asked,) = (one["RequestItems"] for one in cloud.wire.of("BatchGetItem"))
+    answered = cloud.dynamodb.batch_get_item(RequestItems={one: asked[one] for one in asked if one != throttled})
+    cloud.wire.answer(
+        "BatchGetItem", {"Responses": answered["Responses"], "UnprocessedKeys": {throttled: asked[throttled]}}
+    )
+    cloud.wire.forget()
+    assert read_both(cloud) == whole
+    both, alone = (one["RequestItems"] for one in cloud.wire.of("BatchGetItem"))
+    assert [*both] == [ENROLLMENT, TABLE]
+    assert alone == {throttled: both[throttled]}, "as consistently as before"
+
+
+@pytest.mark.parametrize("throttled", [ENROLLMENT, TABLE])
+def test_a_table_that_stays_throttled_is_unavailable_and_named(cloud: Cloud, throttled: str) -> None:
+    left = {throttled: {"Keys": [{"id": {"S": "thing#sensor-0001"}}], "ConsistentRead": True}}
+    cloud.wire.answer("BatchGetItem", *[{"Responses": {}, "UnprocessedKeys": left}] * 20)
+    with pytest.raises(Unavailable, match=f"UnprocessedKeys of {throttled}$"):
+        read_both(cloud)
 
 
 def test_a_certificate_that_makes_no_name_has_one_subject() -> None:

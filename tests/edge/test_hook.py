@@ -15,7 +15,8 @@ from jitr.errors import Reason
 from jitr.rules import HOOK, CheckMode, EnrollmentRule
 from tests.support.cases.enrollment import of_thing
 from tests.support.cases.issuing import ACCOUNT, DAY, NOW, REGION, factory, named, rules_for
-from tests.support.cloud import Cloud, Wire
+from tests.support.cloud import TABLE, Cloud, Wire
+from tests.support.edge.deployed import ENROLLMENT
 from tests.support.edge.events import handle_event
 from tests.support.edge.records import deny, recall_decision
 from tests.support.examples import MINUTE
@@ -265,6 +266,23 @@ def test_what_the_entry_of_the_name_that_the_hook_gave_says_is_given(cloud: Clou
     handle_event(cloud, device)
     attributes = cloud.iot.describe_thing(thingName="pump-7")["attributes"]
     assert (attributes["line"], attributes["site"]) == ("two", "Ulm"), "its own name's entry, then the hook's word"
+
+
+@pytest.mark.parametrize("name", ["sensor-0001", "pump-7"])
+def test_who_owns_a_name_is_read_after_the_hook_has_answered(cloud: Cloud, wire: Wire, name: str) -> None:
+    read: list[set[str]] = []
+
+    def answer(_: dict[str, Any]) -> dict[str, Any]:
+        read.extend({*one["RequestItems"]} for one in wire.of("BatchGetItem"))
+        payload = ALLOWED | {"parameterOverrides": {"ThingName": name}}
+        return {"StatusCode": 200, "Payload": io.BytesIO(json.dumps(payload).encode())}
+
+    wire.serve("Invoke", answer)
+    handle_event(cloud, cloud.knock())
+    assert read == [{TABLE}, {ENROLLMENT}], "before: the record, and the entries alone"
+    after = [one["RequestItems"] for one in wire.of("BatchGetItem")[2:]]
+    assert {"id": {"S": f"thing#{name}"}} in after[-1][TABLE]["Keys"]
+    assert cloud.registry.owner(name)
 
 
 def test_an_observed_hook_changes_nothing(cloud: Cloud, wire: Wire) -> None:

@@ -45,10 +45,10 @@ def test_a_ca_is_described_once_for_many_devices(cloud: Cloud, wire: Wire) -> No
     assert len(wire.operations("iot")) == 1 + 5 * 4
 
 
-def test_a_batch_is_recalled_with_one_call_and_each_devices_entries_with_another(warm: Cloud, wire: Wire) -> None:
+def test_a_batch_takes_one_read_and_each_of_its_devices_one_of_both_tables(warm: Cloud, wire: Wire) -> None:
     devices = [warm.knock(factory().leaf(named(f"sensor-000{number}"))) for number in range(3)]
     warm.batch(*(warm.record(warm.event(device)) for device in [*devices, devices[0]]))
-    assert [[*call["RequestItems"]] for call in wire.of("BatchGetItem")] == [[TABLE], *[[ENROLLMENT], [TABLE]] * 3]
+    assert [[*call["RequestItems"]] for call in wire.of("BatchGetItem")] == [[TABLE], *[[ENROLLMENT, TABLE]] * 3]
 
 
 def test_an_activated_device_has_its_thing_its_policy_and_its_record(warm: Cloud) -> None:

@@ -127,3 +127,13 @@ def test_a_resource_that_a_role_does_not_name_is_denied(allowed: Allowed) -> Non
 
     assert set(iam.denied) == {f"register iot:AddThingToThingGroup on arn:aws:iot:{REGION}:{ACCOUNT}:thinggroup/group"}
     assert "not authorized to perform: iot:AddThingToThingGroup" in said
+
+
+def test_a_role_without_the_entries_table_says_so_though_it_is_read_with_another(allowed: Allowed) -> None:
+    action, table = "dynamodb:BatchGetItem", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/jitr-acme-enrollment"
+    assert (action, table) in allowed["register"]
+
+    iam, said = play(WAYS[0], {**allowed, "register": [one for one in allowed["register"] if one != (action, table)]})
+
+    assert set(iam.denied) == {f"register {action} on {table}"}
+    assert f"not authorized to perform: {action} on resource: {table}" in said

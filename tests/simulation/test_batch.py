@@ -50,7 +50,7 @@ def test_each_certificate_is_described_then_activated_and_nothing_is_made_twice(
     mapping.poll()
     assert list(of_certificates(aws.calls).values()) == [["DescribeCertificate", "UpdateCertificate"]] * 5
     assert aws.list_operations().count("DescribeCACertificate") == 1
-    assert [call for call in aws.list_operations(service="dynamodb") if call == "BatchGetItem"] == ["BatchGetItem"] * 11
+    assert [call for call in aws.list_operations(service="dynamodb") if call == "BatchGetItem"] == ["BatchGetItem"] * 6
 
 
 def test_one_turn_is_never_used_twice(aws: Aws, mapping: EventSourceMapping, account: SimulatedAccount) -> None:

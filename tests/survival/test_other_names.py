@@ -219,7 +219,6 @@ def test_an_ordinary_activation_makes_the_calls_that_it_made_and_leaves_no_mark(
         "BatchGetItem",
         "UpdateItem",  # a turn (turns.py)
         "BatchGetItem",
-        "BatchGetItem",
         "TransactWriteItems",
         "UpdateItem",
     ]

@@ -5,7 +5,7 @@ import pytest
 from jitr.aws.rate_limit import adjust_rate, max_concurrency_for
 
 
-@pytest.mark.parametrize(("rate", "environments"), [(0.5, 5), (5, 7), (10, 10), (50, 40), (100, 80), (5000, 1000)])
+@pytest.mark.parametrize(("rate", "environments"), [(0.5, 6), (5, 8), (10, 11), (50, 40), (100, 80), (5000, 1000)])
 def test_concurrency_follows_the_rate(rate: float, environments: int) -> None:
     assert max_concurrency_for(rate) == environments
 

@@ -30,8 +30,7 @@ def test_a_new_device_is_observed_provisioned_claimed_activated_announced_and_re
         "iot.describe",
         "iot.describe_ca",
         "crls.of",
-        "enrollment.entries",
-        "registry.recall_standing",
+        "enrollment.entries_and_standing",
         "iot.things.create",
         "apply AttachThingPrincipal",
         "apply AttachPolicy",
@@ -84,7 +83,7 @@ def test_the_plan_is_carried_out_as_it_is(world: World) -> None:
     create, *steps = plan(world.application.admit(), world.application.device)
     world.iot.things.create.assert_called_once_with(create)
     assert world.iot.apply.call_args_list == [call(step) for step in steps if isinstance(step, IotStep)]
-    world.registry.recall_standing.assert_called_once_with("sensor-0001", ANY)
+    world.enrollment.entries_and_standing.assert_called_once_with(ANY, world.registry, "sensor-0001", ANY)
 
 
 def test_what_is_claimed_is_what_is_about_to_be_decided(world: World) -> None:

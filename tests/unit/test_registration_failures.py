@@ -46,7 +46,7 @@ def test_a_step_that_fails_leaves_no_decision_behind(world: World, kind: type[Io
 
 @pytest.mark.parametrize(
     "where",
-    ["iot.describe", "iot.describe_ca", "crls.of", "enrollment.entries", "registry.recall_standing", "registry.claim"],
+    ["iot.describe", "iot.describe_ca", "crls.of", "enrollment.entries_and_standing", "registry.claim"],
 )
 def test_a_question_that_fails_leaves_no_decision_and_no_status_behind(world: World, where: str) -> None:
     part, method = where.split(".")

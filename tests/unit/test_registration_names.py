@@ -119,7 +119,7 @@ def test_a_second_certificate_can_be_refused_for_good(world: World) -> None:
     decision = world.decide()
     assert (decision.outcome, decision.reason) == (Outcome.REJECTED, Reason.REPLACEMENT_REFUSED)
     assert world.statuses_set == [Status.INACTIVE]
-    assert world.names[5:] == [
+    assert world.names[4:] == [
         "iot.describe",  # is the owner still there?
         "registry.recall",  # and has it ever come in?
         "registry.intend",

@@ -149,21 +149,32 @@ def batch_get(client: "DynamoDBClient", table: str, keys: Sequence[Mapping[str, 
 
     Raises Unavailable.
     """
-    return [item for some in batches(keys) for item in _get(client, table, some)]
+    return [item for some in batches(keys) for item in batch_get_of_tables(client, {table: some})[table]]
 
 
-def _get(client: "DynamoDBClient", table: str, keys: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    items: list[Mapping[str, Any]] = []
-    left = list(keys)
+def batch_get_of_tables(
+    client: "DynamoDBClient", keys: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> dict[str, list[Mapping[str, Any]]]:
+    """Read the items with these keys of several tables, at most a hundred in all, with one BatchGetItem.
+
+    Returns the items by table. Each is read consistently and by itself: together they are no snapshot. Keys that
+    DynamoDB leaves unprocessed are requested again: if it throttles one table, those of this table alone.
+
+    Raises Unavailable; also when one of the tables fails and the others do not.
+    """
+    items: dict[str, list[Mapping[str, Any]]] = {table: [] for table in keys}
+    left = {table: list(some) for table, some in keys.items() if some}
     for _ in range(_BATCH_GET_TRIES):
         if not left:
             return items
         with calling("BatchGetItem"):
-            answer = client.batch_get_item(RequestItems={table: {"Keys": left, "ConsistentRead": True}})
-        items += answer["Responses"].get(table, [])
-        unprocessed = answer["UnprocessedKeys"]
-        left = list(unprocessed[table]["Keys"]) if table in unprocessed else []
-    raise Unavailable("BatchGetItem: UnprocessedKeys")
+            answer = client.batch_get_item(
+                RequestItems={table: {"Keys": some, "ConsistentRead": True} for table, some in left.items()}
+            )
+        for table in left:
+            items[table] += answer["Responses"].get(table, [])
+        left = {table: list(request["Keys"]) for table, request in answer["UnprocessedKeys"].items()}
+    raise Unavailable(f"BatchGetItem: UnprocessedKeys of {', '.join(left)}")
 
 
 def is_throttle(response: tuple[object, dict[str, Any]] | None) -> bool:

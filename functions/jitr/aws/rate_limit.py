@@ -11,10 +11,11 @@ from typing import Protocol
 # How many execution environments reach a rate (docs/decisions/0006-pace.md). A batch's turns follow one another, so an
 # environment needs a batch's length of turns and the 1.3 s that an activation takes (ten calls at up to 200 ms). The
 # longer devices wait, the more of the queue are their repeats, and each batch of these takes as long as the one
-# activation in it (up to 2 s). So ten environments are for ten a second. With twelve, those of a burst of 200 reserve
-# turns beyond the reach of new devices, and two of them decide on one device. The constant part is for small rates,
-# where Lambda's first five are there at once, and for the next to start while those are busy.
-_ENVIRONMENTS, _ENVIRONMENTS_PER_ACTIVATION, _LEAST_PER_ACTIVATION = 4, 0.6, 0.8
+# activation in it (up to 2 s). So eleven environments are for ten a second. The first batches of a burst want a turn
+# for each of their messages: if that is more than the reach of new devices (schedule.TERMS), messages are put off, and
+# two environments decide on one device. The constant part is for small rates, where Lambda's first five are there at
+# once, and for the next to start while those are busy.
+_ENVIRONMENTS, _ENVIRONMENTS_PER_ACTIVATION, _LEAST_PER_ACTIVATION = 5, 0.6, 0.8
 BATCH_SIZE = 10
 # Lambda's limits for an SQS event source (ScalingConfig.MaximumConcurrency: 2 to 1,000).
 _LEAST_CONCURRENCY, _GREATEST_CONCURRENCY = 2, 1000

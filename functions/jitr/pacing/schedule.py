@@ -59,9 +59,10 @@ class Terms:
     share: float = 0.0  # of all turns, guaranteed; the class gets more only of what is idle
 
 
-# New devices may take every turn but the guaranteed ones; the other classes have those, and what is idle.
+# New devices may take every turn but the guaranteed ones; the other classes have those, and what is idle. The reach of
+# new devices is what the first batches of all environments want at ten a second: eleven times ten turns.
 TERMS: Mapping[Need, Terms] = {
-    Need.NEW: Terms(reach=10.0),
+    Need.NEW: Terms(reach=11.5),
     Need.ORDERED: Terms(reach=2.0, share=0.1),
     Need.HELD: Terms(reach=1.0, share=0.05),
     Need.OTHER: Terms(reach=0.5, share=0.05),

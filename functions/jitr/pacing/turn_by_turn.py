@@ -5,7 +5,7 @@ call of each scarce API (turns.py). A page of a list is such a call too, for 250
 
     idle        it takes the turns that no one else wants, up to the whole rate
     a storm     its guaranteed share (schedule.TERMS). A guaranteed turn is now, and moves the end of the schedule like
-                any other turn. If each call waited for the end, ten seconds away, it would never get its share
+                any other turn. If each call waited for the end, twelve seconds away, it would never get its share
     no answer   of DynamoDB, or the caller may not write the schedule: the guaranteed share of the rate
     no table    the account has no stack: the whole rate, since no one else calls
 """

@@ -61,7 +61,7 @@ _LONGEST_LINE = 890.0  # seconds
 _MOST_IN_LINE = 15_000
 # While held devices are in line, one takes only a turn that is now (`_grant`): while an environment waits for a turn,
 # the queue's other messages wait for the environment, those of new devices too. The exception is the guaranteed turn
-# (`guaranteed_at`): it is at the end of the schedule, in a storm up to 10 s away, and an environment waits for it.
+# (`guaranteed_at`): it is at the end of the schedule, in a storm up to 11.5 s away, and an environment waits for it.
 # Otherwise no held device would be evaluated in a storm. It is one turn in twenty, so few environments wait at once.
 # Messages come up to five seconds later than they are due (batch.py). And a device that connects again while it is in
 # line gets a second place, at which it needs no turn any more: 2,000 held devices that connect every minute came up at

@@ -39,7 +39,10 @@ class Activation:
         admitted = attempt.examination.admit()
         identity, rules, device = admitted.identity, admitted.rules, admitted.device
         twin_id, intent = attempt.examined.twin_id, attempt.record.intent
-        standing = self._registry.recall_standing(identity.thing_name, twin_id)
+        # What was read before the checks is old by now, by these checks alone: the claim is conditional on it.
+        standing = attempt.examined.standing_of(identity.thing_name)
+        if standing is None:
+            standing = self._registry.recall_standing(identity.thing_name, twin_id)
         refuse_twin(standing.twin, twin_id)
         order = attempt.record.import_order
         may_follow = order is not None and order.may_follow and order.source == rules.certificate_id

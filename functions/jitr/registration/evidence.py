@@ -2,7 +2,8 @@
 
     the CA as it is registered       AWS IoT, cached
     what is published as its CRL     S3, cached
-    the entries of the device        of its certificate, its twin and its thing name, in one call
+    the entries of the device        of its certificate, its twin and its thing name; in the same call the owner of the
+                                     name and the twin's record (activation.py), unless a hook is to be asked before
     the checks                       pure: admission/procedure.py
     the hook                         for devices that passed, if the CA has one: hook_contract.py, hook.py
 
@@ -28,9 +29,10 @@ from jitr.aws.iot import AwsIot
 from jitr.errors import Reason, Rejected, Unavailable
 from jitr.frozen import value
 from jitr.iot_models import Status
-from jitr.record import Record
+from jitr.record import Record, Standing
 from jitr.rules import HOOK, CaRules, CheckMode, Rules
 from jitr.store.enrollment_table import EnrollmentTable, subjects_of
+from jitr.store.registry import Registry
 from jitr.x509.crl import RevocationList
 
 
@@ -47,6 +49,11 @@ class Examined:
     subjects: tuple[Subject, ...] = ()
     entries: tuple[Entry, ...] = ()
     named_by_hook: bool = False  # the hook gave the thing name, and may give another one next time
+    standing: Standing | None = None  # of the thing name and the twin; None when it was not read
+
+    def standing_of(self, thing_name: str) -> Standing | None:
+        """The standing that was read, if it is this thing name's."""
+        return self.standing if thing_name == self.thing_name else None
 
 
 class Examiner:
@@ -61,13 +68,16 @@ class Examiner:
         enrollment: EnrollmentTable,
         hook: Hook,
         clock: Callable[[], datetime],
+        registry: Registry | None = None,
     ) -> None:
+        """With `registry` the standing of each thing name is read with the entries, for an activation that follows."""
         self._account_id = account_id
         self._iot = iot
         self._crls = crls
         self._enrollment = enrollment
         self._hook = hook
         self._clock = clock
+        self._registry = registry
 
     def prepare(self, ca: CaRules) -> None:
         """Read what the examination of any device of a CA needs, unless it is cached.
@@ -88,7 +98,7 @@ class Examiner:
         ca = self._iot.describe_ca(rules.certificate_id) if rules and not rules.is_source else None
         published = self._read_crl(rules, record, crl_not_before)
         subjects = subjects_of(applicant.device.certificate_id, thing_name, twin_id)
-        enrollment = self._read_entries(rules, subjects, record)
+        enrollment, standing = self._read_entries_and_standing(applicant, subjects, record)
         examination = examine(
             applicant,
             ca,
@@ -104,6 +114,7 @@ class Examiner:
             twin_id=twin_id,
             subjects=subjects if enrollment else (),
             entries=enrollment.entries if enrollment else (),
+            standing=standing,
         )
 
     def refuse_under_template(self, applicant: Applicant) -> None:
@@ -225,11 +236,27 @@ class Examiner:
             return None
         return self._crls.of(rules, record.decision, not_before=not_before)
 
+    def _read_entries_and_standing(
+        self, applicant: Applicant, subjects: tuple[Subject, ...], record: Record
+    ) -> tuple[Enrollment | None, Standing | None]:
+        """Read the entries and, if an activation can use it, the standing in the same call.
+
+        A hook may take seconds, and may give another thing name: then the standing is read after its answer.
+        """
+        rules, thing_name = applicant.rules, applicant.thing_name
+        if self._registry is None or thing_name is None or rules is None or rules.asks_hook:
+            return self._read_entries(rules, subjects, record), None
+        if rules.mode_of("enrollment") is CheckMode.OFF:
+            return None, None
+        entries, standing = self._enrollment.entries_and_standing(
+            subjects, self._registry, thing_name, applicant.twin_id
+        )
+        return self._to_enrollment(entries, record), standing
+
     def _read_entries(self, rules: CaRules | None, subjects: tuple[Subject, ...], record: Record) -> Enrollment | None:
         if rules is None or rules.mode_of("enrollment") is CheckMode.OFF:
             return None
-        return Enrollment(
-            entries=tuple(self._enrollment.entries(subjects).values()),
-            account_id=self._account_id,
-            approved=record.is_approved,
-        )
+        return self._to_enrollment(self._enrollment.entries(subjects), record)
+
+    def _to_enrollment(self, entries: Mapping[Subject, Entry], record: Record) -> Enrollment:
+        return Enrollment(entries=tuple(entries.values()), account_id=self._account_id, approved=record.is_approved)

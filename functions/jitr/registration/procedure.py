@@ -82,6 +82,7 @@ class Registration:
             enrollment=enrollment,
             hook=hook,
             clock=clock,
+            registry=registry,
         )
         self._activation = Activation(iot=iot, registry=registry, enrollment=enrollment)
         self._brakes = brakes

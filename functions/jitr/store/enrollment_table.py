@@ -11,13 +11,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from jitr.admission.enrollment import Entry, Subject, SubjectKind, digest
-from jitr.aws.calls import PASSING, batch_get, calling
+from jitr.aws.calls import PASSING, batch_get, batch_get_of_tables, calling
 from jitr.errors import JitrError, Unavailable
 from jitr.frozen import value
-from jitr.record import Record
+from jitr.record import Record, Standing
 from jitr.store.dynamodb import deserialize, key, serialize, values
 from jitr.store.enrollment_items import SCHEMA, entry_key, from_entry, to_entry, to_subject
 from jitr.store.registry_items import milliseconds
+from jitr.store.registry_table import RegistryTable, standing_keys, to_standing
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -51,9 +52,21 @@ class EnrollmentTable:
 
         Raises Unavailable.
         """
-        keys = [key(entry_key(subject)) for subject in sorted(set(subjects))]
-        found = (to_entry(deserialize(item)) for item in batch_get(self._client, self._table, keys))
-        return {entry.subject: entry for entry in found}
+        return _to_entries(batch_get(self._client, self._table, _keys(subjects)))
+
+    def entries_and_standing(
+        self, subjects: Iterable[Subject], registry: RegistryTable, thing_name: str, twin_id: str | None
+    ) -> tuple[dict[Subject, Entry], Standing]:
+        """As `entries`, and what `registry.recall_standing` reads, in one BatchGetItem of both tables.
+
+        At most 98 subjects.
+
+        Raises Unavailable; also when one of the tables fails and the other does not.
+        """
+        items = batch_get_of_tables(
+            self._client, {self._table: _keys(subjects), registry.name: standing_keys(thing_name, twin_id)}
+        )
+        return _to_entries(items[self._table]), to_standing(items[registry.name])
 
     def require_unchanged(self, subjects: Iterable[Subject], entries: Iterable[Entry]) -> "list[ConditionCheckTypeDef]":
         """Condition checks for a transaction: these subjects still have exactly the entries that were read."""
@@ -150,6 +163,15 @@ class EnrollmentTable:
                 **_require_as_read(change.replaces),  # type: ignore[typeddict-item]  # as above
             }
         }
+
+
+def _keys(subjects: Iterable[Subject]) -> list[Mapping[str, Any]]:
+    return [key(entry_key(subject)) for subject in sorted(set(subjects))]
+
+
+def _to_entries(items: Iterable[Mapping[str, Any]]) -> dict[Subject, Entry]:
+    found = (to_entry(deserialize(item)) for item in items)
+    return {entry.subject: entry for entry in found}
 
 
 def _require_as_read(entry: Entry | None) -> Any:

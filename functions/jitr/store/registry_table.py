@@ -5,6 +5,7 @@ what that means.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from jitr.aws.calls import PASSING, batch_get, calling
@@ -25,6 +26,11 @@ class RegistryTable:
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
         self._table = table
+
+    @property
+    def name(self) -> str:
+        """The table's name."""
+        return self._table
 
     def recall(self, certificate_ids: Iterable[str]) -> dict[str, Record]:
         """The record of each certificate, read consistently; one BatchGetItem for each hundred.
@@ -76,13 +82,7 @@ class RegistryTable:
 
         Raises Unavailable.
         """
-        keys = [key(thing_key(thing_name))]
-        if twin_id:
-            keys.append(key(certificate_key(twin_id)))
-        found = {item["id"]["S"]: deserialize(item) for item in batch_get(self._client, self._table, keys)}
-        owner = found.get(thing_key(thing_name))
-        twin = found.get(certificate_key(twin_id), {}) if twin_id else {}
-        return Standing(owner=to_owner(owner) if owner else None, twin=to_record(twin))
+        return to_standing(batch_get(self._client, self._table, standing_keys(thing_name, twin_id)))
 
     def _write(self, update: Any, also: "Sequence[TransactWriteItemTypeDef]") -> bool:
         """Make one update, and other writes in one transaction with it; False when a condition does not hold."""
@@ -110,3 +110,20 @@ class RegistryTable:
         except self._client.exceptions.ConditionalCheckFailedException:
             return False
         return True
+
+
+def standing_keys(thing_name: str, twin_id: str | None) -> list[Mapping[str, Any]]:
+    """The keys of a thing name's owner, and of the record of the certificate's twin, if it has one."""
+    ids = (thing_key(thing_name), certificate_key(twin_id)) if twin_id else (thing_key(thing_name),)
+    return [key(one) for one in ids]
+
+
+def to_standing(items: Iterable[Mapping[str, Any]]) -> Standing:
+    """The standing that the items with these keys hold."""
+    standing = Standing()
+    for fields in map(deserialize, items):
+        if fields["id"].startswith(thing_key("")):
+            standing = replace(standing, owner=to_owner(fields))
+        else:
+            standing = replace(standing, twin=to_record(fields))
+    return standing

@@ -89,6 +89,7 @@ MUTANTS = (
             ),
         ),
         (
+            CLAIMS + "test_a_name_that_another_claims_after_it_was_read_stays_with_the_other",
             REGISTRY_CLAIMS + "test_a_name_that_went_from_one_that_is_gone_to_another_is_not_taken_over",
             REGISTRY_CLAIMS + "test_a_name_whose_owner_was_registered_again_is_not_taken_over",
         ),
@@ -108,9 +109,15 @@ MUTANTS = (
             ),
         ),
         (
+            CLAIMS + "test_a_verdict_on_the_twin_that_comes_after_it_was_read_stops_the_claim",
             REGISTRY_CLAIMS + "test_a_claim_waits_for_what_another_run_is_about_to_do_with_the_twin",
             "tests/edge/test_twins.py::test_a_verdict_on_the_twin_that_comes_while_we_work_stops_the_claim",
         ),
+    ),
+    Mutant(
+        "the owner of a name is read before the hook has answered",
+        (Change("registration/evidence.py", "or rules is None or rules.asks_hook:", "or rules is None:"),),
+        ("tests/edge/test_hook.py::test_who_owns_a_name_is_read_after_the_hook_has_answered",),
     ),
     # The recording
     Mutant(

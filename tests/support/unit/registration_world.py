@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from unittest.mock import Mock, create_autospec
 
+from jitr.admission.enrollment import Entry, Subject
 from jitr.aws.crl_bucket import Crls, PublishedCrl
 from jitr.aws.hook import Hook
 from jitr.aws.iot import AwsIot
@@ -42,9 +43,12 @@ class World:
         self.registry = create_autospec(Registry, instance=True)
         self.announcer = create_autospec(Announcer, instance=True)
         self.enrollment = create_autospec(EnrollmentTable, instance=True)
-        self.enrollment.entries.side_effect = lambda _: {
-            one.subject: one for one in self.application.enrollment.entries
-        }
+        self.enrollment.entries.side_effect = lambda _: self.entries
+        # The standing is the same, whichever call reads it.
+        self.enrollment.entries_and_standing.side_effect = lambda *_: (
+            self.entries,
+            self.registry.recall_standing.return_value,
+        )
         self.enrollment.find_changed.return_value = set()
         self.crls = create_autospec(Crls, instance=True)
         self.crls.of.side_effect = lambda *_, **__: PublishedCrl(
@@ -65,6 +69,10 @@ class World:
         self.registry.record_found.return_value = True
         self.turns = create_autospec(Turns, instance=True)
         self.sessions = create_autospec(SessionEnd, instance=True)
+
+    @property
+    def entries(self) -> dict[Subject, Entry]:
+        return {one.subject: one for one in self.application.enrollment.entries}
 
     @property
     def event(self) -> RegistrationEvent:
