@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jitrctl.ca import registry
-from jitrctl.ca.plan import RuleState
+from jitrctl.ca.plan import RuleState, revoked_obstacle
 from jitrctl.clock import now
 from jitrctl.errors import Refused
 from jitrctl.jitp.kept_template import KeptState, KeptTemplates
@@ -170,6 +170,8 @@ def _inspect(stage: Stage, ca: Ca) -> tuple[RegisteredCa, RuleState, KeptTemplat
     found = describe_ca(stage.iot, ca.certificate_id)
     if found is None:
         raise Refused(f"CA {ca.name} is not registered here: `jitrctl ca apply` registers it")
+    if revocation := registry.read_revoked(stage).get(ca.certificate_id):
+        raise Refused(f"CA {ca.name}: {revoked_obstacle(ca.name, revocation)}")
     if not found.active:
         active = f"aws iot update-ca-certificate --certificate-id {ca.certificate_id} --new-status ACTIVE"
         raise Refused(
