@@ -154,9 +154,11 @@ def _template_obstacles(state: CaState) -> tuple[str, ...]:
     if state.is_held:
         return (held_text(state),)
     if state.found and state.found.has_template:
-        remove = "`aws iot update-ca-certificate --remove-auto-registration`, then this again"
+        adopt = (
+            f"`{adopt_command(state.name)}` shows what it does, and how jitr takes the CA over and keeps the template"
+        )
         return (
-            f"a provisioning template is set, so AWS IoT provisions devices itself and publishes no event: {remove}",
+            f"a provisioning template is set, so AWS IoT provisions devices itself and publishes no event: {adopt}",
         )
     return ()
 
@@ -168,6 +170,11 @@ def held_text(state: CaState, options: str = "") -> str:
         f"held: a provisioning template is on this CA, so AWS IoT provisions its devices; its topic rule is {on}, and "
         f"jitr decides on none that stays pending; {take_over_command(state.name, options)} takes it over"
     )
+
+
+def adopt_command(ca: str, options: str = "") -> str:
+    """The command that shows what a CA's provisioning template does; `options` choose the stage."""
+    return f"jitrctl ca adopt {ca}{f' {options}' if options else ''}"
 
 
 def take_over_command(ca: str, options: str = "") -> str:

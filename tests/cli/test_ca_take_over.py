@@ -345,6 +345,33 @@ def test_the_cures_of_a_rule_that_is_on_and_of_a_ca_that_is_inactive_let_the_ord
     assert jitp.state() == (None, "ENABLE", True)
 
 
+@pytest.mark.parametrize("status", ["INACTIVE", "ACTIVE"])
+@pytest.mark.parametrize("words", [TAKE, UNDO])
+def test_a_revoked_ca_is_refused_until_the_revocation_is_lifted(
+    jitp: JitpFleet, words: tuple[str, ...], status: str
+) -> None:
+    if words is UNDO:
+        jitp.adopt(*TAKE)
+    jitp.fleet.say("ca", "revoke", "factory", "--yes")
+    jitp.iot.update_ca_certificate(certificateId=jitp.ca.certificate_id, newStatus=status)
+    before = jitp.state()
+    said = jitp.fleet.say("ca", "adopt", *words, "--account", DEV, code=1)
+    assert "`jitrctl ca revoke factory --lift` takes that back" in said
+    assert "--new-status ACTIVE" not in said
+    assert jitp.state() == before
+
+
+def test_the_cure_of_a_template_without_the_key_leads_to_a_take_over_that_keeps_it(jitp: JitpFleet) -> None:
+    jitp.write_key(on=False)
+    enable_rule(jitp)
+    here = ("--account", DEV)
+    assert "`jitrctl ca adopt factory` shows what it does" in jitp.fleet.say("ca", "plan", *here, code=1)
+    assert "deploy the stack with jitp = true" in jitp.fleet.say("ca", "adopt", "factory", *here)
+    jitp.hold(RULES)
+    jitp.adopt(*TAKE)
+    assert (jitp.state(), kept_config(jitp)) == ((None, "ENABLE", True), ON)
+
+
 def test_a_function_that_was_deployed_without_the_key_is_a_refusal(
     jitp: JitpFleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:

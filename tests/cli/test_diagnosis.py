@@ -174,7 +174,7 @@ DEPLOY = "node_modules/.bin/cdk deploy"
         ({}, RuleState.MISSING, [DEPLOY]),
         ({}, RuleState.ELSEWHERE, [DEPLOY]),
         ({"active": False}, RuleState.DISABLED, [DISABLED, APPLY]),
-        ({"has_template": True}, RuleState.ENABLED, ["aws iot update-ca-certificate --certificate-id ", APPLY]),
+        ({"has_template": True}, RuleState.ENABLED, [f"jitrctl ca adopt factory{WHERE}"]),
     ],
 )
 def test_a_ca_that_is_not_as_declared_has_the_commands_that_make_it_so(
