@@ -372,6 +372,18 @@ def test_the_cure_of_a_template_without_the_key_leads_to_a_take_over_that_keeps_
     assert (jitp.state(), kept_config(jitp)) == ((None, "ENABLE", True), ON)
 
 
+def test_the_key_is_to_be_taken_out_only_after_the_other_regions_of_the_account(jitp: JitpFleet) -> None:
+    text = jitp.fleet.file.read_text()
+    jitp.fleet.file.write_text(text.replace('["eu-central-1"]', '["eu-central-1", "us-east-1"]', 1))
+    here = ("--account", DEV, "--region", "eu-central-1")
+    shown = jitp.fleet.say("ca", "adopt", "factory", *here)
+    assert f"`jitrctl ca adopt factory {' '.join(here)} --take-over" in shown
+    said = jitp.fleet.say("ca", "adopt", *TAKE, *here)
+    first, last = said.index("--account dev --region us-east-1 --take-over"), said.index("Only then take jitp = true")
+    assert first < last
+    assert "Next: take jitp" not in said
+
+
 def test_a_function_that_was_deployed_without_the_key_is_a_refusal(
     jitp: JitpFleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:

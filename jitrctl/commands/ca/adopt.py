@@ -149,7 +149,8 @@ def _show_block(
 
 def _next(scope: Scope, stage: Stage, target: TargetCa, found: Adoption, written: list[str]) -> str:
     """What an engineer does after this."""
-    order = f"jitrctl ca adopt {found.block.name} --account {stage.account.name} --take-over{scope.fleet_option}"
+    here = f"--account {stage.account.name} --region {stage.region}"
+    order = f"jitrctl ca adopt {found.block.name} {here} --take-over{scope.fleet_option}"
     deployed = f"deploy the stack with jitp = true, then `{order}`."
     if target.declared:
         return f"Next: {deployed}"
