@@ -361,6 +361,17 @@ def test_a_revoked_ca_is_refused_until_the_revocation_is_lifted(
     assert jitp.state() == before
 
 
+def test_a_lifted_revocation_leaves_the_rule_disabled_under_a_template(jitp: JitpFleet) -> None:
+    before = jitp.state()
+    jitp.fleet.say("ca", "revoke", "factory", "--yes")
+    jitp.fleet.say("ca", "revoke", "factory", "--lift", "--yes")
+    assert jitp.state() == before
+    jitp.adopt(*TAKE)
+    jitp.fleet.say("ca", "revoke", "factory", "--yes")
+    jitp.fleet.say("ca", "revoke", "factory", "--lift", "--yes")
+    assert jitp.state() == (None, "ENABLE", True)
+
+
 def test_the_cure_of_a_template_without_the_key_leads_to_a_take_over_that_keeps_it(jitp: JitpFleet) -> None:
     jitp.write_key(on=False)
     enable_rule(jitp)

@@ -124,7 +124,7 @@ def _next(scope: Scope, stage: Stage, name: str, key: str) -> list[str]:
         for region in others
     )
     return [
-        f"Next: take the CA over in the account's other Regions, too; {key} holds it there, with or without a template:",
+        f"Next: take the CA over in the account's other Regions, too; {key} holds it there, template or not:",
         *orders,
         f"Only then {take_out}",
     ]
