@@ -177,8 +177,7 @@ def _by_hand(stage: Stage, ca: Ca) -> str:
     )
     return (
         f"if the template is still meant, deploy jitp = true in ca.{ca.name} of [account.{stage.account.name}], then "
-        f"`{disable}`, then `{put}`; `{adopt_command(ca.name, stage_options(stage))} --json` has the text of kept.json "
-        "as kept.config"
+        f"`{disable}`, then `{put}`; `{adopt_command(ca.name, stage_options(stage))} > kept.json` makes that file"
     )
 
 

@@ -2,13 +2,16 @@
 
 import json
 import re
+from contextlib import redirect_stdout
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jitr.errors import Reason
+from jitrctl.__main__ import main
 from jitrctl.audit import log
 from jitrctl.clock import now
 from jitrctl.jitp import take_over as orders
@@ -580,6 +583,36 @@ def test_undo_is_refused_when_something_else_was_changed(jitp: JitpFleet, change
         assert jitp.adopt(*TAKE)["kept"]["config"] == ON
 
 
+def test_the_commands_that_a_refused_undo_names_put_the_template_back_with_the_rule_disabled(jitp: JitpFleet) -> None:
+    jitp.adopt(*TAKE)
+    jitp.write_key(on=False)
+    jitp.fleet.aws.clock.advance(60)
+    jitp.iot.update_ca_certificate(certificateId=jitp.ca.certificate_id, newStatus="ACTIVE")
+    said = jitp.fleet.say("ca", "adopt", *UNDO, "--account", DEV, code=1)
+    assert "if the template is still meant, deploy jitp = true in ca.factory of [account.dev], then" in said
+    disable, put, kept = re.findall("`([^`]*)`", said)
+    jitp.write_key(on=True)
+    assert disable == f"aws iot disable-topic-rule --rule-name {RULE} --region eu-central-1"
+    jitp.iot.disable_topic_rule(ruleName=RULE)
+    command, _, file = kept.partition(" > ")
+    assert f"file://{file}" in put
+    screen = StringIO()
+    with redirect_stdout(screen):
+        assert main([*command.split()[1:], "--fleet", str(jitp.fleet.file)]) == 0
+    jitp.put(**json.loads(screen.getvalue()))
+    assert jitp.state() == (ON, "ENABLE", False)
+
+
+def test_what_is_kept_is_shown_once_no_template_is_on_the_ca(jitp: JitpFleet) -> None:
+    jitp.adopt(*TAKE)
+    found = jitp.adopt("factory")
+    assert (found["kept"]["config"], found["kept"]["state"]) == (ON, "taken")
+    said = jitp.fleet.say("ca", "adopt", "factory", "--account", DEV)
+    assert f"`{HERE} --undo --fleet {jitp.fleet.file}` puts it back" in said
+    jitp.adopt(*UNDO)
+    assert "toml" in jitp.adopt("factory")
+
+
 def test_another_mode_does_not_lose_the_template_with_the_registration(jitp: JitpFleet) -> None:
     jitp.registered.mode = "DEFAULT"
     jitp.fleet.place(DEV).iot.cas._place.default_cas[jitp.ca.certificate_id] = IDS[DEV]
@@ -659,6 +692,9 @@ def test_a_take_over_and_its_undoing_run_on_the_reading_policy_and_that_of_cas(j
     assert jitp.state() == (ON, "ENABLE", False)
     with strike(jitp.fleet, under("read", "cas")):
         jitp.adopt(*TAKE)
+    with strike(jitp.fleet, under("read")):
+        assert jitp.adopt("factory")["kept"]["config"] == ON
+    with strike(jitp.fleet, under("read", "cas")):
         jitp.adopt(*UNDO)
     assert jitp.state() == (ON, "ENABLE", False)
 

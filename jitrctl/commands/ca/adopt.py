@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitr_fleet.names import OWN_NAME, OWN_NAME_LENGTH
+from jitrctl.commands.ca.kept_template import KeptOfCa, find_kept, kept_document, show_kept
 from jitrctl.commands.ca.take_over import change_jitp
 from jitrctl.errors import Unusable
 from jitrctl.jitp.adoption import inspect_jitp
@@ -87,7 +88,7 @@ def adopt(
 
     Below it comes what the template says that jitr does not, and, for some devices, what JITP made and what jitr would
     make. This changes nothing. --take-over takes the template off, once the stack is deployed with `jitp = true` in the
-    CA's entry of the account; --undo puts it back.
+    CA's entry of the account; --undo puts it back. Where it was taken off, the template that is kept is printed.
 
     Example: jitrctl ca adopt factory --account dev
     """
@@ -125,15 +126,18 @@ def _only_stage(scope: Scope, target: TargetCa) -> Stage:
 def _show_block(
     scope: Scope, stage: Stage, target: TargetCa, write: Path | None, sample: int, *, is_written: bool
 ) -> None:
-    results = scope.across(
-        lambda stage: inspect_jitp(stage, target, is_written=is_written, sample=sample),
-        doing="asking AWS IoT",
-        stages=[stage],
-    )
+    def inspect(stage: Stage) -> Adoption | KeptOfCa:
+        kept = find_kept(stage, target.declared) if target.declared and not write else None
+        return kept or inspect_jitp(stage, target, is_written=is_written, sample=sample)
+
+    results = scope.across(inspect, doing="asking AWS IoT", stages=[stage])
     written: list[str] = []
 
     def show() -> None:
         (done,) = results.done
+        if isinstance(done.value, KeptOfCa):
+            show_kept(stage, done.value, scope.fleet_option)
+            return
         screen = out if write else err
         if not write:
             out.print(done.value.toml, end="", markup=False, soft_wrap=True)
@@ -143,8 +147,13 @@ def _show_block(
 
     if write:
         for done in results.done:
-            written += _write_files(write, done.value.files)
-    scope.report(results, show=show, fields=lambda one: _document(one, written))
+            if not isinstance(done.value, KeptOfCa):
+                written += _write_files(write, done.value.files)
+
+    def fields(one: Adoption | KeptOfCa) -> dict[str, Any]:
+        return kept_document(one) if isinstance(one, KeptOfCa) else _document(one, written)
+
+    scope.report(results, show=show, fields=fields)
 
 
 def _next(scope: Scope, stage: Stage, target: TargetCa, found: Adoption, written: list[str]) -> str:
