@@ -75,8 +75,19 @@ def _cures(stage: Stage, state: CaState) -> Iterator[str]:
         return
     if found and found.mode is not state.declared.mode:
         yield f"jitrctl ca switch-mode --ca {state.name}{WHERE}"
-    if found is None or not (found.active and found.registers_automatically):
+    if state.is_held:
+        yield from _cures_of_held(stage, state)
+    elif found is None or not (found.active and found.registers_automatically):
         yield f"jitrctl ca apply --ca {state.name}{WHERE}"
+
+
+def _cures_of_held(stage: Stage, state: CaState) -> Iterator[str]:
+    """The commands for a CA under a template that registers no device; `ca apply` leaves it as it is."""
+    if state.found and not state.found.active:
+        activate = f"--certificate-id {state.declared.ca.certificate_id} --new-status ACTIVE"
+        yield aws_command(stage, f"iot update-ca-certificate {activate}")
+    if state.found and not state.found.registers_automatically:
+        yield f"{adopt_command(state.name)} --take-over{WHERE}"
 
 
 def _expiring(stage: Stage, state: CaState, now: datetime) -> Problem | None:

@@ -642,6 +642,27 @@ def test_the_cure_where_aws_keeps_the_template_lets_jitr_take_the_ca_over(jitp: 
     assert jitp.accepts("pump-9", jitp.connect("pump-9"))
 
 
+@pytest.mark.parametrize("option", ["--take-over", "--undo"])
+def test_killed_where_aws_keeps_the_template_ca_plan_names_both_ways_on(jitp: JitpFleet, option: str) -> None:
+    undocumented = jitp.fleet.aws.undocumented
+    undocumented.removal_takes_template, undocumented.removal_ends_registration = False, True
+
+    def die(call: Call, moment: Moment) -> None:
+        if call.name == "iot:UpdateCACertificate" and moment == "after":
+            raise Died
+
+    with strike(jitp.fleet, die):
+        jitp.fleet.ask_any("ca", "adopt", *TAKE, "--account", DEV)
+    assert jitp.state() == (ON, "DISABLE", False)
+    said = jitp.fleet.say("ca", "plan", "--account", DEV, code=1)
+    assert "auto-registration is off" in said
+    assert f"`jitrctl ca adopt factory {option}`" in said
+    undocumented.removal_takes_template = True
+    jitp.fleet.aws.clock.advance(KILLED_AFTER)
+    jitp.adopt("factory", option, "--yes")
+    assert jitp.state() == ((ON, "ENABLE", False) if option == "--undo" else (None, "ENABLE", True))
+
+
 def test_a_second_template_that_is_taken_off_does_not_lose_the_first(jitp: JitpFleet) -> None:
     jitp.adopt(*TAKE)
     other = {"templateBody": template(Mappings={}), "roleArn": ROLE}

@@ -416,6 +416,24 @@ def test_a_ca_that_is_held_under_a_template_is_a_note_and_no_problem(stage: Stag
     assert not healthy(stage, cas=cas).drift
 
 
+@pytest.mark.parametrize(
+    ("found", "cures"),
+    [
+        ({"registers_automatically": False}, [f"jitrctl ca adopt factory --take-over{WHERE}"]),
+        ({"active": False}, ["aws iot update-ca-certificate --certificate-id "]),
+    ],
+)
+def test_a_held_ca_that_registers_no_device_has_a_cure_that_does_something(
+    stage: Stage, found: dict[str, Any], cures: list[str]
+) -> None:
+    state = with_key(stage, RuleState.DISABLED, has_template=True)
+    assert state.found
+    problem = only(stage, cas=(replace(state, found=replace(state.found, **found)),))
+    assert len(problem.cures) == len(cures)
+    for cure, beginning in zip(problem.cures, cures, strict=True):
+        assert cure.startswith(beginning)
+
+
 @pytest.mark.parametrize("rule", [RuleState.DISABLED, RuleState.ENABLED])
 def test_a_key_without_its_template_is_to_be_taken_out_and_deployed(stage: Stage, rule: RuleState) -> None:
     problem = only(stage, cas=(with_key(stage, rule, has_template=False),))
