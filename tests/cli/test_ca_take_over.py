@@ -698,6 +698,27 @@ def test_the_sweep_that_the_order_starts_brings_in_who_was_held_under_the_templa
     assert jitp.accepts("pump-1", leaf)
 
 
+def test_a_device_that_jitp_left_half_made_is_held_until_its_registration_is_released(jitp: JitpFleet) -> None:
+    """Its thing and the first of two policies are attached; the second one does not exist."""
+    body = json.loads(template())
+    body["Resources"]["second"] = {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": "missing"}}
+    jitp.put(templateBody=json.dumps(body), roleArn=ROLE)
+    leaf = jitp.connect("pump-8")
+    jitp.adopt(*TAKE)
+    for _ in range(2):
+        jitp.fleet.sweep(DEV, after=1200)
+        decision = jitp.fleet.record(DEV, leaf).decision
+        assert decision
+        assert decision.reason is Reason.REQUEST_REFUSED
+        assert "NON_EXCLUSIVE_THING" in decision.detail
+    shown = jitp.fleet.say("device", "show", leaf.certificate_id, "--account", DEV)
+    assert "REQUEST_REFUSED" in shown
+    jitp.fleet.say("device", "release", leaf.certificate_id, "--account", DEV, "--yes")
+    assert jitp.accepts("pump-8", jitp.connect("pump-8", leaf))
+    arn = jitp.fleet.place(DEV).iot.certificates.arn(leaf.certificate_id)
+    assert [one.name for one in jitp.fleet.place(DEV).iot.policies.of_target(arn)] == ["jitr-acme--factory"]
+
+
 def test_a_sweep_that_may_not_be_started_is_a_warning_and_the_rest_is_done(jitp: JitpFleet) -> None:
     with strike(jitp.fleet, deny_calls("lambda:Invoke")):
         said = jitp.fleet.say("ca", "adopt", *TAKE, "--account", DEV, code=1)
