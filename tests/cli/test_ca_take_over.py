@@ -687,6 +687,9 @@ def test_the_sweep_that_the_order_starts_brings_in_who_was_held_under_the_templa
     decision = jitp.fleet.record(DEV, leaf).decision
     assert decision
     assert decision.reason is Reason.CA_HAS_TEMPLATE
+    shown = jitp.fleet.say("device", "show", leaf.certificate_id, "--account", DEV)
+    assert "evaluated again once no provisioning template is on its CA" in shown
+    assert "evaluated again at" not in shown
 
     def start_sweep(_: object) -> bool:
         jitp.fleet.sweep(DEV)

@@ -169,7 +169,9 @@ def _notes(found: StageCertificate) -> list[str]:
     notes = []
     if decision and decision.reason:
         notes.append(f"{decision.outcome}, {decision.reason}: {decision.detail}")
-    if decision and decision.next_evaluation:
+    if found.record.is_held_under_template:
+        notes.append("evaluated again once no provisioning template is on its CA")
+    elif decision and decision.next_evaluation:
         notes.append(f"evaluated again at {at(decision.next_evaluation)}, or when its rules, entries or CRL change")
     if decision and decision.would_reject:
         notes.append(f"would be refused if it were enforced: {', '.join(map(str, decision.would_reject))}")
