@@ -713,7 +713,7 @@ def test_a_device_that_jitp_left_half_made_is_held_until_its_registration_is_rel
         decision = jitp.fleet.record(DEV, leaf).decision
         assert decision
         assert decision.reason is Reason.REQUEST_REFUSED
-        assert "NON_EXCLUSIVE_THING" in decision.detail
+        assert "NON_EXCLUSIVE_THING" in str(decision.detail)
     shown = jitp.fleet.say("device", "show", leaf.certificate_id, "--account", DEV)
     assert "REQUEST_REFUSED" in shown
     jitp.fleet.say("device", "release", leaf.certificate_id, "--account", DEV, "--yes")
