@@ -49,7 +49,9 @@ def told_when_half_done(stage: Stage, plan: TakeOver, kept: KeptTemplates, order
         with suppress(*ON_PURPOSE):
             kept.break_off(order)
             is_free = True
-        rest = "" if is_free else " in four minutes, since the registry could not be told that this one ended"
+        rest = (
+            "" if is_free else "; either only in four minutes, since the registry could not be told that this one ended"
+        )
         raise HalfDone(
             f"{describe_error(error)}{_role_needed(plan, order, error)}; {describe_now(stage, plan.ca)}; "
             f"{both_orders(stage, plan.ca, order)}{rest}"

@@ -337,6 +337,23 @@ def test_a_failed_take_over_says_what_is_on_and_which_commands_go_on(jitp: JitpF
     assert jitp.state() == (ON, "ENABLE", False)
 
 
+def test_an_order_that_ends_as_aws_fails_says_that_the_next_one_has_to_wait(jitp: JitpFleet) -> None:
+    has_begun = False
+
+    def fail(call: Call, moment: Moment) -> Fault | None:
+        nonlocal has_begun
+        has_begun = has_begun or call.name == "iot:EnableTopicRule"
+        return Fault.SERVER_ERROR if has_begun and moment == "before" else None
+
+    with strike(jitp.fleet, fail):
+        said = jitp.fleet.say("ca", "adopt", *TAKE, "--account", DEV, code=1)
+    assert "what is on now could not be read" in said
+    assert "either only in four minutes, since the registry could not be told that this one ended" in said
+    jitp.fleet.aws.clock.advance(KILLED_AFTER)
+    jitp.adopt(*TAKE)
+    assert jitp.state() == (None, "ENABLE", True)
+
+
 @pytest.mark.parametrize("last", ["iot:EnableTopicRule", "iot:UpdateCACertificate"])
 def test_a_call_that_hangs_until_a_colleague_has_reversed_the_order_leaves_not_both_on(
     jitp: JitpFleet, monkeypatch: pytest.MonkeyPatch, last: str
