@@ -14,8 +14,8 @@ docs/aws-facts.md has what is known of AWS ("aws-facts §…"); what is not docu
 request that is not modelled raises NotModelled; nothing succeeds silently.
 
 Not modelled: IAM, TLS, MQTT after CONNECT, policies' contents (save whether they need a thing), certificate transfer,
-what provisioning templates make, dynamic groups, jobs, shadows; FIFO queues; DynamoDB's capacity, streams, scans and
-eventual consistency; EventBridge rules.
+what fleet provisioning by claim makes, dynamic groups, jobs, shadows; FIFO queues; DynamoDB's capacity, streams, scans
+and eventual consistency; EventBridge rules.
 """
 
 from simulation.authority import Authority

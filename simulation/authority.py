@@ -1,5 +1,6 @@
 """Makes a device maker's CA that signs quickly: all its devices share one key, which the simulation never uses."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -53,9 +54,11 @@ class Authority:
         *,
         not_before: datetime = START - timedelta(days=1),
         not_after: datetime = START + timedelta(days=365),
+        subject: Sequence[x509.NameAttribute[str]] = (),
     ) -> Leaf:
-        """A device's certificate, a new one at every call."""
-        builder = _builder(_name(common_name), self.certificate.subject, _device_key, not_before, not_after)
+        """A device's certificate, a new one at every call; `subject` is what it has besides the common name."""
+        name = x509.Name([*_name(common_name), *subject])
+        builder = _builder(name, self.certificate.subject, _device_key, not_before, not_after)
         return Leaf.of(builder.sign(self.key, hashes.SHA256()), ca_certificate_id=self.certificate_id)
 
     def verification(self, registration_code: str) -> str:

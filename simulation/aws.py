@@ -183,9 +183,11 @@ class SimulatedAccount:
         self.throttled[name] += 1
         return False
 
-    def add_rule(self, ca_certificate_id: str, queue_url: str, *, name: str | None = None) -> None:
+    def add_rule(
+        self, ca_certificate_id: str, queue_url: str, *, name: str | None = None, enabled: bool = True
+    ) -> None:
         """A topic rule: this CA's registration events go to that queue; see `iot.broker.rules` to disable it."""
-        self.iot.broker.add_rule(ca_certificate_id, queue_url, name=name)
+        self.iot.broker.add_rule(ca_certificate_id, queue_url, name=name, enabled=enabled)
 
     def connect(
         self, certificate: "Leaf | str | bytes", *, client_id: str, sni: bool = True, clean: bool = True

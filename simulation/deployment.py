@@ -344,4 +344,4 @@ class Deployment:
         iot.things.billing_groups |= {ca.billing_group} if ca.billing_group else set()
         if not ca.is_source:
             name = ResourceNames(self.rules.fleet).rule(ca.name)
-            self.account.add_rule(ca.certificate_id, self.registrations.url, name=name)
+            self.account.add_rule(ca.certificate_id, self.registrations.url, name=name, enabled=not ca.jitp)

@@ -30,6 +30,18 @@ class Undocumented:
     # Whether Lambda, when it stops a message as part of a loop, stops the whole batch (aws-facts §9).
     loop_stops_whole_batch: bool = True
 
+    # JITP: the likely case each; the explored schedules of a take-over run with the others, too (jitp_pairs.py).
+    # Whether a CA with a provisioning template publishes the registration event as well (aws-facts §1, §12).
+    publishes_with_template: bool = False
+    # How long JITP takes from the first CONNECT to ACTIVE. No figure is given, and it makes several calls.
+    jitp_seconds: float = 2.0
+    # Whether a device that JITP left pending is provisioned at another CONNECT.
+    jitp_tries_again: bool = False
+    # What UpdateCACertificate's removeAutoRegistration does: removes the template, disables auto-registration
+    # ("Set to remove auto registration", API reference).
+    removal_takes_template: bool = True
+    removal_ends_registration: bool = False
+
     def hide_sni_only_cas(self) -> None:
         """From now on AWS names no CA of a certificate in SNI_ONLY mode."""
         self.names_sni_only_cas = self.lists_sni_only_by_ca = False

@@ -49,7 +49,9 @@ IOT_CALLS_PER_SECOND: Mapping[str, float] = {
     "ListPolicies": 10,
     "ListProvisioningTemplates": 10,
     "DescribeProvisioningTemplate": 10,
+    "ListThingsInThingGroup": 10,
     "ListTopicRules": 1,
+    "GetTopicRule": 1,
 }
 
 # Not APIs, but limited too: MQTT CONNECTs and automatic registrations (aws-facts §6: 15/s, which may or may not bound

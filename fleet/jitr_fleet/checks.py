@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from jitr.admission.naming import MOST_ATTRIBUTES_TYPED, MOST_ATTRIBUTES_UNTYPED
 from jitr.rules import CertificateMode, CheckMode
+from jitr_fleet.choices import RegisteredBy
 from jitr_fleet.keys import Draft
 from jitr_fleet.names import KMS_KEY, ROLE_ARN, TOPIC, partition_of
 from jitr_fleet.problems import KeyPosition, guess_word, show, suggest
@@ -288,6 +289,12 @@ def _check_registrations(fleet: Draft, root: KeyPosition, *, proven: bool) -> No
         if registration["mode"] is CertificateMode.SNI_ONLY and verified:
             place.at("verification_certificate").problem(
                 "is given in SNI_ONLY mode, in which AWS IoT accepts none", "remove it, or use DEFAULT"
+            )
+        registered_by = registration.get("registered_by") or fleet.get("ca", {}).get(ca, {}).get("registered_by")
+        if registration.get("jitp") and registered_by is RegisteredBy.STACK:
+            place.at("jitp").problem(
+                "is true, but the stack registers the CA, and would register it without its provisioning template",
+                'add registered_by = "jitrctl" here',
             )
 
 

@@ -245,6 +245,7 @@ REGISTRATION: Keys = {
     "mode": Key(kind="DEFAULT or SNI_ONLY", read=choice(CertificateMode), example='mode = "SNI_ONLY"'),
     "verification_certificate": Key(kind="path", read=path, default=None),
     "registered_by": Key(kind="jitrctl or stack", read=choice(RegisteredBy), default=None),
+    "jitp": Key(kind="boolean", read=flag, default=False),
 }
 
 ACCOUNT: Keys = {

@@ -93,6 +93,7 @@ class CaDeployment:
     ca: Ca
     mode: CertificateMode
     registered_by: RegisteredBy
+    jitp: bool = False  # a provisioning template is on it: its topic rule is deployed disabled
     verification_certificate_pem: str | None  # when the mode is DEFAULT, unless the fleet was loaded without proof
     verification_certificate_path: Path | None
 
@@ -212,7 +213,9 @@ class Fleet:
             raise ValueError(f"the fleet {self.name} has no stage for account {account.name} in {region}")
         return Rules(
             fleet=self.name,
-            cas=tuple(self._rules_of(one.ca, account, region, certificate_mode=one.mode) for one in account.cas),
+            cas=tuple(
+                self._rules_of(one.ca, account, region, certificate_mode=one.mode, jitp=one.jitp) for one in account.cas
+            ),
             sources=tuple(self._rules_of(one, account, region, brake=None) for one in account.sources),
             **{one.name: getattr(self.sweep, one.name) for one in fields(Rules) if hasattr(self.sweep, one.name)},
             device_expiry=self.alarms.device_expiry,

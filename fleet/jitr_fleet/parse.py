@@ -235,6 +235,7 @@ def _account(
             ca=cas[ca],
             mode=registration["mode"],
             registered_by=registration["registered_by"] or cas[ca].registered_by,
+            jitp=registration["jitp"],
             verification_certificate_pem=pem_of(certificates[name, ca]) if (name, ca) in certificates else None,
             verification_certificate_path=written and folder / written,
         )

@@ -76,6 +76,11 @@ class Reason(Enum):
     )
     CA_DIFFERS = ReasonKind.CURABLE, Basis.RULES, "The registered CA certificate is not the one in fleet.toml."
     CA_INACTIVE = ReasonKind.CURABLE, Basis.OTHERS, "The CA is not ACTIVE in this account."
+    CA_HAS_TEMPLATE = (
+        ReasonKind.CURABLE,
+        Basis.OTHERS,
+        "A provisioning template is on the CA: AWS IoT provisions its devices, until the template is taken off.",
+    )
     CA_WRONG_MODE = (
         ReasonKind.CURABLE,
         Basis.RULES,

@@ -1,9 +1,13 @@
 """Values of what AWS IoT says about device certificates and CAs, the evidence of a decision."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from jitr.frozen import value
+
+# What AWS IoT began by a provisioning template, it may complete after the template is taken off. It documents no time;
+# each of the few calls that it makes takes a fraction of a second. Not shorter than a CA's description is cached for.
+JITP_ENDS_WITHIN = timedelta(minutes=1)
 
 
 class Status(StrEnum):
@@ -53,3 +57,14 @@ class CaRegistration:
     pem: str
     active: bool
     mode: str  # DEFAULT or SNI_ONLY
+    # A provisioning template is on it, by its body or its name: AWS IoT provisions the devices (JITP).
+    has_template: bool = False
+    modified_at: datetime | None = None  # when anything of it was last changed (lastModifiedDate)
+
+    def may_be_provisioned(self, registered_at: datetime, now: datetime) -> bool:
+        """Whether AWS IoT may be provisioning a certificate of this CA, registered at that time, by a template."""
+        if self.has_template or self.modified_at is None:
+            return self.has_template
+        # Up to a second later: the times have different precisions.
+        was_before = registered_at <= self.modified_at + timedelta(seconds=1)
+        return was_before and now < self.modified_at + JITP_ENDS_WITHIN

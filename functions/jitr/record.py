@@ -62,6 +62,7 @@ class Record:
     import_order: ImportOrder | None = None  # an import's, until it is decided
     crl_changed: bool = False  # its CA's CRL has changed since it was held; not stored
     brake_changed: bool = False  # an operator has accepted the brake's rejections since it was held; not stored
+    template_gone: bool = False  # its CA's provisioning template was taken off since it was held; not stored
     entries_changed: bool = False  # its enrollment entries have changed since it was held; not stored
 
     @property
@@ -171,6 +172,11 @@ class Record:
         return self.decision is not None and self.decision.outcome is Outcome.HELD
 
     @property
+    def is_held_under_template(self) -> bool:
+        """Whether the last decision holds the certificate since a provisioning template was on its CA."""
+        return self.decision is not None and self.is_held and self.decision.reason is Reason.CA_HAS_TEMPLATE
+
+    @property
     def verdict_number(self) -> int:
         """The number of the operator's verdict in force, 0 without one; a decision keeps it as `verdict_seen`."""
         return self.verdict.number if self.verdict else 0
@@ -197,7 +203,9 @@ class Record:
         """Whether the event needs no call of AWS IoT: it is decided, and nothing that it depends on has changed."""
         if self.decision is None:
             return False
-        if self.crl_changed or self.brake_changed or self.has_new_input or self.is_take_away_ordered:
+        if self.crl_changed or self.brake_changed or self.template_gone:
+            return False
+        if self.has_new_input or self.is_take_away_ordered:
             return False
         if self.intent and not self.is_held and self.decision.decided_at < self.intent.decided_at:
             return False  # an attempt started after it, so the status may be new and has to be recorded
@@ -248,15 +256,22 @@ class Record:
             return False
         return self.verdict.action.allows_activation and self.verdict.of_rejection == self.decision.decided_at
 
+    @property
+    def revocation(self) -> Rejected | None:
+        """The refusal of a certificate that was revoked or deactivated before; None of another one."""
+        if not self.was_revoked_or_deactivated:
+            return None
+        return Rejected(
+            Reason.WAS_REVOKED, "this certificate was revoked or deactivated, then deleted and registered again"
+        )
+
     def refuse_activation(self) -> None:
         """Refuse a certificate that was revoked or deactivated before, or that an operator denies.
 
         Raises Rejected (WAS_REVOKED, OPERATOR_VERDICT).
         """
-        if self.was_revoked_or_deactivated:
-            raise Rejected(
-                Reason.WAS_REVOKED, "this certificate was revoked or deactivated, then deleted and registered again"
-            )
+        if self.revocation:
+            raise self.revocation
         if self.is_denied:
             raise Rejected(Reason.OPERATOR_VERDICT, "an operator's verdict prevents the activation")
 

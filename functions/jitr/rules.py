@@ -139,6 +139,8 @@ class CaRules:
     certificate_id: str  # lower-case hex SHA-256 of the CA certificate's DER; of a source: `source_id`
     certificate_pem: str = ""  # a source has none
     certificate_mode: CertificateMode = CertificateMode.SNI_ONLY  # also that of certificates registered without a CA
+    # The fleet file says that a provisioning template is on the CA here: its pending devices are held while it is.
+    jitp: bool = False
     common_name: str | None = None  # regular expression, full match; None: not checked
     serial_number: str | None = None  # the same for the subject's serialNumber
     san_uri: str | None = None  # the same for the URI in subjectAltName
@@ -176,8 +178,8 @@ class CaRules:
 
     @property
     def digest(self) -> str:
-        """A hash of the CA's rules, by which the brake counts; the brake's limits are not part of it."""
-        rules = {name: part for name, part in asdict(self).items() if name != "brake"}
+        """A hash of the CA's rules, by which the brake counts; its limits and `jitp` ask nothing of a device."""
+        rules = {name: part for name, part in asdict(self).items() if name not in ("brake", "jitp")}
         return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:16]
 
     @property

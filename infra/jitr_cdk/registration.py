@@ -309,6 +309,8 @@ class RegistrationPath(Construct):
                     # CloudFormation's default is the version 2015-10-08.
                     aws_iot_sql_version="2016-03-23",
                     sql=rule_sql(ca.certificate_id),
+                    # `jitrctl ca adopt` enables it, once AWS IoT provisions no device of the CA any more.
+                    rule_disabled=registration.jitp or None,
                     actions=[_send_to(self.registrations, role)],
                     error_action=_send_to(self.undelivered, role),
                 ),

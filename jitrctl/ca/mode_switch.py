@@ -75,6 +75,11 @@ def _obstacle(
 ) -> str | None:
     if one.state.revocation:
         return revoked_obstacle(one.state.name, one.state.revocation)
+    if one.before.has_template:
+        return (
+            "a provisioning template is on it, which would be lost with the registration: "
+            f"`jitrctl ca adopt {one.state.name} --take-over` takes it off and keeps it"
+        )
     if one.state.declared.registered_by is RegisteredBy.STACK:
         return f"the stack registers it: {ANOTHER_MODE}"
     if one.to is CertificateMode.SNI_ONLY:

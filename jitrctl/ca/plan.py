@@ -60,6 +60,16 @@ class CaState:
     def name(self) -> str:
         return self.declared.ca.name
 
+    @property
+    def is_held(self) -> bool:
+        """Whether a provisioning template is on it, as the fleet file says: AWS IoT provisions, and jitr holds."""
+        return self.declared.jitp and self.found is not None and self.found.has_template
+
+    @property
+    def is_freed(self) -> bool:
+        """Whether the fleet file says that a provisioning template is on it, and none is."""
+        return self.declared.jitp and self.found is not None and not self.found.has_template
+
 
 @dataclass(frozen=True, slots=True)
 class RegisterCa:
@@ -129,16 +139,52 @@ def plan(state: CaState, *, anyway: bool = False) -> CaPlan:
             f"it is registered in mode {state.found.mode}, the fleet file says {state.declared.mode}: "
             "`jitrctl ca switch-mode`, after reading what that does to the devices"
         )
-    if state.found.has_template:
-        obstacles.append(
-            "a provisioning template is set, so AWS IoT provisions devices itself and publishes no event: "
-            "`aws iot update-ca-certificate --remove-auto-registration`, then this again"
-        )
+    waiting += [freed_text(state)] if state.is_freed else []
+    obstacles += _template_obstacles(state)
+    if state.is_held:
+        return CaPlan(state=state, steps=(), obstacles=tuple(obstacles))
     if not state.found.active:
         steps.append(Activate())
     if not state.found.registers_automatically and may_register:
         steps.append(EnableAutoRegistration())
     return CaPlan(state=state, steps=tuple(steps), waiting=tuple(waiting), obstacles=tuple(obstacles))
+
+
+def _template_obstacles(state: CaState) -> tuple[str, ...]:
+    if state.is_held:
+        return (held_text(state),)
+    if state.found and state.found.has_template:
+        remove = "`aws iot update-ca-certificate --remove-auto-registration`, then this again"
+        return (
+            f"a provisioning template is set, so AWS IoT provisions devices itself and publishes no event: {remove}",
+        )
+    return ()
+
+
+def held_text(state: CaState, options: str = "") -> str:
+    """What is said of a CA under a provisioning template that the fleet file knows; `options` choose the stage."""
+    on = "enabled" if state.rule is RuleState.ENABLED else "disabled"
+    return (
+        f"held: a provisioning template is on this CA, so AWS IoT provisions its devices; its topic rule is {on}, and "
+        f"jitr decides on none that stays pending; {take_over_command(state.name, options)} takes it over"
+    )
+
+
+def take_over_command(ca: str, options: str = "") -> str:
+    """The command that takes a CA over from its provisioning template; `options` choose the stage."""
+    return f"`jitrctl ca adopt {ca} --take-over{f' {options}' if options else ''}`"
+
+
+def freed_text(state: CaState) -> str:
+    """What is said where the fleet file says `jitp = true`, and no template is on the CA any more."""
+    left = {
+        RuleState.DISABLED: "; its topic rule is disabled, so first connections wait for the sweep",
+        RuleState.ENABLED: "; its topic rule is enabled, and the next deployment would disable it again",
+    }
+    return (
+        "no provisioning template is on this CA any more: remove jitp = true from its entry, and deploy"
+        f"{left.get(state.rule, '')}"
+    )
 
 
 def revoked_obstacle(name: str, revocation: CaRevocation) -> str:
@@ -187,13 +233,23 @@ def differences(state: CaState) -> tuple[str, ...]:
             texts.append("it is INACTIVE: no device can register")
         if not found.registers_automatically:
             texts.append("auto-registration is off: new devices are refused, and no event is published")
-        if found.has_template:
-            texts.append("a provisioning template is set: AWS IoT provisions devices itself, and publishes no event")
+    return (*texts, *_template_differences(state), *_rule_differences(state))
+
+
+def _template_differences(state: CaState) -> tuple[str, ...]:
+    if state.is_freed:
+        return (freed_text(state),)
+    if state.found and state.found.has_template and not state.is_held:
+        return ("a provisioning template is set: AWS IoT provisions devices itself, and publishes no event",)
+    return ()
+
+
+def _rule_differences(state: CaState) -> tuple[str, ...]:
+    if state.rule is RuleState.ENABLED or (state.rule is RuleState.DISABLED and state.declared.jitp):
+        return ()
     if state.rule is RuleState.DISABLED:
-        texts.append("its topic rule is disabled: first connections are lost until the sweep")
-    elif state.rule is not RuleState.ENABLED:
-        texts.append(f"its topic rule is {state.rule}: deploy the stack")
-    return tuple(texts)
+        return ("its topic rule is disabled: first connections are lost until the sweep",)
+    return (f"its topic rule is {state.rule}: deploy the stack",)
 
 
 def _revoked_differences(state: CaState, revocation: CaRevocation) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ _GROUPS = {
             "switch-mode": "ca.switch_mode:switch_mode",
             "rotate": "ca.rotate:rotate",
             "retire": "ca.rotate:retire_ca",
+            "adopt": "ca.adopt:adopt",
             "revoke": "ca.revoke:revoke_ca",
             "create": "issue:create",
             "accept-rejections": "ca.accept_rejections:accept_rejections",

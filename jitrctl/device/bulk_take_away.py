@@ -9,13 +9,10 @@ verdict too: it is refused when it comes.
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
-
-from botocore.exceptions import BotoCoreError, ClientError
 
 from jitr.aws.calls import batches
 from jitr.iot_models import Status
@@ -26,7 +23,7 @@ from jitr.verdicts import OperatorAction, OperatorVerdict
 from jitrctl.clock import now
 from jitrctl.errors import Interrupted
 from jitrctl.run.parallel import NOT_BEGUN
-from jitrctl.session.aws_errors import explain
+from jitrctl.session.invoke import start_sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -130,7 +127,7 @@ def give_orders(
                     tell(ordered + overtaken)
             finally:
                 if ordered > before:
-                    is_started = _start_sweep(stage)
+                    is_started = start_sweep(stage)
     if left:
         raise Interrupted(f"{left:,} of {len(plan.orders):,} were {NOT_BEGUN}; the others are carried out")
     return TakenAway(plan=plan, ordered=ordered, overtaken=overtaken, is_started=is_started)
@@ -142,21 +139,6 @@ def count_waiting(stage: Stage) -> int:
     Raises Unavailable, botocore's errors.
     """
     return len(stage.registry.list_due(Due.TAKE_AWAY, now(), most=_MOST_COUNTED))
-
-
-def _start_sweep(stage: Stage) -> bool:
-    """Ask the sweep to begin now, without waiting for it; otherwise its schedule starts it.
-
-    A failure is a warning: the orders are written, and are carried out in any case.
-    """
-    try:
-        stage.lambda_.invoke(
-            FunctionName=stage.names.sweep_function, InvocationType="Event", Payload=json.dumps({}).encode()
-        )
-    except (BotoCoreError, ClientError) as error:
-        stage.warnings.append(f"the sweep could not be started ({explain(error)}): its schedule starts it")
-        return False
-    return True
 
 
 def document(one: TakenAway, *, dry_run: bool) -> Mapping[str, object]:

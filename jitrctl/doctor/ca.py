@@ -12,7 +12,7 @@ from jitrctl.ca.explaining_orders import (
     find_order,
     in_another_mode,
 )
-from jitrctl.ca.plan import plan
+from jitrctl.ca.plan import freed_text, held_text, plan
 from jitrctl.doctor.finding import LinkFinding, broken, good, note
 from jitrctl.status.stage_commands import aws_command, deploy_command, restore_command
 
@@ -69,6 +69,10 @@ def check_auto_registration(case: DeviceContext) -> LinkFinding:
 
 def check_template(case: DeviceContext) -> LinkFinding:
     """The CA has no provisioning template: with one AWS IoT provisions devices (JITP), and sends jitr no event."""
+    if case.ca.is_held:
+        return note(held_text(case.ca, case.options))
+    if case.ca.is_freed:
+        return note(freed_text(case.ca), f"remove it, then `{deploy_command(case.stage)}`")
     if _found(case).has_template:
         remove = aws_command(
             case.stage,

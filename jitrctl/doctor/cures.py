@@ -43,10 +43,7 @@ def cure_reason(case: DeviceContext, reason: Reason) -> str:
     if reason in _PLAIN:
         return _PLAIN[reason]
     if reason in _CAUSE_GONE:
-        return (
-            f"the links above are good, so its cause is gone: the device comes in by itself at its next evaluation; at "
-            f"once: `jitrctl device release {case.device} {case.options}`, and have the device connect again"
-        )
+        return _cause_is_gone(case)
     if reason.final and reason.rests_on is Basis.RULES:
         ca = case.origin.name
         return (
@@ -57,6 +54,13 @@ def cure_reason(case: DeviceContext, reason: Reason) -> str:
     if reason.final and reason.rests_on is Basis.CERTIFICATE:
         return _NEW_CERTIFICATE
     return _HELP.format(reason=reason.name)
+
+
+def _cause_is_gone(case: DeviceContext) -> str:
+    return (
+        f"the links above are good, so its cause is gone: the device comes in by itself at its next evaluation; at "
+        f"once: `jitrctl device release {case.device} {case.options}`, and have the device connect again"
+    )
 
 
 def release_command(case: DeviceContext) -> str:
@@ -86,6 +90,18 @@ def _cure_ambiguous(case: DeviceContext, _: Decision) -> str:
         f"next sweep, or `jitrctl sweep {case.options}`, has the device evaluated under the other one. Devices that "
         "were activated keep their CA"
     )
+
+
+LEFT_PENDING = (
+    "find out why AWS IoT left it pending: its log group AWSIotLogsV2 says what of the template it could not make"
+)
+
+
+def _cure_under_template(case: DeviceContext, _: Decision) -> str:
+    if case.ca.is_held:
+        take_over = f"jitrctl ca adopt {case.ca.name} --take-over {case.options}"
+        return f"{LEFT_PENDING}; or have jitr take the CA over: `{take_over}`"
+    return _cause_is_gone(case)
 
 
 def _cure_not_listed(case: DeviceContext, made: Decision) -> str:
@@ -256,6 +272,7 @@ _WRITERS: dict[Reason, Callable[[DeviceContext, Decision], str]] = {
     Reason.LIMIT_EXCEEDED: _cure_request,
     Reason.HOOK_REFUSED: _cure_hook_refused,
     Reason.HOOK_FAILED: _cure_hook_failed,
+    Reason.CA_HAS_TEMPLATE: _cure_under_template,
     Reason.CRL_MISSING: _cure_crl,
     Reason.CRL_STALE: _cure_crl,
     Reason.CRL_UNUSABLE: _cure_crl,

@@ -9,7 +9,8 @@ from jitr.decisions import Outcome
 from jitr.iot_models import Status
 from jitr.verdicts import OperatorAction
 from jitrctl.audit.log import PAUSE
-from jitrctl.doctor.cures import cure_decision, release_and_return
+from jitrctl.ca.plan import held_text
+from jitrctl.doctor.cures import LEFT_PENDING, cure_decision, release_and_return
 from jitrctl.doctor.finding import LinkFinding, broken, good, note
 from jitrctl.queues.dead_letters import LetterQueue
 from jitrctl.status.stage_commands import restore_command
@@ -114,6 +115,8 @@ def check_decision(case: DeviceContext) -> LinkFinding:
     if made is None:
         if is_active:
             return note("none: something other than jitr set it ACTIVE")
+        if case.source is None and case.ca.is_held:
+            return broken(f"none: {held_text(case.ca, case.options)}", LEFT_PENDING)
         return broken(
             f"none yet; {case.backlog}" + (f"; {case.own_messages}" if case.own_messages else ""),
             "wait a minute; then have the device connect again, which sends a new event, or `jitrctl sweep "

@@ -9,7 +9,7 @@ from jitr_fleet.authorization.evaluation import PolicyAnswer, Request, evaluate
 from jitr_fleet.resources import rule_sql
 from jitrctl.ca.plan import RuleState
 from jitrctl.doctor.finding import LinkFinding, broken, good, note
-from jitrctl.status.stage_commands import aws_command, restore_command
+from jitrctl.status.stage_commands import aws_command, deploy_command, restore_command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +29,15 @@ def check_rule(case: DeviceContext) -> LinkFinding:
 
 def check_rule_enabled(case: DeviceContext) -> LinkFinding:
     """The rule is enabled."""
+    if case.rule.get("ruleDisabled") and case.ca.is_held:
+        return note("held: it is disabled as deployed, as long as a provisioning template is on the CA")
+    if case.rule.get("ruleDisabled") and case.ca.is_freed:
+        return broken(
+            "it is disabled, as deployed for a provisioning template that is not on the CA any more: first connections "
+            "wait for the sweep",
+            f"remove jitp = true from the CA's entry in the fleet file, then `{deploy_command(case.stage)}`; then "
+            f"`jitrctl sweep {case.options}` finds the devices whose events were lost",
+        )
     if case.rule.get("ruleDisabled"):
         return broken(
             "it is disabled: events of first connections are lost",

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from jitr_fleet.problems import show
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -24,7 +26,7 @@ FIELDS = {
     f"{_PREFIX}SerialNumber": "serial_number",
     f"{_PREFIX}Id": "certificate_id",
 }
-_FIELD = re.compile(r"\{[a-z_]+\}")
+_INDEX = re.compile("[0-9]{1,9}")
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
 
@@ -54,7 +56,7 @@ class Values:
         """
         if isinstance(value, str):
             if "{" in value or "}" in value:
-                raise Untranslatable(path, f"{value!r} holds a brace, which begins a field in fleet.toml")
+                raise Untranslatable(path, f"{show(value)} holds a brace, which begins a field in fleet.toml")
             return value
         return self._function(value, path, literal=self.text)
 
@@ -62,14 +64,14 @@ class Values:
         """The same for a policy document: its own braces stay, and a field is written as IoT's policy variable."""
         if isinstance(value, str):
             return value
-        return _FIELD.sub(_to_variable, self._function(value, path, literal=self.document))
+        return self._function(value, path, literal=self.document)
 
     def _function(self, value: Any, path: str, *, literal: Any) -> str:
         name, given = _only_pair(value, path)
         at = f"{path}.{name}"
         match name:
             case "Ref":
-                return self._reference(given, at)
+                return self._reference(given, at, literal)
             case "Fn::Join":
                 separator, parts = _pair(given, at, "a separator and a list")
                 texts = self._list(parts, f"{at}[1]", literal)
@@ -77,8 +79,8 @@ class Values:
             case "Fn::Select":
                 index, parts = _pair(given, at, "an index and a list")
                 texts = self._list(parts, f"{at}[1]", literal)
-                if not str(index).isascii() or not str(index).isdigit() or int(index) >= len(texts):
-                    raise Untranslatable(f"{at}[0]", f"{index!r} is no index of a list of {len(texts)}")
+                if not _INDEX.fullmatch(str(index)) or int(index) >= len(texts):
+                    raise Untranslatable(f"{at}[0]", f"{show(index)} is no index of a list of {len(texts)}")
                 return texts[int(index)]
             case "Fn::FindInMap":
                 return self._find(given, at, literal)
@@ -87,16 +89,19 @@ class Values:
             case "Fn::Split":
                 raise Untranslatable(at, "a list stands where a text is expected")
             case _:
-                raise Untranslatable(at, f"the function {name} is not known")
+                raise Untranslatable(at, f"the function {show(name)} is not known")
 
-    def _reference(self, name: Any, path: str) -> str:
+    def _reference(self, name: Any, path: str, literal: Any) -> str:
+        if not isinstance(name, str):
+            raise Untranslatable(path, "the name of a parameter is expected")
         if name in FIELDS:
-            return f"{{{FIELDS[name]}}}"
-        declared = self._parameters.get(name) if isinstance(name, str) else None
+            field = FIELDS[name]
+            return f"${{{VARIABLES[field]}}}" if literal == self.document else f"{{{field}}}"
+        declared = self._parameters.get(name)
         if isinstance(declared, dict) and isinstance(declared.get("Default"), str):
-            return str(declared["Default"])
+            return str(literal(declared["Default"], path))
         raise Untranslatable(
-            path, f"{name!r} is no parameter that AWS IoT fills from a certificate, and has no default"
+            path, f"{show(name)} is no parameter that AWS IoT fills from a certificate, and has no default"
         )
 
     def _list(self, value: Any, path: str, literal: Any) -> list[str]:
@@ -130,7 +135,7 @@ class Values:
                     f"{path}[{number}]", "the key depends on the certificate: write a CA for each value"
                 )
             if not isinstance(found, dict) or name not in found:
-                raise Untranslatable(f"{path}[{number}]", f"there is no {name!r} in Mappings")
+                raise Untranslatable(f"{path}[{number}]", f"there is no {show(name)} in Mappings")
             found = found[name]
         return str(literal(found, path))
 
@@ -158,11 +163,11 @@ class Values:
             return str(literal(values[name], at))
         if name.startswith("iot:"):
             return str(literal(found[0], path))
-        return self._reference(name, path)
+        return self._reference(name, path, literal)
 
 
-# Developer guide, "X.509 certificate policy variables".
-_VARIABLES = {
+# Developer guide, "X.509 certificate policy variables"; the id, "AWS IoT Core policy variables".
+VARIABLES = {
     "country": "iot:Certificate.Subject.Country",
     "organization": "iot:Certificate.Subject.Organization",
     "organizational_unit": "iot:Certificate.Subject.OrganizationalUnit",
@@ -172,11 +177,6 @@ _VARIABLES = {
     "serial_number": "iot:Certificate.Subject.SerialNumber",
     "certificate_id": "iot:CertificateId",
 }
-
-
-def _to_variable(field: re.Match[str]) -> str:
-    name = _VARIABLES.get(field[0][1:-1])
-    return f"${{{name}}}" if name else field[0]
 
 
 def _only_pair(value: Any, path: str) -> tuple[str, Any]:

@@ -27,15 +27,16 @@ def write_toml(document: Mapping[str, Any]) -> str:
 
 
 def _section(path: list[str], table: Mapping[str, Any]) -> str:
-    header = ".".join(map(_key, path))
-    return f"[{header}]\n" + "".join(f"{_key(name)} = {_value(one)}\n" for name, one in table.items())
+    header = ".".join(map(write_key, path))
+    return f"[{header}]\n" + "".join(f"{write_key(name)} = {write_value(one)}\n" for name, one in table.items())
 
 
-def _key(name: str) -> str:
-    return name if _BARE.fullmatch(name) else _value(name)
+def write_key(name: str) -> str:
+    """One part of a key: bare, or quoted where it must be."""
+    return name if _BARE.fullmatch(name) else write_value(name)
 
 
-def _value(value: object) -> str:
+def write_value(value: object) -> str:
     """One value, in one line.
 
     Raises TypeError for a date or time, which no key of fleet.toml takes.
@@ -47,8 +48,8 @@ def _value(value: object) -> str:
     if isinstance(value, (int, float)):
         return repr(value)
     if isinstance(value, list):
-        return f"[{', '.join(map(_value, value))}]"
+        return f"[{', '.join(map(write_value, value))}]"
     if isinstance(value, dict):
-        pairs = ", ".join(f"{_key(name)} = {_value(one)}" for name, one in value.items())
+        pairs = ", ".join(f"{write_key(name)} = {write_value(one)}" for name, one in value.items())
         return f"{{ {pairs} }}" if pairs else "{}"
     raise TypeError(f"{type(value).__name__} is no value of a fleet file")

@@ -92,6 +92,9 @@ def _of_cas(choice: Choice, cas: Sequence[Ca]) -> Iterator[str]:
             yield f"{name}.hook is left out: your function is not there, and devices are admitted without it"
         if origin.existing:
             yield f"{name}.existing is false: the stack makes the thing type and groups, which are not there"
+    for account in choice.fleet.accounts:
+        for name in (one.ca.name for one in account.cas if one.jitp and account.name in choice.regions):
+            yield f"account.{account.name}.ca.{name}.jitp is left out: no provisioning template is on the CA there"
     ids = {account.id for account in choice.fleet.accounts if account.name in choice.regions}
     for ca in cas:
         if ca.home and not set(ca.home) <= ids:
@@ -158,6 +161,7 @@ def _account(
     for ca, registration in table.get("ca", {}).items():
         if registration["mode"] == CertificateMode.DEFAULT:
             registration["verification_certificate"] = proof_path(name, ca)
+        registration.pop("jitp", None)
     return table
 
 

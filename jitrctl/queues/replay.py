@@ -116,6 +116,7 @@ class Replay:
             record,
             crl_changed=bool(self._crls.changed_since(records, self._rules)),
             entries_changed=bool(self._enrollment.find_changed(records)),
+            template_gone=bool(self._examiner.find_freed(records, self._rules)),
         )
         if record.settles(event, sent_at=now, now=now, rules_digest=self._rules.digest):
             return {"outcome": Outcome.DUPLICATE.value, "detail": "settled before", "plan": []}
@@ -123,8 +124,10 @@ class Replay:
         if device.status is not Status.PENDING_ACTIVATION:
             return {"outcome": Outcome.FOUND.value, "detail": f"the certificate is {device.status}", "plan": []}
         try:
+            applicant = Applicant.of(device, self._rules)
+            self._examiner.refuse_under_template(applicant)
             record.refuse_activation()
-            examined = self._examiner.examine(Applicant.of(device, self._rules), record)
+            examined = self._examiner.examine(applicant, record)
             admitted = examined.examination.admit()
             self._refuse_wrong_owner(admitted, examined, now)
         except Rejected as refusal:

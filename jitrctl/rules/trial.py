@@ -89,7 +89,7 @@ def try_rules(stage: Stage, cas: Sequence[CaDeployment], sample: int) -> Trial:
 def _devices(stage: Stage, cas: Sequence[Ca], sample: int) -> Iterator[tuple[Ca, list[DeviceRegistration], bool]]:
     """A sample of each CA's devices, and whether AWS lists them under it; else they are of a sample of the account."""
     listed = [
-        _sample(partial(stage.iot.list_certificates_by_ca, caCertificateId=ca.certificate_id), sample) for ca in cas
+        sample_ids(partial(stage.iot.list_certificates_by_ca, caCertificateId=ca.certificate_id), sample) for ca in cas
     ]
     known = {one for chosen in listed for one in chosen}
     others: list[DeviceRegistration] | None = None
@@ -98,7 +98,7 @@ def _devices(stage: Stage, cas: Sequence[Ca], sample: int) -> Iterator[tuple[Ca,
             yield ca, _under(ca, _describe_all(stage.paced_iot, chosen)), True
             continue
         if others is None:
-            of_account = _sample(stage.iot.list_certificates, sample)
+            of_account = sample_ids(stage.iot.list_certificates, sample)
             others = _describe_all(stage.paced_iot, [one for one in of_account if one not in known])
         signed = [one for one in others if ca.certificate_id in (one.ca_certificate_id, *one.possible_cas)]
         yield ca, _under(ca, signed), False
@@ -181,7 +181,7 @@ def _describe_difference(before: Identity, after: Identity) -> str:
     return "; ".join(f"{name} {new} instead of {old}" for name, (old, new) in parts.items() if old != new)
 
 
-def _sample(list_page: Callable[..., Any], most: int) -> list[str]:
+def sample_ids(list_page: Callable[..., Any], most: int) -> list[str]:
     """The ids of the newest and of the oldest certificates of a list, half of each; all, if there are no more."""
     newest = list(_list_ids(list_page, most, ascending=False))
     if len(newest) < most:

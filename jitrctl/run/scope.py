@@ -266,11 +266,18 @@ def load_fleet(named: Path | None, *, proven: bool = True, offline: bool = False
     return fleet, ""
 
 
-def over_stages(command: Callable[..., None], *, proven: bool = True, offline: bool = False) -> Callable[..., None]:
+def over_stages(
+    command: Callable[..., None],
+    *,
+    proven: bool = True,
+    offline: bool = False,
+    without_file: Callable[[Mapping[str, Any], Mapping[str, Any]], Fleet | None] = lambda _own, _chosen: None,
+) -> Callable[..., None]:
     """Decorate a command: Typer sees the four options in place of the parameter `scope`, which is made from them.
 
     With `proven=False` the fleet file may name verification certificates that do not exist yet; see
-    `jitr_fleet.parse.load`. `offline` says that the command calls nothing.
+    `jitr_fleet.parse.load`. `offline` says that the command calls nothing. `without_file` makes the fleet from the
+    command's own options and these four, where there is no fleet file; None: there is one.
     """
     hints = get_type_hints(command, include_extras=True)
     own = [
@@ -287,7 +294,8 @@ def over_stages(command: Callable[..., None], *, proven: bool = True, offline: b
                 "it is written down"
             )
         chosen = {option.name: arguments.pop(option.name) for option in _OPTIONS}
-        fleet, fleet_option = load_fleet(chosen["fleet"], proven=proven, offline=offline)
+        made = without_file(arguments, chosen)
+        fleet, fleet_option = (made, "") if made else load_fleet(chosen["fleet"], proven=proven, offline=offline)
         stages = choose(fleet, chosen["account"] or (), chosen["region"] or ())
         # The option --ca of several commands; checked before any account is opened.
         for name in _as_list(arguments.get("ca")):

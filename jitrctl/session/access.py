@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from jitr_fleet.model import Account
 from jitrctl.errors import AccessError, WrongAccount
 from jitrctl.session.aws_errors import explain, wants_another_code
 from jitrctl.session.endpoints import is_aws, is_loopback, refuse_stray
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import botocore.session
-
-    from jitr_fleet.model import Account
 
 # Longer timeouts than in the functions, and five attempts against throttling: an operator waits.
 _CONFIG = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 5})
@@ -72,6 +71,30 @@ def open_access(account: Account, region: str, home: str | None = None) -> Acces
             f"{account.id}: correct the profile or the fleet file"
         )
     return access
+
+
+def unknown_account(name: str, profile: str | None, region: str) -> Account:
+    """The account of a profile, which no fleet file has; None: the environment's credentials.
+
+    Raises AccessError when the credentials do not work; Unusable when only the shell sets an endpoint that is not AWS.
+    """
+    account = Account(
+        name=name,
+        id="",
+        regions=(region,),
+        profile=profile,
+        role_arn=None,
+        endpoint_url=None,
+        activations_per_second=10,
+        kms_key=None,
+        snap_start=None,
+        cas=(),
+    )
+    try:
+        _, owner = _open(account, region, region)
+    except (BotoCoreError, ClientError) as error:
+        raise AccessError(f"{_means(account, region)} cannot be opened: {explain(error)}") from error
+    return replace(account, id=owner)
 
 
 def _open(account: Account, region: str, home: str) -> tuple[Access, str]:

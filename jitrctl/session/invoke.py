@@ -37,3 +37,18 @@ def invoke(stage: Stage, function: str, payload: Mapping[str, Any]) -> dict[str,
             f"{said.get('errorType')}: {said.get('errorMessage')}; its log is {stage.names.log_group(function)}"
         )
     return dict(said)
+
+
+def start_sweep(stage: Stage) -> bool:
+    """Ask the sweep to begin now, without waiting for it; otherwise its schedule starts it.
+
+    A failure is a warning: what the sweep is to find is written, and it is found in any case.
+    """
+    try:
+        stage.lambda_.invoke(
+            FunctionName=stage.names.sweep_function, InvocationType="Event", Payload=json.dumps({}).encode()
+        )
+    except (BotoCoreError, ClientError) as error:
+        stage.warnings.append(f"the sweep could not be started ({explain(error)}): its schedule starts it")
+        return False
+    return True

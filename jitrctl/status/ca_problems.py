@@ -11,7 +11,7 @@ from jitrctl.ca.crl_state import CrlProgress
 from jitrctl.ca.plan import RuleState, differences
 from jitrctl.status.crls import CrlState
 from jitrctl.status.problems import WHERE, Kind, Problem, Severity
-from jitrctl.status.stage_commands import aws_command, restore_command
+from jitrctl.status.stage_commands import aws_command, deploy_command, restore_command
 from jitrctl.terminal import at
 
 if TYPE_CHECKING:
@@ -50,9 +50,10 @@ def _differing(stage: Stage, state: CaState) -> Problem | None:
             text=f"CA {state.name}: {'; '.join(texts)}; its devices go over to its successor, or are deactivated",
             runbook="a-cas-key-leaked",
         )
+    is_only_freed = state.is_freed and len(texts) == 1
     return Problem(
         kind=Kind.CA,
-        severity=Severity.STOPPED,
+        severity=Severity.WAITING if is_only_freed else Severity.STOPPED,
         text=f"CA {state.name} is not as the fleet file says: {'; '.join(texts)}",
         cures=tuple(_cures(stage, state)),
     )
@@ -61,12 +62,14 @@ def _differing(stage: Stage, state: CaState) -> Problem | None:
 def _cures(stage: Stage, state: CaState) -> Iterator[str]:
     """The commands that make the CA as it is declared, in their order."""
     found, by_stack = state.found, state.declared.registered_by is RegisteredBy.STACK
-    if state.rule is RuleState.DISABLED:
+    if state.is_freed:
+        yield deploy_command(stage)
+    elif state.rule is RuleState.DISABLED and not state.is_held:
         yield aws_command(stage, f"iot enable-topic-rule --rule-name {stage.names.rule(state.name)}")
     is_wrong_in_stack = by_stack and (found is None or not (found.active and found.registers_automatically))
     if state.rule in (RuleState.MISSING, RuleState.ELSEWHERE) or is_wrong_in_stack:
         yield restore_command(stage)
-    if found and found.has_template:
+    if found and found.has_template and not state.is_held:
         certificate_id = state.declared.ca.certificate_id
         yield aws_command(
             stage, f"iot update-ca-certificate --certificate-id {certificate_id} --remove-auto-registration"
@@ -75,7 +78,11 @@ def _cures(stage: Stage, state: CaState) -> Iterator[str]:
         return
     if found and found.mode is not state.declared.mode:
         yield f"jitrctl ca switch-mode --ca {state.name}{WHERE}"
-    if found is None or found.has_template or not (found.active and found.registers_automatically):
+    if (
+        found is None
+        or (found.has_template and not state.is_held)
+        or not (found.active and found.registers_automatically)
+    ):
         yield f"jitrctl ca apply --ca {state.name}{WHERE}"
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from jitrctl.ca.plan import held_text
 from jitrctl.queues.dead_letters import LetterQueue
 from jitrctl.status import health as reading
 from jitrctl.status.alarms import counterpart
@@ -282,6 +283,11 @@ def _notes(stage: Stage, health: Health) -> list[str]:
     if health.waiting_for_hub:
         waiting = "1 event waits" if health.waiting_for_hub == 1 else f"{health.waiting_for_hub} events wait"
         notes.append(f"{waiting} for the hub's function, and `jitrctl fleet devices` lags: {RUNBOOK}#hub-errors")
+    notes += [
+        f"CA {state.name} is {held_text(state, f'--account {stage.account.name}')}"
+        for state in health.cas
+        if state.is_held
+    ]
     for name, by_status in health.sources.items():
         notes.append(f"registered without a CA, source {name}: {_by_status(by_status) or 'none counted yet'}")
     if unclaimed := _by_status(health.sweep.unclaimed):

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from jitr.aws.calls import calling
 from jitr.errors import NotPermitted, Unavailable
-from jitrctl.errors import Refused
+from jitrctl.errors import Interrupted, Refused
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
 
 T = TypeVar("T")
@@ -30,11 +31,15 @@ QUOTAS = {
     "GetPolicy": 10,
     "ListProvisioningTemplates": 10,
     "DescribeProvisioningTemplate": 10,
-    "ListTopicRules": 1,  # not published; it is one call in most accounts
+    # Not published; these are a few calls in most accounts.
+    "ListTopicRules": 1,
+    "GetTopicRule": 1,
+    "ListThingsInThingGroup": 10,
     "DetachPolicy": 15,
 }
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0  # seconds
 PATIENCE = 2 * 3600.0  # seconds of throttles without a success, after which a command ends
+_TOLD_AFTER, _TOLD_EVERY = 20.0, 600.0  # seconds of waiting
 
 
 def seconds_for(operation: str, number: int) -> float:
@@ -50,13 +55,21 @@ class PatientCalls:
         wait_for_turn: Callable[[], None],
         *,
         again: str,
+        interrupted: threading.Event | None = None,
+        tell: Callable[[str], None] = lambda _: None,
         monotonic: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
-        """`wait_for_turn` takes a turn of the account's schedule; `again` says how the work goes on after a failure."""
+        """`wait_for_turn` takes a turn of the account's schedule; `again` says how the work goes on after a failure.
+
+        Once `interrupted` is set, no call is made and every wait ends. `tell` is called with a sentence when AWS has
+        not answered for a while, every ten minutes after that, and when it answers again.
+        """
         self._wait_for_turn = wait_for_turn
         self._again = again
-        self._monotonic, self._sleep = monotonic, sleep
+        self._interrupted, self._tell = interrupted, tell
+        self._monotonic = monotonic
+        self._sleep = sleep or (interrupted.wait if interrupted else time.sleep)
         self._next: dict[str, float] = {}
         self.counts: Counter[str] = Counter()
 
@@ -65,7 +78,7 @@ class PatientCalls:
 
         Operations without a pace of their own (DescribeCertificate) take turns of the account's schedule.
 
-        Raises Refused when AWS gave no answer for that long; NotPermitted; botocore's errors.
+        Raises Refused when AWS gave no answer for that long; Interrupted; NotPermitted; botocore's errors.
         """
         return self.repeat(operation, lambda: self._once(operation, call, parameters))
 
@@ -74,11 +87,12 @@ class PatientCalls:
 
         Raises as `make`, and what the work raises.
         """
-        begun, pause = self._monotonic(), _FIRST_PAUSE
+        begun, pause, told = self._monotonic(), _FIRST_PAUSE, 0.0
         while True:
+            self._heed()
             try:
                 with calling(name):
-                    return work()
+                    done = work()
             except NotPermitted:
                 raise
             except Unavailable as error:
@@ -87,20 +101,41 @@ class PatientCalls:
                     raise Refused(
                         f"AWS has throttled or failed {name} for {waited / 60:.0f} minutes ({error}): {self._again}"
                     ) from error
+                if waited >= (told + _TOLD_EVERY if told else _TOLD_AFTER):
+                    told = waited
+                    self._tell(
+                        f"AWS has throttled or failed {name} for {_in_words(waited)} ({error}); it is tried again "
+                        f"every minute, for {PATIENCE / 3600:.0f} hours. Ctrl-C ends the wait, and nothing is lost"
+                    )
                 self._sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
+            else:
+                if told:
+                    self._tell(f"AWS answers {name} again, after {_in_words(self._monotonic() - begun)}")
+                return done
 
     def take_turn(self, operation: str) -> None:
         """Wait until one call of the operation may be made."""
         self.counts[operation] += 1
         if operation not in QUOTAS:
             self._wait_for_turn()
+            self._heed()
             return
         now = self._monotonic()
         if (at := self._next.get(operation, now)) > now:
             self._sleep(at - now)
+            self._heed()
         self._next[operation] = max(at, now) + seconds_for(operation, 1)
+
+    def _heed(self) -> None:
+        """Raises Interrupted after Ctrl-C."""
+        if self._interrupted is not None and self._interrupted.is_set():
+            raise Interrupted(f"interrupted: {self._again}")
 
     def _once(self, operation: str, call: Callable[..., T], parameters: dict[str, Any]) -> T:
         self.take_turn(operation)
         return call(**parameters)
+
+
+def _in_words(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"  # noqa: PLR2004 -- where seconds say more

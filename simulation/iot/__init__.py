@@ -4,6 +4,7 @@ from simulation.iot.broker import Broker
 from simulation.iot.cas import Cas
 from simulation.iot.certificates import Certificates
 from simulation.iot.connections import Connections
+from simulation.iot.just_in_time import JustInTimeProvisioning
 from simulation.iot.policies import Policies
 from simulation.iot.provisioning_templates import ProvisioningTemplates
 from simulation.iot.shadows import Shadows
@@ -24,6 +25,7 @@ class Iot:
         self.things.certificates = self.policies.certificates = self.certificates
         self.policies.things = self.things
         self.provisioning_templates = ProvisioningTemplates(place)
+        self.just_in_time = JustInTimeProvisioning(place, self)
         self.connections = Connections(place, self)
         self.shadows = Shadows(place)
         self.broker = Broker(place, sqs, self)

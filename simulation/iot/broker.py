@@ -70,15 +70,19 @@ class Broker:
         self._sqs = sqs
         self._iot = iot
         self.rules: dict[str, list[TopicRule]] = {}  # by the CA's certificate id
+        # Rules of others, which do nothing here: by name, as GetTopicRule answers it, with its topic filter.
+        self.others: dict[str, tuple[Params, str]] = {}
         self.listeners: list[Callable[[str, str], None]] = []  # MQTT clients: the topic, and what is published on it
         self.published = 0
 
-    def add_rule(self, ca_certificate_id: str, queue_url: str, *, name: str | None = None) -> None:
+    def add_rule(
+        self, ca_certificate_id: str, queue_url: str, *, name: str | None = None, enabled: bool = True
+    ) -> None:
         """Add a topic rule; one of this name that is there already stays as it is."""
         rules = self.rules.setdefault(ca_certificate_id, [])
         if name is None or all(rule.name != name for rule in rules):
             name = name or f"rule_{ca_certificate_id[:16]}_{len(rules)}"
-            rules.append(TopicRule(name=name, queue_url=queue_url))
+            rules.append(TopicRule(name=name, queue_url=queue_url, enabled=enabled))
 
     def disable_topic_rule(self, params: Params) -> Answer:
         return self._switch_rule(params, on=False)
@@ -102,7 +106,25 @@ class Broker:
             for ca_id, rules in self.rules.items()
             for rule in rules
         ]
+        found += [
+            {"ruleName": name, "topicPattern": pattern, "ruleDisabled": rule.get("ruleDisabled", False)}
+            for name, (rule, pattern) in self.others.items()
+        ]
         return {"rules": found}
+
+    def get_topic_rule(self, params: Params) -> Answer:
+        """A rule with its actions; as of a rule that may not be read, AWS IoT does not say that there is none."""
+        name = params["ruleName"]
+        if name in self.others:
+            other = {"ruleName": name, **self.others[name][0]}
+            return {"ruleArn": self._place.arn("iot", f"rule/{name}"), "rule": other}
+        for rules in self.rules.values():
+            for rule in rules:
+                if rule.name == name:
+                    sent = {"sqs": {"queueUrl": rule.queue_url, "roleArn": "arn:aws:iam::1:role/rule"}}
+                    found = {"ruleName": name, "ruleDisabled": not rule.enabled, "actions": [sent]}
+                    return {"ruleArn": self._place.arn("iot", f"rule/{name}"), "rule": found}
+        raise ServiceError("UnauthorizedException", f"Access to topic rule '{name}' was denied", status=401)
 
     def connect(
         self, given: Leaf | str | bytes, *, client_id: str, sni: bool, clean: bool, admits: Callable[[str], bool]
@@ -120,9 +142,9 @@ class Broker:
         # Without SNI only certificates and CAs in DEFAULT mode are found (aws-facts §2).
         if not sni and certificate.mode != "DEFAULT":
             return "refused"
-        if certificate.status == "PENDING_ACTIVATION" and not self._has_template(certificate.ca_certificate_id):
+        if certificate.status == "PENDING_ACTIVATION":
             # Every attempt publishes again, not just the first (aws-facts §1).
-            self._publish(certificate, first=False)
+            self._hand_over(certificate, first=False)
         active = certificate.status == "ACTIVE" and leaf.is_valid_at(self._place.clock.now())
         if not active or not self._may_connect(certificate, client_id):
             return "refused"
@@ -143,13 +165,16 @@ class Broker:
         certificate = self._iot.certificates.register(
             leaf, status="PENDING_ACTIVATION", mode=ca.mode, ca_certificate_id=ca.certificate_id
         )
-        # A CA with a template provisions the device, without this event (aws-facts §1).
-        if not self._has_template(certificate.ca_certificate_id):
-            self._publish(certificate, first=True)
+        self._hand_over(certificate, first=True)
 
-    def _has_template(self, ca_certificate_id: str | None) -> bool:
-        ca = self._iot.cas.by_id.get(ca_certificate_id or "")
-        return ca is not None and ca.template is not None
+    def _hand_over(self, certificate: DeviceCertificate, *, first: bool) -> None:
+        """Publish the event of a pending certificate; a CA with a template provisions the device (aws-facts §1)."""
+        undocumented = self._place.undocumented
+        template = self._iot.just_in_time.template_of(certificate.ca_certificate_id)
+        if template is None or undocumented.publishes_with_template:
+            self._publish(certificate, first=first)
+        if template is not None and (first or undocumented.jitp_tries_again):
+            self._iot.just_in_time.begin(certificate, template)
 
     def _publish(self, certificate: DeviceCertificate, *, first: bool) -> None:
         self.published += 1

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from jitr.x509.certificate import Certificate
-from simulation.faults import Answer, NotModelled, Params, ServiceError
+from simulation.faults import Answer, Params, ServiceError
 from simulation.iot.answers import invalid, missing, page
 from simulation.leaf import parse
 from simulation.place import Place
@@ -27,7 +27,7 @@ class RegisteredCa:
     auto_registration: str
     created_at: datetime
     updated_at: datetime
-    template: dict[str, Any] | None = None  # registrationConfig; what it would make is not modelled
+    template: dict[str, Any] | None = None  # registrationConfig; just_in_time.py carries it out
 
     def signed(self, leaf: Certificate) -> bool:
         return leaf.is_issued_by(self.parsed)
@@ -111,15 +111,15 @@ class Cas:
         return {"certificateDescription": description} | ({"registrationConfig": ca.template} if ca.template else {})
 
     def update_ca_certificate(self, params: Params) -> Answer:
-        """Change status and auto-registration; the mode cannot be changed (aws-facts §3)."""
-        ca = self._ca(params)
-        if "registrationConfig" in params:
-            raise NotModelled("another provisioning template")
+        """Change status, auto-registration and template; the mode cannot be changed (aws-facts §3)."""
+        ca, undocumented = self._ca(params), self._place.undocumented
         status, auto = params.get("newStatus"), params.get("newAutoRegistrationStatus")
         if status not in (None, "ACTIVE", "INACTIVE") or auto not in (None, "ENABLE", "DISABLE"):
             raise invalid("status or autoRegistrationStatus is not one of the allowed values")
+        ca.template = params.get("registrationConfig", ca.template)
         if params.get("removeAutoRegistration"):
-            ca.template = None
+            ca.template = None if undocumented.removal_takes_template else ca.template
+            ca.auto_registration = "DISABLE" if undocumented.removal_ends_registration else ca.auto_registration
         ca.status = status or ca.status
         ca.auto_registration = auto or ca.auto_registration
         ca.updated_at = self._place.clock.now()

@@ -43,12 +43,14 @@ class Policies:
         self._place = place
         self.by_name: dict[str, Policy] = {}
         self._attached: dict[str, dict[str, None]] = {}  # target's ARN → names, in order of attachment
+        self._targets: dict[str, dict[str, None]] = {}  # the reverse, since a policy can have a million targets
 
     def of_target(self, arn: str) -> list[Policy]:
         return [self.by_name[name] for name in self._attached.get(arn, ())]
 
     def forget(self, arn: str) -> None:
-        self._attached.pop(arn, None)
+        for name in self._attached.pop(arn, {}):
+            del self._targets[name][arn]
 
     def create_policy(self, params: Params) -> Answer:
         name, document = params["policyName"], params["policyDocument"]
@@ -85,7 +87,7 @@ class Policies:
 
     def delete_policy(self, params: Params) -> Answer:
         policy = self._policy(params)
-        if any(policy.name in names for names in self._attached.values()):
+        if self._targets.get(policy.name):
             raise ServiceError("DeleteConflictException", f"Policy {policy.name} is attached")
         del self.by_name[policy.name]
         return {}
@@ -98,10 +100,12 @@ class Policies:
         if policy.name not in attached and len(attached) >= most:
             raise ServiceError("LimitExceededException", f"At most {most} policies can be attached")
         attached[policy.name] = None
+        self._targets.setdefault(policy.name, {})[target] = None
         return {}
 
     def detach_policy(self, params: Params) -> Answer:
         self._attached.get(params["target"], {}).pop(params["policyName"], None)
+        self._targets.get(params["policyName"], {}).pop(params["target"], None)
         return {}
 
     def list_attached_policies(self, params: Params) -> Answer:
@@ -112,7 +116,7 @@ class Policies:
 
     def list_targets_for_policy(self, params: Params) -> Answer:
         name = self._policy(params).name
-        targets = [target for target, names in self._attached.items() if name in names]
+        targets = list(self._targets.get(name, ()))
         shown, marker = page(targets, params, size="pageSize", token="marker")  # noqa: S106
         return {"targets": shown} | ({"nextMarker": marker} if marker else {})
 

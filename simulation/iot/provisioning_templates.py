@@ -1,4 +1,4 @@
-"""AWS IoT's provisioning templates: made, listed and described. What a template would make is not modelled."""
+"""AWS IoT's provisioning templates: made, listed and described; just_in_time.py carries out those of CAs (JITP)."""
 
 from simulation.faults import Answer, Params, ServiceError
 from simulation.iot.answers import missing, page

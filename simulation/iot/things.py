@@ -117,7 +117,8 @@ class Things:
         """All things; filters are not modelled."""
         if unknown := params.keys() - {"maxResults", "nextToken"}:
             raise NotModelled(f"ListThings with {', '.join(sorted(unknown))}")
-        found = [
+        answer = _listed("things", list(self.by_name.values()), params)
+        answer["things"] = [
             {
                 "thingName": thing.name,
                 "thingArn": thing.arn,
@@ -125,9 +126,9 @@ class Things:
                 "version": thing.version,
             }
             | ({"thingTypeName": thing.type_name} if thing.type_name else {})
-            for thing in self.by_name.values()
+            for thing in answer["things"]
         ]
-        return _listed("things", found, params)
+        return answer
 
     def update_thing(self, params: Params) -> Answer:
         """Replace the attributes, or merge them (an empty value removes one); set or remove the type."""
@@ -200,6 +201,11 @@ class Things:
     def list_thing_groups_for_thing(self, params: Params) -> Answer:
         groups = [{"groupName": name, "groupArn": self.group_arn(name)} for name in self._thing(params).groups]
         return _listed("thingGroups", groups, params)
+
+    def list_things_in_thing_group(self, params: Params) -> Answer:
+        """The things of a group; groups are flat here, so `recursive` changes nothing."""
+        group = self._group(params)
+        return _listed("things", [thing.name for thing in self.by_name.values() if group in thing.groups], params)
 
     # Billing groups: a thing is in one at most
 

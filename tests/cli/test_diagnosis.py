@@ -397,3 +397,34 @@ def test_a_crash_is_made_good_by_any_later_outcome() -> None:
 def test_an_error_beside_a_decision_counts_for_a_quarter_of_an_hour() -> None:
     assert assess([error()], {}, is_working=True, now=NOW + 15 * MINUTE)
     assert assess([error()], {}, is_working=True, now=NOW + 16 * MINUTE) is None
+
+
+def with_key(stage: Stage, rule: RuleState, *, has_template: bool) -> CaState:
+    """The CA as a provisioning template is, or was, on it, and the fleet file says so."""
+    state = good(stage)
+    assert state.found
+    found = replace(state.found, has_template=has_template)
+    return replace(state, declared=replace(state.declared, jitp=True), found=found, rule=rule)
+
+
+def test_a_ca_that_is_held_under_a_template_is_a_note_and_no_problem(stage: Stage) -> None:
+    cas = (with_key(stage, RuleState.DISABLED, has_template=True),)
+    assert problems(stage, cas=cas) == ()
+    (text,) = notes(stage, cas=cas)
+    assert text.startswith("CA factory is held: a provisioning template is on this CA")
+    assert "jitrctl ca adopt" in text
+    assert not healthy(stage, cas=cas).drift
+
+
+@pytest.mark.parametrize("rule", [RuleState.DISABLED, RuleState.ENABLED])
+def test_a_key_without_its_template_is_to_be_taken_out_and_deployed(stage: Stage, rule: RuleState) -> None:
+    problem = only(stage, cas=(with_key(stage, rule, has_template=False),))
+    assert (problem.kind, problem.severity) == (Kind.CA, Severity.WAITING)
+    assert "remove jitp = true from its entry, and deploy" in problem.text
+    assert problem.cures == (f"{DEPLOY} {stage} -c fleet={stage.fleet.path}",)
+    assert "jitrctl ca apply" not in " ".join(problem.cures)
+
+
+def test_a_held_ca_whose_rule_is_missing_is_a_problem(stage: Stage) -> None:
+    problem = only(stage, cas=(with_key(stage, RuleState.MISSING, has_template=True),))
+    assert "its topic rule is missing: deploy the stack" in problem.text

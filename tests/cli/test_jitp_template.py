@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from jitr.rules import TEMPLATE_FIELDS
-from jitrctl.jitp.template import translate
+from jitrctl.jitp.template import Translation, translate
 from jitrctl.jitp.values import FIELDS
 
 _REF = "AWS::IoT::Certificate::"
@@ -18,6 +18,10 @@ def _body(thing: dict[str, Any], policy: dict[str, Any] | None = None, **more: A
         "policy": {"Type": "AWS::IoT::Policy", "Properties": policy or {"PolicyName": "pump-policy"}},
     }
     return json.dumps({"Parameters": {name: {"Type": "String"} for name in FIELDS}, "Resources": resources} | more)
+
+
+def names(found: Translation) -> list[str | None]:
+    return [one.name for one in found.policies]
 
 
 def test_the_shape_of_the_jitp_page_becomes_the_keys_of_a_ca() -> None:
@@ -34,7 +38,7 @@ def test_the_shape_of_the_jitp_page_becomes_the_keys_of_a_ca() -> None:
     )
     assert (found.thing_name, found.thing_type, found.thing_groups) == ("{common_name}", "pump", ("hall-1", "pumps"))
     assert found.attributes == (("version", "v1"), ("country", "{country}"))
-    assert (found.billing_group, found.policy_name, found.missing) == ("east", "pump-policy", ())
+    assert (found.billing_group, names(found), found.missing) == ("east", ["pump-policy"], ())
 
 
 def test_functions_become_fields_and_literals() -> None:
@@ -48,13 +52,14 @@ def test_functions_become_fields_and_literals() -> None:
     assert found.missing == ()
 
 
-def test_an_inline_policy_has_policy_variables_and_fits_each_stage() -> None:
+def test_an_inline_policy_has_policy_variables_for_what_comes_from_the_certificate() -> None:
     arn = "arn:aws:iot:eu-central-1:111111111111:client/"
     before = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:Connect", "Resource": "' + arn
     document = {"Fn::Join": ["", [before, {"Ref": f"{_REF}CommonName"}, '"}]}']]}
     found = translate(_body({"ThingName": "t"}, {"PolicyDocument": document}))
-    resource = json.loads(found.policy_document or "")["Statement"][0]["Resource"]
-    assert resource == "arn:<partition>:iot:<region>:<account>:client/${iot:Certificate.Subject.CommonName}"
+    (policy,) = found.policies
+    resource = json.loads(policy.document or "")["Statement"][0]["Resource"]
+    assert resource == f"{arn}${{iot:Certificate.Subject.CommonName}}"
 
 
 def test_what_cannot_be_translated_is_named_with_its_place() -> None:
@@ -68,7 +73,7 @@ def test_what_cannot_be_translated_is_named_with_its_place() -> None:
         "$.Resources.thing.Properties.AttributePayload.city.Fn::FindInMap[1]",
         "$.Resources",
     ]
-    assert "the function Fn::Base64 is not known" in found.missing[0]
+    assert 'the function "Fn::Base64" is not known' in found.missing[0]
     assert "depends on the certificate" in found.missing[1]
 
 
@@ -87,11 +92,11 @@ def test_a_group_that_differs_by_device_is_not_taken_for_a_fixed_one() -> None:
     assert [line.split(": ")[0] for line in found.missing] == ["$.Resources.thing.Properties.ThingGroups[1]"]
 
 
-def test_a_certificate_that_stays_inactive_and_a_second_policy_are_named() -> None:
+def test_a_certificate_that_stays_inactive_is_named_and_all_policies_are_taken() -> None:
     template = json.loads(_body({"ThingName": "t"}))
     template["Resources"]["certificate"]["Properties"]["Status"] = "INACTIVE"
     template["Resources"]["more"] = {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": "other"}}
     found = translate(json.dumps(template))
-    assert found.policy_name == "pump-policy"
+    assert names(found) == ["pump-policy", "other"]
     at = [line.split(": ")[0] for line in found.missing]
-    assert at == ["$.Resources.certificate.Properties.Status", "$.Resources.more.Properties"]
+    assert at == ["$.Resources.certificate.Properties.Status"]

@@ -217,8 +217,14 @@ def test_what_is_not_chosen_is_left_out_and_named(draft: Draft, workspace: Works
             "ca.factory.home names only the accounts that were chosen",
             None,
         ),
+        (
+            ', verification_certificate = "dev.pem" }',
+            ', verification_certificate = "dev.pem", jitp = true }',
+            "account.dev.ca.factory.jitp is left out: no provisioning template is on the CA there",
+            ("account", "dev", "ca", "factory", "jitp"),
+        ),
     ],
-    ids=["hook", "existing", "key", "topic", "hub", "home"],
+    ids=["hook", "existing", "key", "topic", "hub", "home", "jitp"],
 )
 def test_what_the_local_aws_lacks_is_left_out_and_said(
     draft: Draft, workspace: Workspace, old: str, new: str, said: str, gone: tuple[str, ...] | None

@@ -1,8 +1,9 @@
 """CAs: registering them in either mode, and what may be done to them later; docs/aws-facts.md §3."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
@@ -16,9 +17,15 @@ from tests.support.contract.places import OK, Place, answer
 from tests.support.contract.registered import Ca
 from tests.support.local.authority import Authority
 
+if TYPE_CHECKING:
+    from mypy_boto3_iot.type_defs import RegistrationConfigTypeDef
+
 INVALID = ("InvalidRequestException", 400)
 NOT_FOUND = ("ResourceNotFoundException", 404)
 BAD_CERTIFICATE = ("CertificateValidationException", 400)
+
+# The smallest: the certificate becomes ACTIVE.
+TEMPLATE = json.dumps({"Resources": {"certificate": {"Type": "AWS::IoT::Certificate", "Properties": {}}}})
 
 MakeAuthority = Callable[[], Authority]
 
@@ -129,6 +136,33 @@ def test_a_ca_is_described(place: Place, ca: Ca) -> None:
     parsed = ca.authority.certificate
     validity = {"notBefore": parsed.not_valid_before_utc, "notAfter": parsed.not_valid_after_utc}
     assert described.get("validity") == expected(place, validity, ca_validity_missing=None)
+
+
+def test_a_template_is_put_on_a_ca_and_taken_off_alone(place: Place, ca: Ca) -> None:
+    config: RegistrationConfigTypeDef = {"templateBody": TEMPLATE, "roleArn": "arn:aws:iam::111111111111:role/jitp"}
+    place.iot.update_ca_certificate(certificateId=ca.certificate_id, registrationConfig=config)
+    assert place.iot.describe_ca_certificate(certificateId=ca.certificate_id)["registrationConfig"] == config
+
+    place.iot.update_ca_certificate(certificateId=ca.certificate_id, removeAutoRegistration=True)
+
+    found = place.iot.describe_ca_certificate(certificateId=ca.certificate_id)
+    assert found.get("registrationConfig") == expected(place, None, template_kept=config)
+    registers = found["certificateDescription"]["autoRegistrationStatus"]
+    assert registers == expected(place, "ENABLE", template_kept="DISABLE")
+
+
+def test_a_change_of_a_ca_is_dated(place: Place, ca: Ca) -> None:
+    def modified() -> datetime | None:
+        described = place.iot.describe_ca_certificate(certificateId=ca.certificate_id)["certificateDescription"]
+        return described.get("lastModifiedDate")
+
+    before, at = modified(), place.now()
+    place.wait_for(lambda: (place.now() - at).total_seconds() > 0.01, "a later moment")
+    place.iot.update_ca_certificate(certificateId=ca.certificate_id, newAutoRegistrationStatus="DISABLE")
+    after = modified()
+
+    found = "later" if before and after and after > before else "no date"
+    assert found == expected(place, "later", ca_changes_undated="no date")
 
 
 def test_an_unknown_ca_is_not_found(place: Place) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.support.contract.differences import expected
 from tests.support.contract.places import Place, answer, new_name
 from tests.support.contract.registered import Ca
 from tests.support.local.authority import Authority, certificate_id
@@ -119,6 +120,27 @@ def test_without_sni_only_a_ca_in_default_mode_registers(
     assert answer(lambda: ca.described(sni_only)) == NOT_FOUND
     described = ca.described(default)
     assert (described["status"], described["certificateMode"]) == ("PENDING_ACTIVATION", "DEFAULT")
+
+
+def test_a_ca_with_a_template_provisions_the_device_and_publishes_no_event(place: Place, ca: Ca) -> None:
+    template = {
+        "Resources": {
+            "thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": new_name("thing")}},
+            "certificate": {"Type": "AWS::IoT::Certificate", "Properties": {"Status": "ACTIVE"}},
+        }
+    }
+    place.iot.update_ca_certificate(
+        certificateId=ca.certificate_id,
+        registrationConfig={"templateBody": json.dumps(template), "roleArn": "arn:aws:iam::111111111111:role/jitp"},
+    )
+    device = ca.device()
+    assert place.connect(device) == "refused"
+    at = place.now()
+    place.wait_for(lambda: (place.now() - at).total_seconds() > 3, "what JITP takes")
+
+    assert ca.described(device)["status"] == expected(place, "ACTIVE", jitp_not_run="PENDING_ACTIVATION")
+    answered = place.sqs.receive_message(QueueUrl=ca.queue_url)
+    assert len(answered.get("Messages", [])) == expected(place, 0, jitp_not_run=1)
 
 
 def test_a_certificate_that_is_deleted_and_comes_back_is_a_new_registration(place: Place, ca: Ca) -> None:

@@ -78,6 +78,25 @@ def test_a_ca_is_described_with_its_mode_and_whether_it_is_active(cloud: Cloud, 
     assert not ca.active
 
 
+@pytest.mark.parametrize("config", [{"templateBody": "{}", "roleArn": "arn:aws:iam::1:role/x"}, {"templateName": "x"}])
+def test_a_provisioning_template_is_seen_by_its_body_or_by_its_name(
+    cloud: Cloud, wire: Wire, config: dict[str, str]
+) -> None:
+    changed = NOW - 30 * SECOND
+    wire.answer("DescribeCACertificate", ca_answer(lastModifiedDate=changed) | {"registrationConfig": config})
+    ca = cloud.aws_iot.describe_ca("cd" * 32)
+    assert ca
+    assert (ca.has_template, ca.modified_at) == (True, changed)
+
+
+def test_a_role_without_a_template_is_no_template(cloud: Cloud, wire: Wire) -> None:
+    config = {"registrationConfig": {"roleArn": "arn:aws:iam::1:role/x"}}
+    wire.answer("DescribeCACertificate", ca_answer() | config)
+    ca = cloud.aws_iot.describe_ca("cd" * 32)
+    assert ca
+    assert not ca.has_template
+
+
 def test_a_ca_that_names_no_mode_is_in_default_mode(cloud: Cloud, wire: Wire) -> None:
     description = {"certificateId": "cd" * 32, "certificatePem": "pem", "status": "ACTIVE"}
     wire.answer("DescribeCACertificate", {"certificateDescription": description})

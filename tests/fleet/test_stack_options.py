@@ -1,5 +1,7 @@
 """[stack], existing and registered_by: what people may write, and what they are told otherwise."""
 
+from dataclasses import replace
+
 import pytest
 from cryptography import x509
 
@@ -81,6 +83,17 @@ def test_more_tags_than_aws_leaves_room_for_are_refused(draft: Draft) -> None:
     draft.text += "\n[stack.tags]\n" + "\n".join(f't{number} = "x"' for number in range(41))
 
     assert "holds 41 tags; keep 40: AWS allows 50" in draft.problem()[1]
+
+
+def test_a_template_on_a_ca_is_said_of_one_account_and_reaches_its_rules(draft: Draft) -> None:
+    draft.replace('ca.factory = { mode = "SNI_ONLY" }', 'ca.factory = { mode = "SNI_ONLY", jitp = true }')
+    fleet = draft.load()
+    dev, prod = fleet.accounts
+    assert [one.cas[0].jitp for one in (dev, prod)] == [False, True]
+    assert [fleet.rules(one, one.regions[0]).cas[0].jitp for one in (dev, prod)] == [False, True]
+    first, second = (fleet.rules(one, one.regions[0]).cas[0] for one in (dev, prod))
+    assert first.digest == replace(first, jitp=True).digest, "the brake counts anew"
+    assert second.jitp
 
 
 def test_a_ca_is_registered_by_jitrctl_unless_the_stack_is_asked_to(draft: Draft) -> None:

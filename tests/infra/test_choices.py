@@ -43,6 +43,28 @@ def test_every_role_has_the_boundary_and_none_without_one(everything: Stacks, pr
     assert not [one for one in production.of_type("AWS::IAM::Role") if "PermissionsBoundary" in one["Properties"]]
 
 
+def test_the_rule_of_a_ca_under_a_template_is_disabled_and_all_else_is_as_without_the_key(draft: Draft) -> None:
+    def template(stage: str) -> dict[str, Any]:
+        return dict(Stacks(draft.load(), AWS)[stage].template.to_json()["Resources"])
+
+    plain, other = template("prod/us-east-1"), template("dev/eu-central-1")
+    draft.replace('ca.factory = { mode = "SNI_ONLY" }', 'ca.factory = { mode = "SNI_ONLY", jitp = true }')
+    held = template("prod/us-east-1")
+
+    # The functions' code has rules.json in it.
+    changed = {name for name in plain.keys() | held.keys() if plain.get(name) != held.get(name)}
+    kinds = {held[name]["Type"] for name in changed}
+    assert "AWS::IoT::TopicRule" in kinds
+    assert kinds <= {"AWS::IoT::TopicRule", "AWS::Lambda::Function", "AWS::Lambda::Version", "AWS::Lambda::Alias"}
+    (name,) = (name for name in changed if held[name]["Type"] == "AWS::IoT::TopicRule")
+    payload = held[name]["Properties"]["TopicRulePayload"]
+    assert payload["RuleDisabled"] is True
+    assert {key: one for key, one in payload.items() if key != "RuleDisabled"} == plain[name]["Properties"][
+        "TopicRulePayload"
+    ]
+    assert "RuleDisabled" not in json.dumps(other)
+
+
 def test_aws_iots_log_level_is_left_alone_unless_it_is_chosen(everything: Stacks, production: Synthesized) -> None:
     logging = everything["prod/us-east-1"].one("AWS::IoT::Logging")
 

@@ -18,9 +18,12 @@ from jitr.brake import Engagement
 from jitr.store import brake_items
 from jitr_fleet.authorization.evaluation import PolicyAnswer, Request, evaluate
 from jitrctl.__main__ import main
+from jitrctl.jitp import take_over, take_over_plan
 from jitrctl.localaws.workspace import CHECKOUT
 from tests.support.cli.decision_events import activation_event
+from tests.support.cli.jitp_fleet import POLICY, template
 from tests.support.cli.operator_commands import ACTING, BEFORE, KEEPING_CAS, READING
+from tests.support.local.authority import Authority
 from tests.support.local.deployed import Deployed, deployed
 from tests.support.local.operator_policies import REFUSED, Called, policy_document, record_calls
 
@@ -42,6 +45,7 @@ _LOCALLY = {
     ],
     "Resource": "*",
 }
+_LOCALLY_MORE = {"cas": ("iot:UpdateCACertificate",)}
 # The stage is as the fleet file says, so there is nothing to be refused.
 NOTHING_TO_DO = {"jitrctl ca apply"}
 HELD_BY = {"read": ("read",), "act": ("read", "act"), "cas": ("read", "cas")}  # operator → policies
@@ -60,7 +64,8 @@ class Operators:
             iam.create_user(UserName=name)
             for policy in policies:
                 held = policy_document(policy, place.id, place.region)
-                allowed = {**held, "Statement": [*held["Statement"], _LOCALLY]}
+                local = {**_LOCALLY, "Action": [*_LOCALLY["Action"], *_LOCALLY_MORE.get(policy, ())]}
+                allowed = {**held, "Statement": [*held["Statement"], local]}
                 iam.put_user_policy(UserName=name, PolicyName=policy, PolicyDocument=json.dumps(allowed))
             key = iam.create_access_key(UserName=name)["AccessKey"]
             credentials += f"[{name}]\naws_access_key_id = {key['AccessKeyId']}\n"
@@ -112,7 +117,9 @@ def needs(call: Called, arn: Mapping[str, str]) -> Iterator[tuple[str, str]]:  #
         case "iot", "RegisterCACertificate":
             yield action, "*"
             yield "iot:TagResource", f"{prefix}cacert/*"
-        case "iot", "GetTopicRule":
+        case "iot", "DescribeProvisioningTemplate":
+            yield action, f"{prefix}provisioningtemplate/{said['templateName']}"
+        case "iot", "GetTopicRule" | "EnableTopicRule" | "DisableTopicRule":
             yield action, f"{prefix}rule/{said['ruleName']}"
         case "iot", "GetPolicy" | "ListTargetsForPolicy":
             yield action, f"{prefix}policy/{said['policyName']}"
@@ -289,3 +296,54 @@ def test_messages_that_nobody_works_on_are_seen_under_either_policy_and_moved_un
     assert held_against("act", calls, operators) == []
     assert {operation for _, operation, _ in calls} >= {"ReceiveMessage", "DeleteMessage"}
     assert ("SendMessage" in {operation for _, operation, _ in calls}) is (order == "redrive")
+
+
+def test_a_template_is_read_under_the_reading_policy_and_taken_off_under_that_of_cas(
+    operators: Operators, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The local AWS keeps the template (docs/divergences.md), so the order ends there, and auto-registration is on."""
+    fleet, ca = operators.fleet, Authority.new("Pumps CA", tmp_path)
+    iot, workspace = fleet.client("iot"), fleet.workspace.directory
+    iot.create_policy(policyName="pump-policy", policyDocument=json.dumps(POLICY))
+    role = "arn:aws:iam::111111111111:role/JITPRole"
+    iot.create_provisioning_template(
+        templateName="pumps", templateBody=template(), provisioningRoleArn=role, enabled=True, type="JITP"
+    )
+    ca_id = iot.register_ca_certificate(
+        caCertificate=ca.pem,
+        certificateMode="SNI_ONLY",
+        setAsActive=True,
+        allowAutoRegistration=True,
+        registrationConfig={"templateName": "pumps"},
+    )["certificateId"]
+    topic = f"$aws/events/certificates/registered/{ca_id}"
+    iot.create_topic_rule(
+        ruleName="jitr_acme__pumps",
+        topicRulePayload={"sql": f"SELECT * FROM '{topic}'", "actions": [], "ruleDisabled": True},  # noqa: S608
+    )
+    (workspace / "pumps.pem").write_text(ca.pem)
+    block = '\n[ca.pumps]\ncertificate = "pumps.pem"\ncommon_name = "pump-[0-9]+"\n'
+    block += f'[account.{fleet.local.name}.ca.pumps]\nmode = "SNI_ONLY"\njitp = true\n'
+    for who in ("read", "cas"):
+        file = workspace / f"{who}.toml"
+        file.write_text(file.read_text(encoding="utf-8") + block, encoding="utf-8")
+    monkeypatch.setattr(take_over_plan, "read_deployed_rules", lambda stage: stage.rules)
+    monkeypatch.setattr(take_over, "_BETWEEN_READS", 0)
+    order = ["ca", "adopt", "pumps", "--take-over", "--yes"]
+    try:
+        with record_calls(monkeypatch) as read:
+            code, said = operators.run("read", ["ca", "adopt", "pumps"], capsys)
+        assert (code, REFUSED in said) == (0, False), said
+        assert REFUSED in operators.run("read", order, capsys)[1]
+        with record_calls(monkeypatch) as calls:
+            _, said = operators.run("cas", order, capsys)
+        assert "AWS IoT has kept the template on CA pumps" in said
+    finally:
+        for who in ("read", "cas"):
+            file = workspace / f"{who}.toml"
+            file.write_text(file.read_text(encoding="utf-8").replace(block, ""), encoding="utf-8")
+        iot.delete_topic_rule(ruleName="jitr_acme__pumps")
+    assert held_against("read", read, operators) == []
+    assert held_against("cas", calls, operators) == []
+    assert {operation for _, operation, _ in read} >= {"DescribeProvisioningTemplate", "GetPolicy"}
+    assert "UpdateCACertificate" in {operation for _, operation, _ in calls}

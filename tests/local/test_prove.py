@@ -126,6 +126,7 @@ def test_all_that_the_local_aws_can_answer_is_answered_under_the_policy(
         ("event", "fields"),
         ("template-removed", "template"),
         ("template-removed", "auto-registration"),
+        ("template-removed", "lastModifiedDate"),
     }
     assert REFUSED not in said
     assert refused_by_the_policy(calls) == []

@@ -10,6 +10,7 @@ from tests.support.survival.brake_pairs import BRAKES
 from tests.support.survival.crl_pairs import CRLS
 from tests.support.survival.explorer import Explorer, Pair, replay
 from tests.support.survival.import_pairs import IMPORTS
+from tests.support.survival.jitp_pairs import JITP
 from tests.support.survival.lost_ca_pairs import LOST_CAS
 from tests.support.survival.pairs import KNOWN, OTHERS, THREADED
 from tests.support.survival.schedules import parse
@@ -136,6 +137,35 @@ def test_a_lost_ca_and_its_lifting_hold_in_any_schedule(
     pair: Pair, record_property: Callable[[str, object], None]
 ) -> None:
     _explore(pair, 1, record_property)
+
+
+# Under the likely answers of AWS; some under the hardest ones, or where the template stays. The others are deep.
+_JITP_IN_THE_SUITE = {one.name for one in JITP if one.name.endswith("-likely")} | {
+    "jitp-device-published-off",
+    "jitp-in-hand-published-off",
+    "jitp-lacking-stays",
+    "jitp-swept-stays",
+    "jitp-undone-published-off",
+}
+
+
+@pytest.mark.parametrize(
+    ("pair", "switches"),
+    [
+        pytest.param(
+            one,
+            switches,
+            marks=() if switches == 1 and one.name in _JITP_IN_THE_SUITE else pytest.mark.deep,
+        )
+        for one in JITP
+        for switches in (1, 2)
+    ],
+    ids=lambda value: value.name if isinstance(value, Pair) else str(value),
+)
+def test_a_template_is_taken_off_and_no_device_is_lost_or_judged_twice_in_any_schedule(
+    pair: Pair, switches: int, record_property: Callable[[str, object], None]
+) -> None:
+    _explore(pair, switches, record_property)
 
 
 # Of the CRLs, what is long is deep: all pairs with one switch take a minute and a half, some with two ten seconds.

@@ -21,6 +21,11 @@ OTHER = {
     "loop_stops_whole_batch": False,
     "names_sni_only_cas": False,
     "lists_sni_only_by_ca": False,
+    "publishes_with_template": True,
+    "jitp_seconds": 40,
+    "jitp_tries_again": True,
+    "removal_takes_template": False,
+    "removal_ends_registration": True,
 }
 
 

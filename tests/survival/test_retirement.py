@@ -6,11 +6,13 @@ from typing import Literal
 
 import pytest
 
+from jitr.decisions import Outcome
+from jitr.event_details import _event_id
 from jitr.pacing.schedule import PACE, in_microseconds
 from jitr.store.dynamodb import deserialize
 from jitr.store.registry_items import to_record
 from jitr.store.registry_writes import STALE_INTENT
-from simulation import Authority, Call, Leaf, Moment
+from simulation import Authority, Call, Fault, Leaf, Moment
 from tests.support.survival.promises import Promises
 
 AUTHORITY = Authority.new("Factory")
@@ -105,3 +107,22 @@ def test_the_waits_for_turns_in_a_storm_at_a_low_rate_do_not_outlive_the_intent(
     world.deployment.sweep()
     assert (world.status(old), len(ages)) == ("INACTIVE", 1)
     assert ages[0] < STALE_INTENT.total_seconds()
+
+
+def test_an_end_that_register_records_keeps_the_id_under_which_it_was_announced() -> None:
+    world, old, _ = rotated()
+
+    def refuse(call: Call, moment: Moment) -> Fault | None:
+        is_announced = (call.caller, call.operation, moment) == ("sweep", "PutEvents", "before")
+        return Fault.THROTTLED if is_announced else None
+
+    world.aws.fault = refuse
+    world.deployment.sweep()
+    world.aws.fault = None
+    world.mapping.drain(within=600)
+    world.clock.advance(600)
+    world.deployment.sweep()
+    ids = [one.detail["id"] for one in world.account.events.put if one.detail["outcome"] == Outcome.REPLACED]
+    decision = world.record(old).decision
+    assert decision
+    assert ids == [_event_id(decision, world.deployment.settings)]

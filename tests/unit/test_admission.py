@@ -31,6 +31,7 @@ from tests.support.cases.issuing import DAY, NOW, SENSOR, Application, applying,
 # What admission cannot find, for it sees neither records nor AWS's answers to provisioning: found by edge tests.
 FOUND_ELSEWHERE = {
     Reason.WAS_REVOKED,
+    Reason.CA_HAS_TEMPLATE,
     Reason.THING_TAKEN,
     Reason.NOT_A_ROTATION,
     Reason.REPLACEMENT_REFUSED,

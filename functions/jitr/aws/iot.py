@@ -115,13 +115,15 @@ class AwsIot:
                 answer = self._client.describe_ca_certificate(certificateId=certificate_id)
             except self._client.exceptions.ResourceNotFoundException:
                 return None
-        description = answer["certificateDescription"]
+        description, config = answer["certificateDescription"], answer.get("registrationConfig") or {}
         return CaRegistration(
             certificate_id=description["certificateId"],
             pem=description["certificatePem"],
             active=description["status"] == "ACTIVE",
             # Absent for CAs from before modes existed, which are DEFAULT.
             mode=description.get("certificateMode", "DEFAULT"),
+            has_template=bool(config.get("templateBody") or config.get("templateName")),
+            modified_at=description.get("lastModifiedDate"),
         )
 
     def take_turn(self, step: SetStatus) -> None:  # noqa: ARG002 -- every SetStatus is the same API

@@ -315,6 +315,7 @@ class Batch:
                     crl_changed=False,
                     entries_changed=False,
                     brake_changed=False,
+                    template_gone=False,
                 )
             self._announcer.report_outcome(outcome, certificate_id, decision, sent_at=message.sent_at)
 

@@ -11,8 +11,11 @@ Used by `register`, and by `jitrctl replay --dry-run`, which decides alike and c
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+
+from botocore.exceptions import ClientError
 
 from jitr.admission import hook_contract
 from jitr.admission.applicant import Admitted, Applicant
@@ -23,10 +26,11 @@ from jitr.admission.procedure import Examination, examine
 from jitr.aws.crl_bucket import Crls, PublishedCrl
 from jitr.aws.hook import Hook
 from jitr.aws.iot import AwsIot
-from jitr.errors import Rejected
+from jitr.errors import Reason, Rejected, Unavailable
 from jitr.frozen import value
+from jitr.iot_models import Status
 from jitr.record import Record, Standing
-from jitr.rules import HOOK, CaRules, CheckMode
+from jitr.rules import HOOK, CaRules, CheckMode, Rules
 from jitr.store.enrollment_table import EnrollmentTable, subjects_of
 from jitr.store.registry import Registry
 from jitr.x509.crl import RevocationList
@@ -112,6 +116,46 @@ class Examiner:
             entries=enrollment.entries if enrollment else (),
             standing=standing,
         )
+
+    def refuse_under_template(self, applicant: Applicant) -> None:
+        """Refuse a pending certificate of a CA with a provisioning template, where the rules say `jitp`.
+
+        AWS IoT provisions the device (JITP). Whatever the certificate is, jitr leaves it alone until then. What AWS IoT
+        began before the template was taken off, it may take a minute to complete.
+
+        Raises Rejected(CA_HAS_TEMPLATE), Unavailable.
+        """
+        rules, device = applicant.rules, applicant.device
+        if rules is None or device.status is not Status.PENDING_ACTIVATION:
+            return
+        if self._may_be_provisioned(rules, device.created_at):
+            raise Rejected(
+                Reason.CA_HAS_TEMPLATE,
+                f"a provisioning template is on CA {rules.name}, or was a minute ago: AWS IoT provisions the device",
+            )
+
+    def find_freed(self, records: Mapping[str, Record], rules: Rules) -> set[str]:
+        """The ids of certificates that are held under a provisioning template which is no longer on their CA.
+
+        If AWS IoT does not answer, the template counts as still there: the devices wait.
+        """
+        freed = set()
+        for certificate_id, record in records.items():
+            decision = record.decision
+            if decision is None or not record.is_held_under_template:
+                continue
+            ca = rules.ca(decision.ca_certificate_id)
+            with suppress(Unavailable, ClientError):  # its own evaluation reports it
+                if ca and not self._may_be_provisioned(ca, decision.registered_at):
+                    freed.add(certificate_id)
+        return freed
+
+    def _may_be_provisioned(self, rules: CaRules, registered_at: datetime) -> bool:
+        """Raises Unavailable."""
+        if not rules.jitp:
+            return False
+        ca = self._iot.describe_ca(rules.certificate_id)
+        return ca is not None and ca.may_be_provisioned(registered_at, self._clock())
 
     def refuse_listed_by_signer(self, applicant: Applicant) -> None:
         """Refuse a certificate registered without a CA that is listed in the CRL of the account's CAs that signed it.

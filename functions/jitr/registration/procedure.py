@@ -103,7 +103,9 @@ class Registration:
         self._clock = clock
 
     def recall(self, certificate_ids: set[str], swept: Mapping[str, datetime] | None = None) -> dict[str, Record]:
-        """Read the records of a batch's certificates; of held ones also whether their CRL, entries or brake changed.
+        """Read the records of a batch's certificates; of held ones also what has changed since.
+
+        That is their CRL, their entries, their brake, or the provisioning template on their CA.
 
         `swept` says which of them the sweep has sent, and when: for these also what was read within the last minute is
         read again. The schedule of turns and the revoked CAs are read in the
@@ -119,8 +121,15 @@ class Registration:
         crls = self._crls.changed_since(records, self._rules, swept or {})
         entries = self._enrollment.find_changed(records)
         brakes = self._brakes.find_accepted(records, swept or {})
+        freed = self._examiner.find_freed(records, self._rules)
         return {
-            one: replace(record, crl_changed=one in crls, entries_changed=one in entries, brake_changed=one in brakes)
+            one: replace(
+                record,
+                crl_changed=one in crls,
+                entries_changed=one in entries,
+                brake_changed=one in brakes,
+                template_gone=one in freed,
+            )
             for one, record in records.items()
         }
 
@@ -353,7 +362,15 @@ class Registration:
         return decision.outcome, decision
 
     def _carry_out(self, attempt: RegistrationAttempt, steps: StepRunner) -> Decision:
-        """Activate the certificate if it is admitted, else refuse it as the rules say."""
+        """Activate the certificate if it is admitted, else refuse it as the rules say.
+
+        While a provisioning template is on its CA, AWS IoT provisions the device: nothing else is decided on.
+        """
+        try:
+            self._examiner.refuse_under_template(attempt.applicant)
+        except Rejected as refusal:
+            # That it was revoked must stay known, and the record keeps one reason.
+            return self._rejection.hold(attempt, steps, attempt.record.revocation or refusal)
         try:
             attempt.record.refuse_activation()
             self._refuse_revoked_ca(attempt)

@@ -33,13 +33,25 @@ class Rejection:
 
         Raises Overtaken, CertificateUnknown, Unavailable.
         """
+        return self._refuse(attempt, steps, refusal, may_reject=True)
+
+    def hold(self, attempt: RegistrationAttempt, steps: StepRunner, refusal: Rejected) -> Decision:
+        """Hold the device for any reason, also for a final one.
+
+        Raises Overtaken, CertificateUnknown, Unavailable.
+        """
+        return self._refuse(attempt, steps, refusal, may_reject=False)
+
+    def _refuse(
+        self, attempt: RegistrationAttempt, steps: StepRunner, refusal: Rejected, *, may_reject: bool
+    ) -> Decision:
         device, record = attempt.device, attempt.record
         on_reject = attempt.rules.on_reject if attempt.rules else OnReject.LEAVE
         # Under a release order the certificate was refused before: it stays INACTIVE, and is not counted again. Neither
         # is one that an import registered INACTIVE.
         is_pending = device.status is Status.PENDING_ACTIVATION
-        brake = self._brake.find_hold(attempt, steps, refusal) if is_pending else None
-        is_rejected = refusal.reason.final and brake is None
+        brake = self._brake.find_hold(attempt, steps, refusal) if is_pending and may_reject else None
+        is_rejected = may_reject and refusal.reason.final and brake is None
         status_steps = plan_rejection(on_reject, device) if is_rejected and is_pending else ()
         decision = replace(
             attempt.decision(

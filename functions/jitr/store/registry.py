@@ -14,6 +14,8 @@ One table, one string key `id`:
     cas#revoked                   CAs that an operator has revoked (revoked_cas.py)
     orders#<certificateId>        operators' orders on a device or a CA, except verdicts; jitrctl alone reads and
     orders#brake                  writes them (jitrctl/audit/log.py). `orders#brake` has those of `ca pause | resume`
+    jitp#<caCertificateId>        a provisioning template that was taken off the CA; jitrctl alone reads and writes it
+                                  (jitrctl/jitp/kept_template.py)
 
 and two sparse indexes: `due`: (due, due_at), of the items with which something is to be done, and `outcomes`:
 (listed_as, listed_at), of the decisions by CA and outcome (outcome_index.py; outcomes.py reads it).

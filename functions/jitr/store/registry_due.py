@@ -65,6 +65,18 @@ class DueItems(RegistryTable):
         if record.due_at is not None:
             self._update(registry_writes.clear_evaluation(self._table, certificate_id, record, due_at=record.due_at))
 
+    def postpone_evaluation(self, certificate_id: str, record: Record, until: datetime) -> None:
+        """Let an evaluation be due later, if what is due, the decision and the verdict are still those seen.
+
+        Raises Unavailable.
+        """
+        if record.due_at is not None:
+            self._update(
+                registry_writes.postpone_evaluation(
+                    self._table, certificate_id, record, due_at=record.due_at, until=until
+                )
+            )
+
     def clear_release(self, certificate_id: str, record: Record) -> None:
         """Remove a certificate from the index, if the release order that is due is still the one seen.
 

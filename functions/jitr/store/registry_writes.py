@@ -246,6 +246,21 @@ def clear_release(table: str, certificate_id: str, *, due_at: datetime) -> dict[
     return update
 
 
+def postpone_evaluation(
+    table: str, certificate_id: str, record: Record, *, due_at: datetime, until: datetime
+) -> dict[str, Any]:
+    """Let an evaluation be due later, if the due evaluation, the decision and the verdict are those seen."""
+    update: dict[str, Any] = {
+        "TableName": table,
+        "Key": key(certificate_key(certificate_id)),
+        "UpdateExpression": "SET due_at = :until",
+        "ExpressionAttributeValues": values(until=milliseconds(until)),
+    }
+    _require(update, "due = :look AND due_at = :due_at", look=Due.LOOK.value, due_at=milliseconds(due_at))
+    require_as_seen(update, record)
+    return update
+
+
 def clear_evaluation(table: str, certificate_id: str, record: Record, *, due_at: datetime) -> dict[str, Any]:
     """Remove a certificate from the index, if the due evaluation, the decision and the verdict are those seen."""
     update: dict[str, Any] = {

@@ -6,6 +6,7 @@ sweep#account             where the look back goes on; the full pass over the ac
 sweep#rules               the rules under which held devices were last evaluated, and how far the walk over them got
 sweep#enrollment          the version of the enrollment list with which held devices were last compared
 sweep#crls                the versions of the CRLs with which held devices were last compared
+sweep#templates           the CAs with provisioning templates with which held devices were last compared
 sweep#run                 the last sweep that came to its end, for `jitrctl fleet status`
 """
 
@@ -30,6 +31,7 @@ _LEASED = "sweep"
 _RULES = "sweep#rules"
 _ENROLLMENT = "sweep#enrollment"
 _CRLS = "sweep#crls"
+_TEMPLATES = "sweep#templates"
 _RUN = "sweep#run"
 
 
@@ -54,7 +56,7 @@ class Pass:
 
 @value
 class Walk:
-    """A walk over all held devices, across sweeps, for one version of the rules, the enrollment list or the CRLs."""
+    """A walk over all held devices, across sweeps, for one version of what it looks for: the rules, the CRLs, …"""
 
     version: str
     began_at: datetime
@@ -151,6 +153,13 @@ class SweepState:
 
     def keep_crl_walk(self, walk: Walk) -> None:
         self._write(_CRLS, _from_walk(walk))
+
+    def template_walk(self) -> Walk | None:
+        """The last walk over held devices for a provisioning template that was taken off, finished or not."""
+        return _to_walk(self._read(_TEMPLATES))
+
+    def keep_template_walk(self, walk: Walk) -> None:
+        self._write(_TEMPLATES, _from_walk(walk))
 
     def last_run(self) -> LastRun | None:
         """The last sweep that came to its end; None before the first one, also of a version that keeps none."""

@@ -6,8 +6,10 @@
     all held    when the rules have changed, or an operator has accepted the rejections that a brake holds
     entries     held devices whose enrollment entries have changed since they were held
     CRLs        devices that are held because no CRL was in force, when another one is published
+    templates   devices that are held since a provisioning template was on their CA, when it is taken off
 
-The last three are walks over all held devices. A walk keeps its position in the index (sweep_state.Walk), and the next
+While a template is on a CA, the devices that are held for it are sent for no other cause (template_holds.py). The last
+four are walks over all held devices. A walk keeps its position in the index (sweep_state.Walk), and the next
 sweep goes on from there, so it reaches the last device however many there are. A device that is sent or decided
 meanwhile moves to a later position; the walk skips it there.
 """
@@ -34,6 +36,7 @@ from jitr.store.registry_writes import Due
 from jitr.store.sweep_state import SweepState, Walk
 from jitr.sweep.brake_end import read_brakes, rules_version
 from jitr.sweep.resend import SENT_RECENTLY, is_unfinished, was_sent_recently
+from jitr.sweep.template_holds import TemplateHolds
 
 # What one sweep takes of what is due; the next one takes the rest.
 _MOST_ORDERED = 20_000  # also those that were sent within the last hour
@@ -41,6 +44,7 @@ _MOST_DUE = 10_000
 _MOST_RELEASED = 10_000
 _PAGE = MOST_KEYS
 _FAR = timedelta(days=2)  # later than any next evaluation
+_POSTPONED = timedelta(days=1)  # what is left out in the meantime, so that it does not stay first in the index
 
 # Sends these, and sets when they are due again, if a time is given; False when not all may be sent.
 Send = Callable[[list[EventToSend], datetime | None], bool]
@@ -64,6 +68,7 @@ class DueEvaluations:
         crls: Crls,
         enrollment: EnrollmentTable,
         brakes: Brakes,
+        holds: TemplateHolds,
         journal: SweepState,
     ) -> None:
         self._rules = rules
@@ -73,6 +78,7 @@ class DueEvaluations:
         self._crls = crls
         self._enrollment = enrollment
         self._brakes = brakes
+        self._holds = holds
         self._journal = journal
 
     def send_ordered(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send) -> bool:
@@ -168,7 +174,11 @@ class DueEvaluations:
             changed = self._enrollment.find_changed(records)
             # A device that was sent for another cause since the walk began is evaluated with the present list.
             return send(
-                [_to_message(records[one]) for one in sorted(changed) if not _was_sent_after(records[one], began_at)],
+                [
+                    _to_message(records[one])
+                    for one in sorted(changed)
+                    if not self._holds.holds(records[one]) and not _was_sent_after(records[one], began_at)
+                ],
                 now + SENT_RECENTLY,
             )
 
@@ -205,6 +215,36 @@ class DueEvaluations:
         self._journal.keep_crl_walk(walked)
         return walked.is_finished
 
+    def send_where_templates_are_gone(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send) -> bool:
+        """Send devices that are held under a provisioning template that was taken off; True when that is done.
+
+        Raises Unavailable, NotPermitted.
+        """
+        if not (self._holds.expected and self._holds.is_read):
+            return True  # of a CA whose rules no longer say `jitp`, the changed rules send them
+        version, walk = json.dumps(sorted(self._holds.held)), self._journal.template_walk()
+        if walk and walk.version == version and walk.is_finished:
+            return True
+        if walk is None or walk.version != version:
+            # Where all have one, there is nobody to look for.
+            walk = Walk(version=version, began_at=now, is_finished=self._holds.held == self._holds.expected)
+            self._journal.keep_template_walk(walk)
+        if walk.is_finished:
+            return True
+        began_at = walk.began_at
+
+        def send_page(ids: Sequence[str]) -> bool:
+            freed = [
+                _to_message(record)
+                for record in self._registry.recall(ids).values()
+                if self._holds.has_freed(record) and not _was_sent_after(record, began_at)
+            ]
+            return send(freed, now + SENT_RECENTLY)
+
+        walked = self._walk(walk, now, send_page, time_is_left)
+        self._journal.keep_template_walk(walked)
+        return walked.is_finished
+
     def _walk(
         self, walk: Walk, now: datetime, send_page: Callable[[Sequence[str]], bool], time_is_left: Callable[[], bool]
     ) -> Walk:
@@ -239,6 +279,9 @@ class DueEvaluations:
             waits = record.is_held or record.is_approved_since
             if record.decision is not None and not waits and not is_unfinished(record):
                 self._registry.clear_evaluation(certificate_id, recalled)  # it was decided since
+            elif self._holds.holds(record):
+                if record.due_at is not None and record.due_at <= now:
+                    self._registry.postpone_evaluation(certificate_id, recalled, now + _POSTPONED)
             elif self._is_sent(record, now) or (
                 record.is_waiting(now, rules_digest=self._rules_digest) and not record.was_sent_since_decided
             ):

@@ -43,7 +43,8 @@ from jitr.store.serial_index import issued_as_of
 from jitr.store.sweep_state import ACCOUNT, UNCLAIMED, Pass, SweepState, count_key
 from jitr.sweep.expiring import EXPIRING, find_expiring, names_to_read
 from jitr.sweep.identification import Identification
-from jitr.sweep.resend import is_passed_over, was_sent_recently
+from jitr.sweep.resend import is_passed_over, is_undecided, was_sent_recently
+from jitr.sweep.template_holds import TemplateHolds
 from jitr.telemetry import DISAGREEMENTS, Announcer
 
 _PASSED_EVERY = timedelta(days=1)
@@ -78,6 +79,7 @@ class FullPass:
         enrollment: EnrollmentTable,
         journal: SweepState,
         crl_states: CrlStates,
+        holds: TemplateHolds,
         announcer: Announcer,
         clock: Callable[[], datetime],
     ) -> None:
@@ -90,6 +92,7 @@ class FullPass:
         self._outcomes = outcomes
         self._enrollment = enrollment
         self._journal = journal
+        self._holds = holds
         self._announcer = announcer
         self._clock = clock
         self._identification = Identification(rules=rules, iot=iot, registry=registry, states=crl_states, clock=clock)
@@ -226,6 +229,8 @@ class FullPass:
             record = records[one.certificate_id]
             if one.certificate_id in taken_away and record.begun_at is not None:
                 return not was_sent_recently(record, now)  # `register` gives back a name that it claimed
+            if self._holds.holds(record) and not is_undecided(record, one.created_at):
+                return False
             return is_passed_over(one, record, now, horizon=self._horizon)
 
         return [

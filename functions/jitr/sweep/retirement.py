@@ -91,7 +91,8 @@ class CertificateRetirement:
             thing_name=thing_name,
             replaced_by=owner.certificate_id,
             attempts=1,
-            after=record.decided_at,
+            # One that is recorded already was announced, and keeps its event's id.
+            after=decision.after if decision and _is_recorded(decision) else record.decided_at,
             verdict_seen=record.verdict_number,
         )
         steps = plan_retirement(thing_name, ca.policy if ca else None, device)

@@ -4,8 +4,9 @@
                     the queue again: look_back.py
     2 evaluations   certificates that an operator ordered away, also while the queue is behind; released, held and
                     approved devices that are due, and unfinished attempts, are sent to the queue: by index; all held
-                    devices when the rules have changed; those whose enrollment entries or CRLs have changed:
-                    due_evaluations.py
+                    devices when the rules have changed; those whose enrollment entries or CRLs have changed, or from
+                    whose CA a provisioning template was taken: due_evaluations.py; while it is there, none of that CA:
+                    template_holds.py
     - brakes        are ended, announced and reported: brake_end.py
     - revoked CAs   are set INACTIVE again, if a deployment or a person has set one ACTIVE: ca_guard.py; their devices
                     that became ACTIVE too late for an order on all of them are ordered away: late_devices.py
@@ -63,6 +64,7 @@ from jitr.sweep.full_pass import FullPass
 from jitr.sweep.late_devices import LateDevices
 from jitr.sweep.look_back import LookBack
 from jitr.sweep.retirement import CertificateRetirement
+from jitr.sweep.template_holds import TemplateHolds
 from jitr.sweep.withdrawal_repair import WithdrawalRepair
 from jitr.telemetry import CA_DAYS_LEFT, PUT_OFF, Announcer
 from jitr.telemetry import EXPIRING as EXPIRING_METRIC
@@ -134,6 +136,7 @@ class Sweep:
         self._announcer = announcer
         self._clock = clock
         self._activations_per_second = activations_per_second
+        self._holds = TemplateHolds(rules=rules, iot=iot)
         self._look_back = LookBack(rules=rules, iot=iot, registry=registry, journal=journal, announcer=announcer)
         self._count = DailyCount(
             iot=iot,
@@ -151,6 +154,7 @@ class Sweep:
             enrollment=enrollment,
             journal=journal,
             crl_states=crl_states,
+            holds=self._holds,
             announcer=announcer,
             clock=clock,
         )
@@ -164,6 +168,7 @@ class Sweep:
             crls=crls,
             enrollment=enrollment,
             brakes=brakes,
+            holds=self._holds,
             journal=journal,
         )
         self._revoked_cas = revoked_cas
@@ -184,6 +189,8 @@ class Sweep:
         with self._run_part("age of the queue", run):
             swept.queue_is_behind = True  # also if its age cannot be read
             swept.queue_is_behind = self._queue.age_of_oldest(now) > timedelta(seconds=self._rules.pending_after)
+        with self._run_part("provisioning templates", run):
+            self._holds.read(now)
         revoked: dict[str, CaRevocation] = {}
         with self._run_part("revoked CAs", run):
             revoked = self._revoked_cas.read()
@@ -262,6 +269,7 @@ class Sweep:
             ("look again, other rules", self._due_evaluations.send_where_rules_changed),
             ("enrollment", self._due_evaluations.send_where_entries_changed),
             ("CRLs", self._due_evaluations.send_where_crls_changed),
+            ("look again, template taken off", self._due_evaluations.send_where_templates_are_gone),
         )
         self._send_parts(run, allowance, parts)
 
@@ -273,7 +281,7 @@ class Sweep:
             with self._run_part(name, run):
                 if not send_some(run.now, time_is_left=run.time_is_left, send=send):
                     run.swept.more_is_due = True
-                    if name in ("enrollment", "CRLs"):
+                    if name in ("enrollment", "CRLs", "look again, template taken off"):
                         run.swept.unfinished.append(name)
 
     def _send(

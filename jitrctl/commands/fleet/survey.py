@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import shlex
+import threading
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from botocore.exceptions import ClientError
 
+from jitr.errors import NotPermitted
+from jitrctl.commands.fleet.survey_view import show_findings, to_document
+from jitrctl.errors import Refused
+from jitrctl.run.parallel import Results, describe_error
 from jitrctl.run.scope import Scope, over_stages
 from jitrctl.session.pace import turns_in
+from jitrctl.session.stage import choose
 from jitrctl.survey.calls import PatientCalls
 from jitrctl.survey.file import SurveyFile
-from jitrctl.survey.findings import summarize
 from jitrctl.survey.steps import StageSurvey
-from jitrctl.terminal import err, out, rough, table
+from jitrctl.survey.summary import summarize
+from jitrctl.terminal import Exit, err, print_error, rough
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from jitrctl.session.stage import Stage
-    from jitrctl.survey.findings import Findings
+    from jitrctl.survey.summary import Findings
 
-_MOST_SHOWN = 20  # policies of a stage; --json has them all
+    _Found = tuple[Findings, dict[str, int]]  # with the calls that were made
 
 
 @over_stages
@@ -43,95 +51,115 @@ def survey(
     """
     fleet = scope.fleet.name
     kept = SurveyFile.existing(file, fleet) if resume else SurveyFile.create(file, fleet)
-    doing = dict.fromkeys(map(str, scope.stages), "")
-    again = f"`jitrctl fleet survey {file} --resume{scope.fleet_option}` goes on from there"
-    surveys = {}
-
-    def begin(stage: Stage) -> StageSurvey:
-        name = str(stage)
-        calls = PatientCalls(partial(turns_in(stage).wait, "DescribeCertificate"), again=again)
-        surveys[stage] = StageSurvey(stage, kept, calls, lambda step: doing.__setitem__(name, step))
-        surveys[stage].list_all()
-        return surveys[stage]
-
-    err.print("One call for each 250 certificates, things and policies lists them.", style="dim")
-    listed = scope.across(begin, doing="listing")
+    run = _Run(scope, kept, _describe_again(scope, file))
+    err.print(
+        "Listing takes one call for each 250 certificates, things and policies, one for each 250 certificates of a CA, "
+        "and one for each CA, provisioning template and rule on registrations.",
+        style="dim",
+    )
+    listed = scope.across(run.begin, doing=lambda: run.progress("listing"), interrupted=run.interrupted)
     for done in listed.done:
-        calls = done.value.count_calls()
-        words = ", ".join(f"{number:,} {name}" for name, number in calls.items() if number) or "none"
-        took = rough(timedelta(seconds=done.value.seconds(calls)))
-        err.print(f"{done.stage}: calls to make: {words}; about {took}.", markup=False, soft_wrap=True)
-
-    def finish(stage: Stage) -> Findings:
-        surveys[stage].ask_each()
-        return summarize(stage, kept)
-
-    results = scope.across(finish, doing="surveying", stages=[done.stage for done in listed.done])
+        err.print(f"{done.stage}: {run.announce(done.stage)}.", markup=False, soft_wrap=True)
+    results = run.finish([done.stage for done in listed.done])
+    is_interrupted = run.interrupted.is_set() and len(results.done) < len(scope.stages)
+    if is_interrupted and not (listed.failed or results.failed):
+        err.print(f"Listed, and not surveyed: {run.again}.", markup=False, soft_wrap=True)
 
     def show() -> None:
         for done in results.done:
-            _show(done.stage, done.value)
+            show_findings(done.stage, done.value[0])
 
-    scope.report(results, show=show, fields=_document, failed=listed.failed, file=str(file))
-
-
-def _show(stage: Stage, found: Findings) -> None:
-    rows = [
-        {"stage": str(stage), "origin": origin, "CA or source": ca, "status": status, "mode": mode, "number": f"{n:,}"}
-        for (origin, ca, status, mode), n in sorted(found.certificates.items())
-    ]
-    if rows:
-        out.print(table(rows))
-    lines = [f"{number:,} {origin}: {evidence}" for (origin, evidence), number in sorted(found.evidence.items())]
-    lines += [
-        f"things: {found.things:,} (no principal: {found.things_without:,}; several: {found.things_with_several:,})",
-        f"certificates: {found.certificates_without:,} on no thing, {found.certificates_on_several:,} on several",
-        f"policies: {found.policies:,} ({found.policies_of_one:,} of one target, {found.policies_of_none:,} of none)",
-    ]
-    lines += [f"policy {policy} {text}" for policy, text in found.flaws[:_MOST_SHOWN]]
-    if (more := len(found.flaws) - _MOST_SHOWN) > 0:
-        lines.append(f"{more:,} more findings about policies, which --json has")
-    lines += [f"{n:,} ACTIVE certificates may claim others (policy {policy})" for policy, n in found.claims if n]
-    lines += [f"CA {ca} ({status}) has a provisioning template: {t}" for ca, status, t in found.cas if t != "-"]
-    lines += [
-        f"provisioning template {name} ({kind}) is {'enabled' if on else 'disabled'}"
-        for name, kind, on in found.templates
-    ]
-    lines += [
-        f"rule {name} {'handles' if on else 'would handle'} {topic}, and is not jitr's"
-        for name, topic, on, is_ours in found.handlers
-        if not is_ours
-    ]
-    for line in lines:
-        out.print(f"  {line}.", markup=False, soft_wrap=True)
+    try:
+        scope.report(
+            results,
+            show=show,
+            fields=lambda value: to_document(*value),
+            failed=listed.failed,
+            ok=not is_interrupted,
+            file=str(file),
+        )
+    except typer.Exit:
+        if is_interrupted:
+            raise typer.Exit(Exit.INTERRUPTED) from None
+        raise
 
 
-def _document(found: Findings) -> Mapping[str, Any]:
-    return {
-        "certificates": [
-            {"origin": origin, "ca": ca, "status": status, "mode": mode, "number": number}
-            for (origin, ca, status, mode), number in sorted(found.certificates.items())
-        ],
-        "evidence": [
-            {"origin": origin, "evidence": evidence, "number": number}
-            for (origin, evidence), number in sorted(found.evidence.items())
-        ],
-        "things": found.things,
-        "things_without_certificate": found.things_without,
-        "things_with_several": found.things_with_several,
-        "certificates_on_no_thing": found.certificates_without,
-        "certificates_on_several_things": found.certificates_on_several,
-        "certificates_transferred": found.transferred,
-        "policies": found.policies,
-        "policies_of_one_target": found.policies_of_one,
-        "policies_of_no_target": found.policies_of_none,
-        "policy_findings": [{"policy": policy, "text": text} for policy, text in found.flaws],
-        "claim_policies": [{"policy": policy, "active_certificates": number} for policy, number in found.claims],
-        "cas": [{"ca": ca, "status": status, "template": t if t != "-" else None} for ca, status, t in found.cas],
-        "provisioning_templates": [
-            {"template": name, "type": kind, "enabled": on} for name, kind, on in found.templates
-        ],
-        "handlers": [
-            {"rule": name, "topic": topic, "enabled": on, "is_jitr": ours} for name, topic, on, ours in found.handlers
-        ],
+class _Run:
+    """The surveys of all stages of a command."""
+
+    def __init__(self, scope: Scope, file: SurveyFile, again: str) -> None:
+        self._scope, self._file, self.again = scope, file, again
+        self.interrupted = threading.Event()
+        self._surveys: dict[Stage, StageSurvey] = {}
+        self._in_all = 0  # calls, once they are known
+
+    def begin(self, stage: Stage) -> None:
+        """Make the lists of a stage."""
+
+        def tell(text: str) -> None:
+            print_error(f"{stage}: {text}.")
+
+        turns = partial(turns_in(stage).wait, "DescribeCertificate")
+        calls = PatientCalls(turns, again=self.again, interrupted=self.interrupted, tell=tell)
+        self._surveys[stage] = StageSurvey(stage, self._file, calls)
+        self._carry_out(self._surveys[stage].list_all)
+
+    def announce(self, stage: Stage) -> str:
+        """What is still to be called in a stage, and how long that takes."""
+        one = self._surveys[stage]
+        calls = one.count_calls()
+        self._in_all += one.calls_in_all + sum(calls.values())
+        return _in_words(calls, one.seconds(calls))
+
+    def finish(self, stages: Sequence[Stage]) -> Results[_Found]:
+        """Ask about each thing, policy and certificate in these stages, unless Ctrl-C was hit."""
+        if self.interrupted.is_set():
+            return Results(done=(), failed=())
+
+        def finish(stage: Stage) -> _Found:
+            self._carry_out(self._surveys[stage].ask_each)
+            return summarize(stage, self._file), self._surveys[stage].calls_made
+
+        return self._scope.across(
+            finish, doing=lambda: self.progress("surveying"), stages=stages, interrupted=self.interrupted
+        )
+
+    def progress(self, doing: str) -> str:
+        """How many calls were made, and of how many."""
+        made = sum(one.calls_in_all for one in list(self._surveys.values()))
+        of_all = f" of about {max(self._in_all, made):,}" if self._in_all else ""
+        return f"{doing}: {made:,}{of_all} calls"
+
+    def _carry_out(self, steps: Callable[[], None]) -> None:
+        """Raises Refused, with how the survey goes on, where AWS refuses a call; Interrupted."""
+        try:
+            steps()
+        except (NotPermitted, ClientError) as error:
+            raise Refused(f"{describe_error(error)}; {self.again}") from error
+
+
+def _in_words(calls: Mapping[str, int], seconds: float) -> str:
+    words = {
+        "ListTargetsForPolicy": " (one more for each further 250 targets of a policy)",
+        "DescribeCertificate": " at most",
     }
+    told = ", ".join(f"{number:,} {name}{words.get(name, '')}" for name, number in calls.items() if number)
+    if not told:
+        return "no calls are left to make"
+    return (
+        f"calls to make: {told}, and one ListThingsInThingGroup for each 250 things of a group that has a policy; "
+        f"about {rough(timedelta(seconds=seconds))}"
+    )
+
+
+def _describe_again(scope: Scope, file: Path) -> str:
+    """How an unfinished survey of this scope goes on."""
+    words, everywhere = [str(file), "--resume"], choose(scope.fleet, (), ())
+    chosen = {str(stage) for stage in scope.stages}
+    accounts = dict.fromkeys(stage.account.name for stage in scope.stages)
+    if chosen != {str(stage) for stage in everywhere}:
+        words += [word for name in accounts for word in ("--account", name)]
+    if chosen != {str(stage) for stage in everywhere if stage.account.name in accounts}:
+        regions = dict.fromkeys(stage.region for stage in scope.stages)
+        words += [word for name in regions for word in ("--region", name)]
+    return f"`jitrctl fleet survey {shlex.join(words)}{scope.fleet_option}` goes on from there"

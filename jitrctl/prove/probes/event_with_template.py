@@ -80,7 +80,10 @@ PROBE = Probe(
         Expectation(
             what="event",
             assumed="none came",
-            otherwise="jitr and the template would both act on a device: `ca plan` has to name a CA with a template",
+            otherwise="jitr and the template would both act on a device: a CA with a template needs jitp = true in its "
+            "account's entry",
+            switch="publishes_with_template",
+            to_switch=lambda found: found == "came",
         ),
     ),
     run=run,

@@ -1,6 +1,7 @@
 """A fleet with a past: certificates of five origins in the simulated account dev, and things of others."""
 
 import json
+import sqlite3
 import threading
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from jitrctl.commands.fleet import adopt, survey
 from jitrctl.survey.calls import PatientCalls
+from jitrctl.survey.file import SurveyFile
 from simulation import Authority, Leaf
 from tests.support.cli.simulated import DEV, Simulated, simulated
 
@@ -23,7 +25,7 @@ class OldFleet:
     def __init__(self, fleet: Simulated) -> None:
         self.fleet, self.iot = fleet, fleet.iot(DEV)
         self.jitp = fleet.old  # the fleet file's own CA, with a template on it
-        self.aws = Authority.new("Amazon Web Services O=Amazon.com Inc.")
+        self.aws = Authority.new("Amazon Web Services O=Amazon.com Inc. L=Seattle")
         for name in ("old", "provisioned"):
             self.iot.create_policy(policyName=name, policyDocument=OLD_POLICY)
         fleet.place(DEV).iot.cas.by_id[self.jitp.certificate_id].template = {"templateName": "jitp"}
@@ -37,13 +39,15 @@ class OldFleet:
     def add(
         self, name: str, *, ca: Authority | None = None, policy: str = "old", thing: str | None = None, **issue: Any
     ) -> Leaf:
-        """An ACTIVE certificate on a thing of its name; under a registered CA, or registered without one."""
+        """An ACTIVE certificate on a thing: under the CA with a template, issued by AWS, or without a CA."""
         place, authority = self.fleet.place(DEV), ca or self.jitp
         leaf = self.fleet.issue(name, ca=authority, **issue)
         if authority is self.jitp:
             place.iot.certificates.register(
                 leaf, status="ACTIVE", mode="SNI_ONLY", ca_certificate_id=authority.certificate_id
             )
+        elif authority is self.aws:
+            place.iot.certificates.register(leaf, status="ACTIVE", mode="DEFAULT")
         else:
             self.iot.register_certificate_without_ca(certificatePem=leaf.pem, status="ACTIVE")
         arn = self.arn(leaf)
@@ -89,6 +93,15 @@ class OldFleet:
 
 def old_fleet(directory: Path, monkeypatch: pytest.MonkeyPatch) -> OldFleet:
     fleet = simulated(directory, monkeypatch)
+    opened = SurveyFile._open
+
+    def open_without_waiting(file: SurveyFile) -> sqlite3.Connection:
+        """What a process writes outlives it; to wait for the disk is for what may outlive the machine."""
+        database = opened(file)
+        database.execute("PRAGMA synchronous = OFF")
+        return database
+
+    monkeypatch.setattr(SurveyFile, "_open", open_without_waiting)
     clock, at_once = fleet.aws.clock, threading.Lock()
 
     def sleep(seconds: float) -> None:
@@ -99,3 +112,21 @@ def old_fleet(directory: Path, monkeypatch: pytest.MonkeyPatch) -> OldFleet:
         monkeypatch.setattr(command, "PatientCalls", partial(PatientCalls, monotonic=clock.monotonic, sleep=sleep))
     monkeypatch.setattr("jitrctl.adoption.applying.now", clock.now)
     return OldFleet(fleet)
+
+
+def add_five(old: OldFleet) -> None:
+    """One certificate of each origin."""
+    fleet = old.fleet
+    fleet.iot(DEV).register_ca_certificate(
+        caCertificate=fleet.new.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
+    )
+    fleet.knock(DEV, fleet.issue("sensor-0001", ca=fleet.new), "sensor-0001")
+    old.add("sensor-0002")
+    old.add("maker-0003", ca=Authority.new("Maker"))
+    old.add("thing-0004", ca=old.aws)
+    old.add("thing-0005", ca=old.aws, policy="provisioned")
+
+
+def found_in(document: dict[str, Any]) -> dict[str, Any]:
+    """What a survey found, without the calls of the run that finished it."""
+    return {key: value for key, value in document.items() if key != "calls"}

@@ -47,6 +47,7 @@ KEEPING_CAS: dict[str, list[str]] = {
     "jitrctl ca apply": ["--yes"],
 }
 KEEPING_CAS_BY_OTHER_TESTS = {
+    "jitrctl ca adopt",
     "jitrctl ca retire",
     "jitrctl ca revoke",
     "jitrctl ca rotate",

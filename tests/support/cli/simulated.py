@@ -25,6 +25,7 @@ from jitrctl.session import pace
 from jitrctl.session import stage as stages
 from jitrctl.session.stage import Stage, choose
 from simulation import Authority, Aws, Clock, Deployment, Leaf, SimulatedAccount
+from simulation.faults import Died
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
@@ -139,12 +140,29 @@ class Simulated:
         assert ended == code, told
         return told
 
+    def say_without_file(self, *words: str, code: int = 0) -> str:
+        """Run a command without --fleet; what it says, with single spaces."""
+        said = StringIO()
+        with redirect_stdout(said), redirect_stderr(said):
+            ended = main([*words])
+        told = " ".join(said.getvalue().split())
+        assert ended == code, told
+        return told
+
     def lines(self, *words: str, code: int = 0) -> list[str]:
         """Run a command; the lines of its standard output, which is a pipe."""
         said = StringIO()
         with redirect_stdout(said), redirect_stderr(StringIO()):
             assert main([*words, "--fleet", str(self.file)]) == code
         return said.getvalue().splitlines()
+
+    def ask_any(self, *words: str) -> int | None:
+        """Run a command with --json, however it ends: its exit code, or None where it died."""
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            try:
+                return int(main([*words, "--json", "--fleet", str(self.file)]))
+            except Died:
+                return None
 
     def ask(self, *words: str, code: int = 0) -> dict[str, Any]:
         """Run a command with --json; what it says of each account."""

@@ -23,6 +23,13 @@ class Difference:
 
 DIFFERENCES = (
     Difference(
+        id="attachment-types-missing",
+        where=LOCAL_AWS,
+        aws="ListThingPrincipalsV2 and ListPrincipalThingsV2 also answer `thingPrincipalType`",
+        does="neither operation is known: InvalidRequestException",
+        why="jitrctl asks the first versions",
+    ),
+    Difference(
         id="attribute-values-unchecked",
         where=LOCAL_AWS,
         aws="an attribute's value holds no space, `+`, `*` or letter outside ASCII: InvalidRequestException",
@@ -47,11 +54,28 @@ DIFFERENCES = (
         ),
     ),
     Difference(
+        id="ca-changes-undated",
+        where=LOCAL_AWS,
+        aws="DescribeCACertificate answers when the CA was last changed",
+        does="it does not",
+        why=(
+            "`register` then decides at once when a provisioning template is taken off, and none is at work there; "
+            "the minute that it waits for one is tested on the simulation"
+        ),
+    ),
+    Difference(
         id="ca-validity-missing",
         where=LOCAL_AWS,
         aws="DescribeCACertificate answers the CA's validity",
         does="it does not",
         why="validity is read from the certificate",
+    ),
+    Difference(
+        id="certificate-modes-unlisted",
+        where=LOCAL_AWS,
+        aws="ListCertificates answers each certificate's mode",
+        does="it does not",
+        why="a survey has the mode of those that it describes, and says `-` of the others",
     ),
     Difference(
         id="certificate-validity-missing",
@@ -110,6 +134,13 @@ DIFFERENCES = (
         why="`fleet.toml` is checked for it before",
     ),
     Difference(
+        id="jitp-not-run",
+        where=LOCAL_AWS,
+        aws="a CA with a provisioning template provisions its devices at their first CONNECT (JITP), without the event",
+        does="the template is kept and never run: the device stays PENDING_ACTIVATION, and the event is published",
+        why="the simulation runs templates (`simulation/iot/just_in_time.py`)",
+    ),
+    Difference(
         id="odd-certificates-unread",
         where=LOCAL_AWS,
         aws="AWS IoT is known to accept certificates that cryptography refuses; its parser is not documented",
@@ -124,6 +155,13 @@ DIFFERENCES = (
         aws="an update expression that names an attribute twice is refused: ValidationException",
         does="accepted",
         why="every expression of jitr runs on the simulation as well",
+    ),
+    Difference(
+        id="page-sizes-ignored",
+        where=LOCAL_AWS,
+        aws="a list has as many items a page as are requested, and 250 at most; here ListCertificatesByCA alone has",
+        does="everything is on one page",
+        why="pages, and a survey that goes on at any of them, are tested on the simulation",
     ),
     Difference(
         id="pending-settable",
@@ -147,11 +185,25 @@ DIFFERENCES = (
         why="jitr does not read them",
     ),
     Difference(
+        id="template-kept",
+        where=LOCAL_AWS,
+        aws="`removeAutoRegistration` is assumed to take a CA's template off, and to do nothing else",
+        does="it disables auto-registration, and the template stays",
+        why="`jitrctl prove` asks AWS (template-removed); the simulation has a switch for each part",
+    ),
+    Difference(
         id="unknown-failure-ignored",
         where=LOCAL_AWS,
         aws="an answer that names an id which is not the batch's fails the whole batch",
         does="the id is ignored",
         why="`register` names only ids of its batch",
+    ),
+    Difference(
+        id="unknown-targets-bare",
+        where=LOCAL_AWS,
+        aws="ListAttachedPolicies of a certificate that is not there: ResourceNotFoundException",
+        does="it has no policies",
+        why="the error is tested on the simulation",
     ),
     Difference(
         id="visibility-unchecked",

@@ -130,6 +130,13 @@ SLIPS = [
     ),
     ('ca.factory = { mode = "SNI_ONLY" }', "", "[account.prod]", "account.prod.ca is missing"),
     ('ca.factory = { mode = "SNI_ONLY" }', "ca = {}", "ca = {}", "account.prod.ca is missing"),
+    ('{ mode = "SNI_ONLY" }', '{ mode = "SNI_ONLY", jitp = 1 }', "jitp", "jitp is an integer, a boolean is expected"),
+    (
+        '{ mode = "SNI_ONLY" }',
+        '{ mode = "SNI_ONLY", jitp = true, registered_by = "stack" }',
+        "jitp",
+        'the stack registers the CA, and would register it without its provisioning template; add registered_by = "jit',
+    ),
     # What devices must be.
     ("[0-9]{4,}", "[0-9", "common_name =", "is not a regular expression (unterminated character set at position 7)"),
     ("[0-9]{4,}", "a{99999999999999}", "common_name =", "is not a regular expression"),

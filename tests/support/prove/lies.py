@@ -11,7 +11,7 @@ import pytest
 
 from jitrctl.prove.certificates import ProbeIdentity
 from jitrctl.prove.run import DEFAULT, SNI_ONLY
-from simulation.iot import broker, cas, certificates
+from simulation.iot import cas, certificates
 from tests.support.prove.functions_double import refused
 from tests.support.prove.proving_world import IDS, REGION, World
 
@@ -169,10 +169,6 @@ def settable(_: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(certificates, "_SETTABLE", (*certificates._SETTABLE, "PENDING_ACTIVATION"))
 
 
-def published_with_template(_: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker.Broker, "_has_template", lambda *_: False)
-
-
 def _described(change: Mapping[str, Any]) -> Callable[[Any], Any]:
     def lie(answer: Any) -> Any:
         description = {**answer["certificateDescription"], **change}
@@ -280,19 +276,20 @@ LIES: dict[tuple[str, str], Tell] = {
         lambda _, identity, *rest: "-deleted-" in identity.name and 2 < rest[-1] < 20
     ),
     ("event-with-template", "registered"): named("template"),
-    ("event-with-template", "event"): published_with_template,
-    ("template-removed", "template"): instead(
-        "update_ca_certificate", lambda _, __, number: {} if number == 1 else None
+    ("event-with-template", "event"): undocumented(publishes_with_template=True),
+    ("template-removed", "template"): undocumented(removal_takes_template=False),
+    ("template-removed", "auto-registration"): undocumented(removal_ends_registration=True),
+    ("template-removed", "lastModifiedDate"): changed(
+        "describe_ca_certificate", _described({"lastModifiedDate": None})
     ),
-    ("template-removed", "auto-registration"): changed(
-        "describe_ca_certificate", _described({"autoRegistrationStatus": "DISABLE"})
-    ),
+    ("template-removed", "event afterwards"): named("removed"),
     ("loop", "the loop is stopped"): lambda world, _: setattr(world.extras["prod"], "stops_loops", False),
     ("loop", "harmless messages stopped with it"): undocumented(loop_stops_whole_batch=False),
     ("session-ends", "INACTIVE to the session's end"): undocumented(session_seconds=600),
 }
 # What else is another answer with one of these: a lie about one thing may show in others.
 BESIDE: Mapping[tuple[str, str], set[str]] = {
+    ("template-removed", "template"): {"event afterwards"},
     ("without-ca", "lastModifiedDate - creationDate"): {
         "lastModifiedDate - creationDate, with a thing",
         "lastModifiedDate - creationDate, with a policy",

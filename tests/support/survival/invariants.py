@@ -180,10 +180,10 @@ def _thing_kept(watch: Watch, call: Call | None) -> Iterator[str]:
 
 
 def _shares(watch: Watch, certificate_id: str, active: list[DeviceCertificate]) -> bool:
-    """With `share` nobody but the first claims, and all of one CA may write."""
+    """With `share` nobody but the first claims, and all of one CA may write; of a deleted one the CA is not known."""
     certificate = watch.certificates.get(certificate_id)
-    return certificate is not None and any(
-        certificate.ca_certificate_id == one.ca_certificate_id
+    return any(
+        (certificate is None or certificate.ca_certificate_id == one.ca_certificate_id)
         and any(rules.on_replacement is OnReplacement.SHARE for rules in watch.rules_of(one))
         for one in active
     )

@@ -118,13 +118,19 @@ class MachineChecks(MachineState):
     def _changed_owner(self, site: Site, name: str, owner: str) -> None:
         before = site.owners.get(name)
         had_it = owner in site.owned[name]
+        claimed_by = site.claimed_by.get(name)
         site.owners[name] = owner
+        site.claimed_by[name] = site.certificates[owner].number if owner in site.certificates else None
         site.owned[name].add(owner)
         if before is None or self.on_replacement is OnReplacement.SHARE:
             return
         gone_at = site.gone_at.get(before)
         if before not in site.certificates or (gone_at and self.clock.now() - gone_at < timedelta(seconds=120)):
             return
+        if site.certificates[before].number != claimed_by:
+            return  # what claimed it was deleted, and registered again
+        if claimed_by not in site.activated and site.certificates[before].status != "ACTIVE":
+            return  # it was claimed in vain
         statuses = [one and one.status for one in (site.certificates.get(before), site.certificates.get(owner))]
         if had_it and statuses[1] == "ACTIVE" and statuses[0] != "ACTIVE":
             return  # it was claimed for one that did not become ACTIVE, and goes back

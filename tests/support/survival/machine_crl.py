@@ -8,6 +8,7 @@ from typing import Any
 
 from cryptography.x509 import ReasonFlags
 
+from jitr.decisions import Outcome
 from jitr.errors import Reason
 from jitr.record import Record
 from jitr.rules import OnStaleCrl
@@ -22,6 +23,9 @@ from tests.support.survival.machine_site import Site
 from tests.support.survival.machine_state import _rules
 from tests.support.survival.revoking import ENFORCED, FOR_GOOD, HOLD
 from tests.support.survival.world import World
+
+# The message of a run that died comes again after the queue's visibility timeout, an hour and a half.
+_APPLIED_WITHIN = 3 * 3600.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +145,16 @@ class CrlWorld(World):
         super()._watch_after(site, call)
 
     def _is_settled(self, site: Site, slot: Slot, certificate: DeviceCertificate, record: Record) -> bool:
-        reason = self.published[self.sites.index(site)].listed.get(slot.id)
+        reason, decision = self.published[self.sites.index(site)].listed.get(slot.id), record.decision
         by_hand = slot.id in site.spoken_of or certificate.number in site.by_hand
         if reason is not None:
             wanted = ("REVOKED",) if reason is FOR_GOOD else ("INACTIVE", "REVOKED", "PENDING_ACTIVATION")
-            return certificate.status in wanted or by_hand
-        decision = record.decision
+            is_left = decision and decision.outcome is Outcome.REJECTED and decision.status == certificate.status
+            return certificate.status in wanted or by_hand or bool(is_left)
         if certificate.status == "REVOKED" and decision and decision.reason is Reason.REVOKED_BY_CA:
             return True
+        if certificate.status == "INACTIVE" and decision and decision.outcome is Outcome.HELD:
+            return by_hand or self._waits_rightly(site, slot, certificate, record)  # its hold was lifted
         if certificate.status == "INACTIVE" and record.is_suspended:
             return by_hand or record.is_denied or bool(decision and decision.replaced_by)
         return super()._is_settled(site, slot, certificate, record)
@@ -157,7 +163,8 @@ class CrlWorld(World):
         super().drain(busy)
         for number in busy:
             arrivals = self.sites[number].deployment.crl_arrivals
-            for _ in range(100):
+            until = self.clock.monotonic() + _APPLIED_WITHIN
+            while self.clock.monotonic() < until:
                 wait = arrivals.next_visible_in()
                 if wait is None:
                     break

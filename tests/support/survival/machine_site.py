@@ -62,6 +62,7 @@ class Site:
     known: set[str] = field(default_factory=set)  # certificate ids that AWS ever knew here
     gone_at: dict[str, datetime] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)  # thing name → certificate id, as last seen
+    claimed_by: dict[str, int | None] = field(default_factory=dict)  # thing name → the owner's registration then
     owned: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # thing name → ever owners
     standing: dict[str, Standing] = field(default_factory=dict)
     orders: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # how many began, by certificate id

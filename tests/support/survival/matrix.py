@@ -11,6 +11,7 @@ from simulation import Call, Died, Fault, Moment
 from tests.support.survival.batch_scenarios import BATCH_SCENARIOS
 from tests.support.survival.crl_scenarios import CRL_SCENARIOS
 from tests.support.survival.import_scenarios import IMPORT_SCENARIOS
+from tests.support.survival.jitp_scenarios import JITP_SCENARIOS
 from tests.support.survival.lost_ca_scenarios import LOST_CA_SCENARIOS
 from tests.support.survival.name_scenarios import NAME_SCENARIOS
 from tests.support.survival.scenario_world import World
@@ -23,6 +24,7 @@ ALL = (
     *IMPORT_SCENARIOS,
     *SESSION_SCENARIOS,
     *LOST_CA_SCENARIOS,
+    *JITP_SCENARIOS,
     *CRL_SCENARIOS,
     *BATCH_SCENARIOS,
 )

@@ -15,6 +15,7 @@ from tests.support.survival.crl_pairs import CRLS
 from tests.support.survival.explored_world import DAY, HOSTILE, ExploredWorld, Prepared
 from tests.support.survival.explorer import Pair
 from tests.support.survival.import_pairs import IMPORTS
+from tests.support.survival.jitp_pairs import JITP
 from tests.support.survival.lost_ca_pairs import LOST_CAS
 from tests.support.survival.one_thread import Act
 from tests.support.survival.session_pairs import SESSIONS
@@ -384,4 +385,4 @@ THREADED = (
     ),
     Pair("threads-one-device", "two events of one device in one batch", _threads_on_one, process=_PROCESS),
 )
-ALL_PAIRS = (*KNOWN, *BRAKES, *OTHERS, *THREADED, *SESSIONS, *TAKE_AWAYS, *LOST_CAS, *CRLS, *IMPORTS)
+ALL_PAIRS = (*KNOWN, *BRAKES, *OTHERS, *THREADED, *SESSIONS, *TAKE_AWAYS, *LOST_CAS, *CRLS, *IMPORTS, *JITP)

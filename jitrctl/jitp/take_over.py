@@ -1,0 +1,183 @@
+"""Takes a CA over from JITP in one stage, and undoes that: the template, auto-registration and the topic rule.
+
+Both orders are steps that can be repeated: each run reads what is there, and does the rest. The template is kept in the
+registry before it is taken off; at no moment are a template and an enabled rule there together.
+
+What AWS IoT does with auto-registration when a template is taken off is not documented, so it is read back each time.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jitr.iot_models import JITP_ENDS_WITHIN
+from jitrctl.ca import registry
+from jitrctl.ca.plan import RuleState
+from jitrctl.clock import now
+from jitrctl.errors import Refused
+from jitrctl.jitp.kept_template import KeptState
+from jitrctl.jitp.reading import describe_ca
+from jitrctl.jitp.take_over_plan import kept_templates
+from jitrctl.session.invoke import start_sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime, timedelta
+
+    from jitr_fleet.model import Ca
+    from jitrctl.jitp.kept_template import KeptOrder, KeptTemplates
+    from jitrctl.jitp.reading import RegisteredCa
+    from jitrctl.jitp.take_over_plan import TakeOver
+    from jitrctl.session.stage import Stage
+
+_READS = 5  # of the CA, before it is believed that a change had no effect
+_BETWEEN_READS = 1.0  # seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeOverResult:
+    """What was done in one stage."""
+
+    plan: TakeOver
+    gap: timedelta | None  # from the template's end to the rule's being enabled, or the reverse; None: not known
+    without_registration: timedelta | None  # of it, in which auto-registration was off; None: not known
+    was_without_registration: bool  # auto-registration was seen off
+    is_sweep_started: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _TakenOff:
+    """The CA after the template was taken off."""
+
+    found: RegisteredCa
+    was_without_registration: bool
+    began: datetime | None  # when this run took it off; None: it was off already
+
+
+def take_over(stage: Stage, plan: TakeOver, *, sleep: Callable[[float], None] = time.sleep) -> TakeOverResult:
+    """Carry a plan out, from wherever an earlier run ended.
+
+    Raises Refused when AWS IoT keeps the template, or another engineer's order is under way; Unavailable, botocore's
+    errors.
+    """
+    ca, kept = plan.ca, kept_templates(stage, plan.ca)
+    order = kept.begin(KeptState.TAKING, plan.config, plan.body, is_on=plan.found.has_template)
+    taken = _take_off(stage, plan, kept, order, sleep)
+    kept.go_on(order)
+    if taken.found.has_template or not taken.found.registers_automatically:
+        _give_up(plan, kept, order, taken.found)
+    without = now() - taken.began if taken.was_without_registration and taken.began else None
+    stage.iot.enable_topic_rule(ruleName=stage.names.rule(ca.name))
+    rule = registry.find_rule(stage, ca)
+    if rule is not RuleState.ENABLED:
+        raise Refused(f"topic rule {stage.names.rule(ca.name)} is {rule} after it was enabled: the same order again")
+    gap = now() - order.off_at if order.off_at else None
+    _leave_to_jitp(taken.found, sleep)
+    is_started = start_sweep(stage)
+    kept.end(order, KeptState.TAKEN, taken.found.modified_at)
+    return TakeOverResult(
+        plan=plan,
+        gap=gap,
+        without_registration=without,
+        was_without_registration=taken.was_without_registration,
+        is_sweep_started=is_started,
+    )
+
+
+def _take_off(
+    stage: Stage, plan: TakeOver, kept: KeptTemplates, order: KeptOrder, sleep: Callable[[float], None]
+) -> _TakenOff:
+    """Take the template off, and see that auto-registration is on; the CA as it then is, whatever that is.
+
+    Raises Refused when another template is on the CA, or another engineer's order has begun.
+    """
+    ca, began = plan.ca, None
+    found = _describe(stage, ca)
+    if found.has_template:
+        if dict(found.config) != dict(plan.config):
+            kept.end(order, KeptState.UNDONE, found.modified_at)
+            raise Refused(f"another template was put on CA {ca.name} since the plan was shown: the same order again")
+        began = now()
+        stage.iot.update_ca_certificate(certificateId=ca.certificate_id, removeAutoRegistration=True)
+        found = _describe(stage, ca)
+    was_off = False
+    for attempt in range(_READS):
+        if not found.registers_automatically:
+            was_off = True
+            kept.go_on(order)
+            registry.set_auto_registration(stage, ca, on=True)
+            found = _describe(stage, ca)
+        if found.registers_automatically and not found.has_template:
+            break
+        if attempt < _READS - 1:
+            sleep(_BETWEEN_READS)
+            found = _describe(stage, ca)
+    return _TakenOff(found=found, was_without_registration=was_off, began=began)
+
+
+def undo(stage: Stage, plan: TakeOver, *, sleep: Callable[[float], None] = time.sleep) -> TakeOverResult:
+    """Carry an undoing out, from wherever an earlier run ended.
+
+    Raises Refused when AWS IoT does not take the template, or another engineer's order is under way; Unavailable,
+    botocore's errors.
+    """
+    ca, kept = plan.ca, kept_templates(stage, plan.ca)
+    order = kept.begin(KeptState.UNDOING, plan.config, plan.body, is_on=False)
+    began = now()
+    stage.iot.disable_topic_rule(ruleName=stage.names.rule(ca.name))
+    kept.go_on(order)
+    found = _describe(stage, ca)
+    if not found.has_template:
+        stage.iot.update_ca_certificate(
+            certificateId=ca.certificate_id,
+            registrationConfig=dict(plan.config),
+            newAutoRegistrationStatus="ENABLE",
+        )
+    elif not found.registers_automatically:
+        registry.set_auto_registration(stage, ca, on=True)
+    for attempt in range(_READS):
+        found = _describe(stage, ca)
+        if found.has_template and found.registers_automatically:
+            break
+        if attempt < _READS - 1:
+            sleep(_BETWEEN_READS)
+    if not found.has_template or not found.registers_automatically:
+        what = "has no template" if not found.has_template else "does not register automatically"
+        raise Refused(
+            f"the CA {what} after AWS IoT took the order: the same order again, or --take-over, which lets jitr go on"
+        )
+    gap = now() - began
+    kept.end(order, KeptState.UNDONE, found.modified_at)
+    return TakeOverResult(
+        plan=plan, gap=gap, without_registration=None, was_without_registration=False, is_sweep_started=False
+    )
+
+
+def _leave_to_jitp(found: RegisteredCa, sleep: Callable[[float], None]) -> None:
+    """Wait until nothing that JITP began is under way: until then the sweep leaves the CA's devices out."""
+    if found.modified_at is not None:
+        left = found.modified_at + JITP_ENDS_WITHIN - now()
+        # Whatever the laptop's clock says, no longer than that.
+        sleep(max(min(left, JITP_ENDS_WITHIN).total_seconds() + 1, 0))
+
+
+def _give_up(plan: TakeOver, kept: KeptTemplates, order: KeptOrder, found: RegisteredCa) -> None:
+    """Refuse, with what the CA is like now; jitr's rule is disabled as before."""
+    kept.end(order, KeptState.UNDONE if found.has_template else KeptState.TAKING, found.modified_at)
+    auto = "on, as before" if found.registers_automatically else "OFF, so no new device can register"
+    if found.has_template:
+        raise Refused(
+            f"AWS IoT has kept the template on CA {plan.ca.name}, so JITP goes on; auto-registration is {auto}; jitr's "
+            "topic rule is still disabled. To take the CA over all the same: set it INACTIVE, delete its registration "
+            "(`aws iot update-ca-certificate`, `delete-ca-certificate`), `jitrctl ca apply`, then this again"
+        )
+    raise Refused(f"the template is off, and auto-registration of CA {plan.ca.name} is {auto}: the same order again")
+
+
+def _describe(stage: Stage, ca: Ca) -> RegisteredCa:
+    found = describe_ca(stage.iot, ca.certificate_id)
+    if found is None:
+        raise Refused(f"CA {ca.name} was deleted meanwhile: `jitrctl ca apply` registers it")
+    return found
