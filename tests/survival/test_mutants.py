@@ -3,12 +3,13 @@
 import pytest
 
 from tests.support.survival.crl_mutants import CRL_MUTANTS
+from tests.support.survival.jitp_mutants import JITP_MUTANTS
 from tests.support.survival.mutants import MENDS, MUTANTS
 from tests.support.survival.mutating import ROOT, Change, Mend, Moved, Mutant, explored, mutated, survivors
 from tests.support.survival.pairs import ALL_PAIRS
 from tests.support.survival.security_mutants import SECURITY_MUTANTS
 
-ALL_MUTANTS = (*MUTANTS, *CRL_MUTANTS, *SECURITY_MUTANTS)
+ALL_MUTANTS = (*MUTANTS, *CRL_MUTANTS, *JITP_MUTANTS, *SECURITY_MUTANTS)
 
 
 def _name(one: Mutant | Mend) -> str:

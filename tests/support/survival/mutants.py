@@ -5,7 +5,8 @@ exactly once: when the code has moved, the script says so, and the mutant is to 
 test that is named with it fails. These are directed tests, each about one promise; neither the state machine nor the
 explorer is among them.
 
-CRL_MUTANTS (crl_mutants.py) are about CRLs on ACTIVE devices. SECURITY_MUTANTS (security_mutants.py) leave out one
+CRL_MUTANTS (crl_mutants.py) are about CRLs on ACTIVE devices, JITP_MUTANTS (jitp_mutants.py) about CAs with a
+provisioning template. SECURITY_MUTANTS (security_mutants.py) leave out one
 mitigation of docs/security.md each. MENDS takes out what closed a kind of failure (p01, p02, p05, p07), or what a
 promise of the brake rests on, and names the pair of acts in which the explorer must find it again.
 
@@ -16,6 +17,7 @@ import sys
 from collections.abc import Sequence
 
 from tests.support.survival.crl_mutants import CRL_MUTANTS
+from tests.support.survival.jitp_mutants import JITP_MEND, JITP_MUTANTS
 from tests.support.survival.mutating import Change, Mend, Mutant, explored, survivors
 from tests.support.survival.security_mutants import SECURITY_MUTANTS
 
@@ -326,13 +328,14 @@ MENDS = (
         "take-out-and-share",
         "own session",
     ),
+    JITP_MEND,
 )
 
 
 def main(names: Sequence[str]) -> int:
     """Try each mutant, or those whose names contain one of these; how many are not killed."""
     alive = 0
-    for mutant in (*MUTANTS, *CRL_MUTANTS, *SECURITY_MUTANTS):
+    for mutant in (*MUTANTS, *CRL_MUTANTS, *JITP_MUTANTS, *SECURITY_MUTANTS):
         if not names or any(name in mutant.name for name in names):
             passing = survivors(mutant)
             alive += bool(passing)

@@ -61,7 +61,7 @@ SECURITY_MUTANTS = (
     Mutant(
         "a revoked certificate that was deleted is new when it returns",
         (
-            Change("record.py", "        if self.was_revoked_or_deactivated:\n", "        if False:\n"),
+            Change("record.py", "        if not self.was_revoked_or_deactivated:\n", "        if True:\n"),
             Change("record.py", "        if self.is_denied:\n", "        if False:\n"),
         ),
         (VERDICTS + "test_a_certificate_that_was_revoked_and_comes_back_is_refused_for_good",),
