@@ -90,13 +90,14 @@ wheels: setup
 	$(BIN)/python -m jitr_cdk.wheels
 
 # Put a real run of the demo into the README, the failure matrix's table into docs/how-it-works.md, real output into
-# docs/runbook.md, the contract tests' differences into docs/divergences.md, and a real run of `jitrctl prove` on the
-# local AWS into docs/prove.md.
+# docs/runbook.md and docs/migrate.md, the contract tests' differences into docs/divergences.md, and a real run of
+# `jitrctl prove` on the local AWS into docs/prove.md.
 docs: setup
 	$(BIN)/python tools/transcript.py
 	$(BIN)/python tools/outcomes.py
 	$(BIN)/python tools/cli.py
 	$(BIN)/python tools/runbook.py
+	$(BIN)/python tools/migrate.py
 	$(BIN)/python tools/differences.py
 	$(BIN)/python tools/prove.py
 

@@ -60,6 +60,7 @@ class Record:
     issued_as: str | None = field(default=None, compare=False)  # in the index of serial numbers (serial_index.py)
     foreign_to: str | None = field(default=None, compare=False)  # none of these CAs issued it (identification.py)
     import_order: ImportOrder | None = None  # an import's, until it is decided
+    origin: str | None = None  # how it was registered before jitr, as a survey inferred it; None: not adopted by a plan
     crl_changed: bool = False  # its CA's CRL has changed since it was held; not stored
     brake_changed: bool = False  # an operator has accepted the brake's rejections since it was held; not stored
     template_gone: bool = False  # its CA's provisioning template was taken off since it was held; not stored

@@ -1,11 +1,12 @@
 """Carries out a plan in one stage: each thing is adopted by `jitrctl.device.adopt`, and aligned if the plan says so.
 
 Owners and records are read a hundred at a time, so what is adopted already costs no call of AWS IoT, and a second run
-finishes what the first one left.
+finishes what the first one left. Each line is finished before the next one begins.
 """
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +15,19 @@ from botocore.exceptions import BotoCoreError, ClientError
 from jitr.errors import CertificateUnknown, NotPermitted, Rejected, Unavailable
 from jitr.iot_models import Status
 from jitr.provisioning import DetachPolicy
+from jitrctl.adoption.left_attached import AttachedPolicies, LeftAttached
 from jitrctl.adoption.plan_file import PlanVerb
 from jitrctl.audit.record import audited
 from jitrctl.clock import now
-from jitrctl.device.adopt import Adoption, foreign_policies
+from jitrctl.device.adopt import Adoption, foreign_policies, is_recorded, refuse_another_fleets
 from jitrctl.device.reconcile import ReconcileChange, apply, compare, refuse_another_verdict
-from jitrctl.errors import AccessError, JitrctlError, OperatingError, Refused
+from jitrctl.errors import AccessError, Interrupted, JitrctlError, OperatingError, Refused
 from jitrctl.run.parallel import describe_error
+from jitrctl.survey.calls import seconds_for
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from jitr.record import Record
     from jitrctl.adoption.plan_file import PlanLine
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from jitrctl.session.stage import Stage
     from jitrctl.survey.calls import PatientCalls
 
-_BATCH = 100
+_BATCH, _ORDER = 100, "fleet adopt"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,41 +49,80 @@ class PlanResult:
     skipped: int = 0
     not_begun: int = 0  # after Ctrl-C
     failed: list[tuple[PlanLine, str]] = field(default_factory=list)
-    left: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)  # thing, policies that stay attached
+    left: list[LeftAttached] = field(default_factory=list)
+    unknown_cas: list[str] = field(default_factory=list)  # things whose certificates are under no CA that is known here
+    foreign_cas: list[str] = field(default_factory=list)  # and those under a CA that the fleet file does not give
 
 
 class PlanRun:
     """The run of a plan in one stage."""
 
-    def __init__(self, stage: Stage, calls: PatientCalls, note: str, *, told: Callable[[int], None]) -> None:
+    def __init__(
+        self, stage: Stage, lines: Sequence[PlanLine], calls: PatientCalls, note: str, *, told: Callable[[int], None]
+    ) -> None:
         """`told` is called with the number of lines that are done."""
         self._stage, self._calls, self._note, self._told = stage, calls, note, told
-        self.result = PlanResult()
+        self._policies = AttachedPolicies(stage, calls)
+        self.result = PlanResult(
+            reviews=sum(line.verb is PlanVerb.REVIEW for line in lines),
+            skipped=sum(line.verb is PlanVerb.SKIP for line in lines),
+        )
+        self._todo = [line for line in lines if line.verb in (PlanVerb.ADOPT, PlanVerb.ALIGN)]
 
-    def run(self, lines: Sequence[PlanLine], interrupted: threading.Event) -> PlanResult:
+    def leave_out_done(self, interrupted: threading.Event) -> None:
+        """Take those out of what is to be done that are adopted already, and need not be compared with the rules.
+
+        Raises Refused after two hours of throttles; Interrupted; NotPermitted, botocore's errors.
+        """
+        left = []
+        for some, known in self._read_batches(self._todo):
+            if interrupted.is_set():
+                raise Interrupted("interrupted: nothing was done")
+            pending = [
+                line for line in some if line.verb is PlanVerb.ALIGN or not _is_done(line, *known[line.certificate_id])
+            ]
+            self.result.already += len(some) - len(pending)
+            left += pending
+        self._todo = left
+
+    def seconds(self) -> float:
+        """What this takes at the paces of its calls, if AWS does not throttle and devices do not need the rate."""
+        verbs, rate = self.count_verbs(), self._stage.account.activations_per_second
+        listing = seconds_for("ListThingPrincipals", verbs[PlanVerb.ADOPT] + verbs[PlanVerb.ALIGN])
+        describing = (verbs[PlanVerb.ADOPT] + 3 * verbs[PlanVerb.ALIGN]) / rate
+        return max(listing, describing)
+
+    def count_verbs(self) -> dict[PlanVerb, int]:
+        """How many things are still to be adopted, and to be aligned."""
+        return {verb: sum(line.verb is verb for line in self._todo) for verb in (PlanVerb.ADOPT, PlanVerb.ALIGN)}
+
+    def run(self, interrupted: threading.Event) -> PlanResult:
         """Carry out the lines; one that fails does not stop the others.
 
         Raises Refused after two hours of throttles; NotPermitted, botocore's errors.
         """
-        result, done = self.result, 0
-        result.reviews = sum(line.verb is PlanVerb.REVIEW for line in lines)
-        result.skipped = sum(line.verb is PlanVerb.SKIP for line in lines)
-        todo = [line for line in lines if line.verb in (PlanVerb.ADOPT, PlanVerb.ALIGN)]
-        for some in (todo[first : first + _BATCH] for first in range(0, len(todo), _BATCH)):
-            if interrupted.is_set():
-                break
-            known = self._calls.repeat("BatchGetItem", lambda: self._read(some))  # noqa: B023 -- called at once
-            for line in some:
-                if interrupted.is_set():
-                    break
-                self._carry_out(line, *known[line.certificate_id])
-                done += 1
-                self._told(done)
-        result.not_begun = len(todo) - done
-        return result
+        done = 0
+        try:
+            for some, known in self._read_batches(self._todo):
+                for line in some:
+                    if interrupted.is_set():
+                        break
+                    self._carry_out(line, *known[line.certificate_id])
+                    done += 1
+                    self._told(done)
+        except Interrupted:
+            pass  # while AWS throttled: the line is as good as not begun, for the next run finishes it
+        self.result.not_begun = len(self._todo) - done
+        return self.result
+
+    def _read_batches(
+        self, lines: Sequence[PlanLine]
+    ) -> Iterator[tuple[Sequence[PlanLine], dict[str, tuple[str | None, Record]]]]:
+        """Some lines after the others; of each certificate the owner of its thing's name, and its record."""
+        for some in (lines[first : first + _BATCH] for first in range(0, len(lines), _BATCH)):
+            yield some, self._calls.repeat("BatchGetItem", lambda: self._read(some))  # noqa: B023 -- called at once
 
     def _read(self, lines: Sequence[PlanLine]) -> dict[str, tuple[str | None, Record]]:
-        """Of each certificate the owner of its thing's name, and its record."""
         owners = self._stage.registry.owners(line.thing_name for line in lines)
         records = self._stage.registry.recall(line.certificate_id for line in lines)
         owner_ids = {name: owner.certificate_id for name, owner in owners.items()}
@@ -88,14 +130,14 @@ class PlanRun:
 
     def _carry_out(self, line: PlanLine, owner: str | None, record: Record) -> None:
         try:
-            if owner == line.certificate_id and record.decision is not None:
+            if _is_done(line, owner, record):
                 self.result.already += 1
             else:
                 self._adopt(line)
                 self.result.adopted += 1
             if line.verb is PlanVerb.ALIGN:
                 self.result.aligned += self._align(line)
-        except (NotPermitted, AccessError, BotoCoreError):
+        except (NotPermitted, AccessError, BotoCoreError, Interrupted):
             raise  # as it would for every other line
         except CertificateUnknown:
             self.result.failed.append((line, "the certificate is no longer registered here: survey again"))
@@ -114,30 +156,38 @@ class PlanRun:
             registry=self._stage.registry,
             certificate_id=line.certificate_id,
             principals=line.principals,
+            origin=line.origin.value,
         )
         step = f"take thing {line.thing_name} into the registry (origin {line.origin})"
+        policies: tuple[str, ...] | None = None
+        with ExitStack() as order:
 
-        def carry_out() -> str:
-            self._calls.take_turn("ListThingPrincipals")
-            self._calls.take_turn("DescribeCertificate")
-            return adoption.carry_out(self._refuse_unfit)
+            def refuse(status: Status, ends_at: Any) -> None:
+                """Refuse what is unfit; else keep the order, once, before anything is written."""
+                nonlocal policies
+                _refuse_unfit(status, ends_at)
+                if policies is None:
+                    found = self._policies.of_certificate(adoption.arn)
+                    refuse_another_fleets(found, self._stage.fleet.name)
+                    order.enter_context(audited(self._stage, _ORDER, line.certificate_id, [step], self._note))
+                    policies = found
 
-        with audited(self._stage, "fleet adopt", line.certificate_id, [step], self._note):
+            def carry_out() -> str:
+                self._calls.take_turn("ListThingPrincipals")
+                self._calls.take_turn("DescribeCertificate")
+                return adoption.carry_out(refuse)
+
             self._calls.repeat("the adoption", carry_out)
-        if line.verb is PlanVerb.ADOPT and (
-            foreign := foreign_policies(self._policies(adoption.arn), self._stage.fleet.name)
-        ):
-            self.result.left.append((line.thing_name, foreign))
+        if adoption.is_without_ca:
+            self.result.unknown_cas.append(line.thing_name)
+        elif adoption.ca_certificate_id not in {one.certificate_id for one in self._stage.rules.origins}:
+            self.result.foreign_cas.append(line.thing_name)
+        if line.verb is PlanVerb.ADOPT:
+            self._note_left(line, policies or ())
 
-    def _refuse_unfit(self, status: Status, ends_at: Any) -> None:
-        """Refuse what changed since the survey, or what it did not tell: a status, or an end that has passed."""
-        if status is not Status.ACTIVE:
-            raise OperatingError(f"the certificate is {status} now: survey again")
-        if ends_at <= now():
-            raise OperatingError(
-                f"the certificate ended on {ends_at:%F}, so no device connects with it: give the device a new one, and "
-                "`jitrctl device adopt` the thing if that one is to follow it"
-            )
+    def _note_left(self, line: PlanLine, policies: tuple[str, ...]) -> None:
+        if left := self._policies.find_left(line.thing_name, policies):
+            self.result.left.append(left)
 
     def _align(self, line: PlanLine) -> int:
         """Align one device; 1 if there was something to do."""
@@ -154,21 +204,37 @@ class PlanRun:
         if compared.thing_name != line.thing_name:
             raise OperatingError(f"the rules make thing {compared.thing_name} of it: correct them, or adopt it only")
         arn = self._calls.repeat("DescribeCertificate", lambda: stage.aws_iot.describe(one).arn)
+        policies = self._policies.of_certificate(arn)
+        refuse_another_fleets(policies, stage.fleet.name)
         # After the attachment of the rules' policy, which is among the changes: never without a policy.
         others = [
             ReconcileChange(text=f"detach policy {name}", step=DetachPolicy(policy=name, certificate_arn=arn))
-            for name in foreign_policies(self._policies(arn), stage.fleet.name)
+            for name in foreign_policies(policies, stage.fleet.name)
         ]
         changes = (*compared.changes, *others)
-        with audited(stage, "fleet adopt", one, [change.text for change in changes], self._note):
+        steps = [change.text for change in changes]
+        with ExitStack() as order:
+            self._calls.repeat("PutItem", lambda: order.enter_context(audited(stage, _ORDER, one, steps, self._note)))
             for change in changes:
                 self._calls.repeat(change.text, lambda: self._change(one, compared, change))  # noqa: B023 -- at once
+        self._note_left(line, ())
         return int(bool(changes))
 
     def _change(self, certificate_id: str, compared: Reconciliation, change: ReconcileChange) -> None:
         refuse_another_verdict(self._stage, certificate_id, compared)
         apply(self._stage, change)
 
-    def _policies(self, arn: str) -> list[str]:
-        answer = self._calls.make("ListAttachedPolicies", self._stage.iot.list_attached_policies, target=arn)
-        return [one["policyName"] for one in answer["policies"]]
+
+def _is_done(line: PlanLine, owner: str | None, record: Record) -> bool:
+    return owner == line.certificate_id and is_recorded(record, line.thing_name)
+
+
+def _refuse_unfit(status: Status, ends_at: Any) -> None:
+    """Refuse what changed since the survey, or what it did not tell: a status, or an end that has passed."""
+    if status is not Status.ACTIVE:
+        raise OperatingError(f"the certificate is {status} now: survey again")
+    if ends_at <= now():
+        raise OperatingError(
+            f"the certificate ended on {ends_at:%F}, so no device connects with it: give the device a new one, and "
+            "`jitrctl device adopt` the thing if that one is to follow it"
+        )

@@ -3,7 +3,8 @@
     VERB  STAGE  THING  CERTIFICATE  PRINCIPALS  ORIGIN  # remark
 
 `adopt` and `align` are carried out, `skip` is not, and `review` waits until somebody writes one of the others. Lines
-that begin with # are remarks: among them is what cannot be adopted, with its reason and cure.
+that begin with # are remarks: among them is what cannot be adopted, with its reason and cure. The last line has the
+number of certificates, so that a plan that was cut is not taken for a shorter one.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from typing import TYPE_CHECKING
 
 from jitr.frozen import value
 from jitrctl.errors import Unusable
+from jitrctl.survey.origins import CertificateOrigin
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
 _FIRST = "# jitr take-over plan 1, fleet "
+_LAST = re.compile(r"# end of the plan: ([0-9]+) certificates?")
 _FIELDS = 6
 _THING, _CERTIFICATE = re.compile(r"[a-zA-Z0-9:_-]{1,128}"), re.compile(r"[0-9a-f]{64}")
 MOST_TOLD = 100
@@ -31,6 +34,13 @@ HEADING = """\
 #
 # verb  account/region  thing  certificate  principals  origin
 """
+
+
+def _in_one_word(origin: CertificateOrigin) -> str:
+    return origin.value.replace(" ", "-")
+
+
+_ORIGINS = {_in_one_word(one): one for one in CertificateOrigin}
 
 
 class PlanVerb(StrEnum):
@@ -51,18 +61,18 @@ class PlanLine:
     thing_name: str
     certificate_id: str
     principals: int  # of the thing when it was surveyed
-    origin: str
+    origin: CertificateOrigin
     remark: str = ""
 
     def __str__(self) -> str:
         """The line as it is in the file."""
-        origin = self.origin.replace(" ", "-")
+        origin = _in_one_word(self.origin)
         line = f"{self.verb}  {self.stage}  {self.thing_name}  {self.certificate_id}  {self.principals}  {origin}"
         return f"{line}  # {self.remark}" if self.remark else line
 
 
 class BadPlan(Unusable):
-    """A plan that cannot be carried out; `problems` has the first of them, each with its line."""
+    """A plan that cannot be carried out; `problems` has all that is wrong, the text the first hundred."""
 
     def __init__(self, path: Path, problems: list[str]) -> None:
         shown = "; ".join(problems[:MOST_TOLD])
@@ -80,9 +90,12 @@ def write_plan(path: Path, fleet: str, lines: Iterable[PlanLine | str]) -> None:
         with path.open("x", encoding="utf-8") as file:
             try:
                 file.write(f"{_FIRST}{fleet}\n{HEADING}")
+                number = 0
                 for line in lines:
+                    number += isinstance(line, PlanLine)
                     text = f"# {line}" if isinstance(line, str) else str(line)
                     file.write(f"{_one_line(text)}\n")
+                file.write(f"# end of the plan: {number} certificate{'' if number == 1 else 's'}\n")
             except BaseException:
                 path.unlink()  # a part of a plan would pass as one
                 raise
@@ -110,9 +123,31 @@ def read_plan(path: Path, fleet: str, stages: Collection[str]) -> tuple[PlanLine
     if not texts or texts[0].strip() != f"{_FIRST}{fleet}":
         problems.append(f"line 1 is not `{_FIRST}{fleet}`: it is no plan, of another version, or another fleet's")
     found = list(_read_lines(texts, stages, problems))
+    _find_end(texts, problems)
     if problems:
         raise BadPlan(path, problems)
     return tuple(found)
+
+
+def _find_end(texts: list[str], problems: list[str]) -> None:
+    """Add a problem unless the plan has its end, after all certificates, with their number."""
+    ends = [(number, match) for number, text in enumerate(texts, 1) if (match := _LAST.fullmatch(text.strip()))]
+    certificates = [number for number, text in enumerate(texts, 1) if text.strip() and not text.strip().startswith("#")]
+    if not ends:
+        problems.append(
+            f"line {len(texts)}: the end is missing, `# end of the plan: …`, so the plan was cut: plan again, into "
+            "another file"
+        )
+        return
+    number, match = ends[0]
+    problems += [
+        f"line {one}: it comes after the end of the plan, line {number}" for one in certificates if one > number
+    ]
+    if int(match[1]) != len(certificates):
+        problems.append(
+            f"line {number}: by its end the plan has {match[1]}, by its lines {len(certificates)}: put back what is "
+            "missing, with skip if nothing is to be done, or correct the number"
+        )
 
 
 def _read_lines(texts: list[str], stages: Collection[str], problems: list[str]) -> Iterator[PlanLine]:
@@ -133,7 +168,7 @@ def _read_lines(texts: list[str], stages: Collection[str], problems: list[str]) 
             thing_name=fields[2],
             certificate_id=fields[3],
             principals=int(fields[4]),
-            origin=fields[5],
+            origin=_ORIGINS[fields[5]],
             remark=remark.strip(),
         )
         if line.verb in (PlanVerb.ADOPT, PlanVerb.ALIGN):
@@ -152,7 +187,7 @@ def _find_problem(fields: list[str], stages: Collection[str]) -> str | None:  # 
         return (
             f"{len(fields)} fields instead of {_FIELDS}: verb, account/region, thing, certificate, principals, origin"
         )
-    verb, stage, thing, certificate, principals, _ = fields
+    verb, stage, thing, certificate, principals, origin = fields
     if verb not in list(PlanVerb):
         return f"{verb} is no verb: write {', '.join(PlanVerb)}"
     if stage not in stages:
@@ -163,4 +198,6 @@ def _find_problem(fields: list[str], stages: Collection[str]) -> str | None:  # 
         return f"{certificate} is no certificate id, which has 64 hexadecimal digits in lower case"
     if not re.fullmatch(r"[1-9][0-9]{0,3}", principals):
         return f"{principals} is no number of principals"
+    if origin not in _ORIGINS:
+        return f"{origin} is no origin: write one of {', '.join(_ORIGINS)}"
     return None

@@ -6,10 +6,14 @@ or source that the fleet file gives the account.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from jitr.iot_models import Status
+from jitr.rules import is_source
 from jitrctl.adoption.plan_file import PlanLine, PlanVerb
+from jitrctl.clock import now
+from jitrctl.device.adopt import another_fleets
 from jitrctl.survey.findings import FoundCertificate, find_certificates
 
 if TYPE_CHECKING:
@@ -70,23 +74,59 @@ def _plan_thing(
             )
         elif things > 1:
             yield f"cannot  {place}: certificate {principal} is on {things} things; detach it from all but one"
+        elif another := another_fleets(certificate.policies, stage.fleet.name):
+            policy, fleet = another
+            yield (
+                f"cannot  {place}: certificate {principal} has policy {policy} of jitr's fleet {fleet}, which runs it; "
+                "take it out of that fleet, detach the policy, and survey again"
+            )
+        elif ended := _ended(certificate.ends_at):
+            yield (
+                f"cannot  {place}: certificate {principal} ended on {ended}, so no device connects with it; give the "
+                f"device a new one, and `jitrctl device adopt {name}` if that one is to follow it"
+            )
         else:
-            why = _why_reviewed(certificate, len(found))
+            why = _why_reviewed(stage, file, certificate, len(found))
             yield PlanLine(
                 verb=PlanVerb.REVIEW if why else PlanVerb.ADOPT,
                 stage=str(stage),
                 thing_name=name,
                 certificate_id=principal,
                 principals=len(found),
-                origin=certificate.origin.value,
+                origin=certificate.origin,
                 remark="; ".join(filter(None, (f"CA {certificate.ca_name}" if certificate.ca else "", *why))),
             )
 
 
-def _why_reviewed(certificate: FoundCertificate, principals: int) -> list[str]:
+def _why_reviewed(stage: Stage, file: SurveyFile, certificate: FoundCertificate, principals: int) -> list[str]:
     """Why somebody must decide on a certificate; none: it is adopted without that."""
+    wrong = _describe_ca(stage, file, certificate)
     return [
         *([f"{principals} principals: adopt one of them"] if principals > 1 else []),
-        *([] if certificate.is_fleets else ["under no CA or source of the fleet file: its next certificate is held"]),
+        *([wrong] if wrong else []),
         *(["came by a transfer"] if certificate.is_transferred else []),
     ]
+
+
+def _describe_ca(stage: Stage, file: SurveyFile, certificate: FoundCertificate) -> str | None:
+    """What is wrong with a certificate's CA, so that its device cannot simply follow with a next one; None: nothing."""
+    if certificate.ca is None:
+        return "under no CA: its next one follows only by `jitrctl enrollment allow THING --may-follow`"
+    if not certificate.is_fleets:
+        return "under a CA that the fleet file does not give this account: add it, or its next certificate is held"
+    if is_source(certificate.ca):
+        return None
+    query = "SELECT status, ends_at FROM ca WHERE stage = ? AND id = ?"
+    status, ends_at = next(file.rows(query, str(stage), certificate.ca), ("not registered", None))
+    if status != Status.ACTIVE:
+        return f"its CA is {status} here: `jitrctl ca apply`, or its next certificate does not come"
+    if ended := _ended(ends_at):
+        return f"its CA ended on {ended}: its next certificate is one of a CA that `succeeds` it"
+    return None
+
+
+def _ended(ends_at: str | None) -> str | None:
+    """The day of an end that has passed; None: it has not, or is not known."""
+    if ends_at is None or (end := datetime.fromisoformat(ends_at)) > now():
+        return None
+    return f"{end:%F}"

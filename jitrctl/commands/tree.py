@@ -6,7 +6,7 @@ A command is named by where its function is, and imported when it is run or its 
 from __future__ import annotations
 
 from functools import cache
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -14,6 +14,9 @@ from typer.main import get_command
 
 from jitrctl.run.lazy_commands import Group, Outline
 from jitrctl.terminal import out
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # Commands by name; the function's module is below jitrctl.commands.
 _ALONE = {
@@ -24,8 +27,8 @@ _ALONE = {
     "sweep": "sweep:sweep",
     "prove": "prove:prove",
 }
-# Groups by name: the help, and the commands.
-_GROUPS = {
+# Groups by name: the help, and the commands, some of them groups again.
+_GROUPS: dict[str, tuple[str, dict[str, Any]]] = {
     "ca": (
         "The CAs in each account: register, rotate and retire them, and show their state.",
         {
@@ -97,8 +100,10 @@ _GROUPS = {
             "expiring": "fleet.expiring:expiring",
             "quotas": "fleet.group:show_quotas",
             "survey": "fleet.survey:survey",
-            "adopt-plan": "fleet.adopt:make_plan",
-            "adopt-apply": "fleet.adopt:apply_plan",
+            "adopt": (
+                "Take over things and certificates that are there already, by a plan that is reviewed.",
+                {"plan": "fleet.adopt:make_plan", "apply": "fleet.adopt:apply_plan"},
+            ),
         },
     ),
     "local": (
@@ -121,16 +126,20 @@ def every_group() -> TyperGroup:
     root = get_command(_root)
     assert isinstance(root, TyperGroup)  # noqa: S101 -- it has a callback
     _add(root, _ALONE)
-    for name, (text, commands) in _GROUPS.items():
-        group = Group(name=name, help=text, no_args_is_help=True)
-        _add(group, commands)
-        root.add_command(group)
+    _add(root, _GROUPS)
     return root
 
 
-def _add(group: TyperGroup, commands: dict[str, str]) -> None:
+def _add(group: TyperGroup, commands: Mapping[str, Any]) -> None:
+    """Add commands, whose values name their functions, and groups, whose values are their help and commands."""
     for name, source in commands.items():
-        group.add_command(Outline(name, f"jitrctl.commands.{source}"))
+        if isinstance(source, str):
+            group.add_command(Outline(name, f"jitrctl.commands.{source}"))
+            continue
+        text, below = source
+        inner = Group(name=name, help=text, no_args_is_help=True)
+        _add(inner, below)
+        group.add_command(inner)
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 -- Typer calls it so

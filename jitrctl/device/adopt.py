@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from jitr.decisions import Decision, Outcome
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
     from jitr.x509.certificate import Certificate
 
 
+UNKNOWN_CA = (
+    "which CA issued its certificate is not known here, so that its next one is held (NOT_A_ROTATION), unless an entry "
+    "lets it follow: `jitrctl enrollment allow THING --may-follow`"
+)
+FOREIGN_CA = (
+    "its CA is not one that the fleet file gives this account, so that its next certificate is held (CA_UNKNOWN): add "
+    "the CA, and deploy"
+)
+_OF_A_FLEET = re.compile(r"jitr-(.+?)--")  # policies of jitr's stacks (Fleet.policy_name)
+
+
 class NoSuchThing(OperatingError):
     """The account has no thing of that name."""
 
@@ -28,6 +40,33 @@ class NoSuchThing(OperatingError):
 def foreign_policies(policies: Iterable[str], fleet: str) -> tuple[str, ...]:
     """Those of the policies that are attached to a certificate which are not jitr's own of this fleet."""
     return tuple(name for name in policies if not name.startswith(f"jitr-{fleet}--"))
+
+
+def is_recorded(record: Record, thing_name: str) -> bool:
+    """Whether a decision on the certificate is recorded which needs no adoption: jitr's own, or one with the thing."""
+    decision = record.decision
+    if decision is None:
+        return False
+    return decision.outcome not in (Outcome.HELD, Outcome.FOUND) or decision.thing_name == thing_name
+
+
+def another_fleets(policies: Iterable[str], fleet: str) -> tuple[str, str] | None:
+    """The policy among these by which another fleet of jitr runs a device, and that fleet; None if none does."""
+    found = ((name, match[1]) for name in policies if (match := _OF_A_FLEET.match(name)))
+    return next(((name, other) for name, other in found if other != fleet), None)
+
+
+def refuse_another_fleets(policies: Iterable[str], fleet: str) -> None:
+    """Refuse a certificate that another fleet of jitr runs, as its policies tell.
+
+    Raises OperatingError.
+    """
+    if found := another_fleets(policies, fleet):
+        policy, other = found
+        raise OperatingError(
+            f"its policy {policy} is that of jitr's fleet {other}, which runs this device: take it out of that fleet, "
+            "detach the policy, and adopt the thing then"
+        )
 
 
 class Adoption:
@@ -42,16 +81,22 @@ class Adoption:
         registry: Registry,
         certificate_id: str | None = None,
         principals: int = 1,
+        origin: str | None = None,
     ) -> None:
-        """`certificate_id` is the one that a reviewed plan names, of a thing that has so many `principals`."""
-        self._thing_name = thing_name
+        """`certificate_id` is the one that a reviewed plan names, of a thing that has so many `principals`.
+
+        `origin` says how it was registered, and is kept in its record.
+        """
+        self._thing_name, self._origin = thing_name, origin
         self._chosen, self._principals = certificate_id, principals
         self._client = client  # boto3's, for what only operators call
         self._iot = iot
         self._registry = registry
         self._seen: Record | None = None  # what `inspect` found
         self.arn = ""  # the certificate's, set by `inspect` and `carry_out`
-        self.is_without_ca = False  # set by `inspect`: AWS names no CA, and not exactly one of the fleet's signed it
+        # Set by `inspect` and `carry_out`: AWS names no CA, and not exactly one of the fleet's signed it.
+        self.is_without_ca = False
+        self.ca_certificate_id: str | None = None  # set by `carry_out`
 
     def inspect(self) -> tuple[str, bool]:
         """The id of the thing's certificate, and whether there is anything to adopt.
@@ -68,13 +113,14 @@ class Adoption:
             raise self._of_another()
         self._seen = self._registry.recall([device.certificate_id])[device.certificate_id]
         self.is_without_ca = not (device.ca_certificate_id or self._seen.ca_certificate_id)
-        is_recorded = self._seen.decision is not None or device.status is Status.PENDING_ACTIVATION
-        return device.certificate_id, owner is None or not is_recorded
+        is_complete = is_recorded(self._seen, self._thing_name) or device.status is Status.PENDING_ACTIVATION
+        return device.certificate_id, owner is None or not is_complete
 
     def carry_out(self, refuse: Callable[[Status, datetime], None] = lambda _status, _ends_at: None) -> str:
         """Record the certificate as found and as the owner of the thing name; returns its id.
 
-        `refuse` gets the certificate's status and end before anything is written, and may raise OperatingError.
+        `refuse` gets the certificate's status and end before anything is written, and may raise OperatingError; `arn`
+        is set by then.
 
         Raises what `inspect` raises; OperatingError when, since `inspect`, a colleague has given a verdict on the
         certificate, or a function has recorded another decision; Rejected when the certificate cannot be read.
@@ -89,6 +135,8 @@ class Adoption:
         refuse(device.status, certificate.not_after)
         record = self._registry.recall([device.certificate_id])[device.certificate_id]
         device = with_recorded_ca(device, record)
+        self.ca_certificate_id = device.ca_certificate_id
+        self.is_without_ca = device.ca_certificate_id is None
         seen = self._seen or record
         if record.verdict_number != seen.verdict_number:
             raise OvertakenByColleague(VerdictConflict(device.certificate_id, record.verdict))
@@ -99,7 +147,9 @@ class Adoption:
         if (
             may_be_recorded
             and not is_evaluated
-            and not self._registry.record_found(self._to_decision(device, certificate, record), record)
+            and not self._registry.record_found(
+                self._to_decision(device, certificate, record), record, origin=self._origin
+            )
         ):
             current = self._registry.recall([device.certificate_id])[device.certificate_id]
             if current.verdict_number != record.verdict_number:

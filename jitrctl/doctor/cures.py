@@ -177,7 +177,7 @@ def _cure_other_issuer(case: DeviceContext, owner: Owner, rules: CaRules) -> str
     same = ". If it is the same device:"
     if rules.is_source:
         return f"{same} import it again with `{_import_command(case, '--may-follow')}`"
-    if is_source(owner.ca_certificate_id):
+    if not owner.ca_certificate_id or is_source(owner.ca_certificate_id):
         return f"{same} `{_allow_to_follow(case)}`; it comes in when it connects again"
     old = next((ca.name for ca in case.stage.fleet.cas if ca.certificate_id == owner.ca_certificate_id), None)
     succeeds = (

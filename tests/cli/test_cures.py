@@ -10,7 +10,7 @@ import pytest
 
 from jitr.errors import Reason
 from jitrctl.__main__ import main
-from simulation import Leaf
+from simulation import Authority, Leaf
 from tests.support.cli.doctored import Doctored, doctored
 from tests.support.cli.simulated import DEV, PROD, REGION, RULES, Simulated
 
@@ -283,6 +283,20 @@ def test_a_thing_that_jitr_did_not_make_is_adopted_and_followed(made: Doctored) 
     taken, early = made.cure(new, SENSOR)
     assert f"jitrctl device adopt {SENSOR} {HERE}" in taken
     assert "NOT_A_ROTATION" in early
+
+
+def test_an_adopted_certificate_of_no_ca_is_followed_by_the_printed_entry(made: Doctored) -> None:
+    iot = made.fleet.iot(DEV)
+    old = made.fleet.issue(SENSOR, ca=Authority.new("Somebody's CA"))
+    arn = iot.register_certificate_without_ca(certificatePem=old.pem, status="ACTIVE")["certificateArn"]
+    iot.create_thing(thingName=SENSOR)
+    iot.attach_thing_principal(thingName=SENSOR, principal=arn)
+    made.fleet.say("device", "adopt", SENSOR, "--account", DEV)
+    new = held(made, made.fleet.issue(SENSOR, begins=-0.5), Reason.NOT_A_ROTATION)
+
+    (printed,) = made.cure(new, SENSOR)
+    assert f"jitrctl enrollment allow {new.certificate_id} --may-follow" in printed
+    assert made.fleet.record(DEV, old).replaced_by == new.certificate_id
 
 
 # What an activated device lost.

@@ -1,18 +1,14 @@
-"""`jitrctl fleet adopt-plan | adopt-apply`: what is adopted, what waits, what is refused, and what never changes."""
+"""`jitrctl fleet adopt plan | apply`: what is adopted, what waits, what is refused, and what never changes."""
 
 import re
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from io import StringIO
-from itertools import count
 from pathlib import Path
 
 import pytest
 
-from jitrctl.__main__ import main
 from jitrctl.adoption.plan_file import read_plan, write_plan
 from jitrctl.audit import log
-from simulation.faults import Call, Fault, Moment, ServiceError
+from simulation.faults import Call, Moment
 from tests.support.cli.old_fleet import OldFleet, old_fleet
 from tests.support.cli.orders import announced_orders, strike
 from tests.support.cli.simulated import DEV, PROD
@@ -45,10 +41,14 @@ def test_a_clear_case_is_adopted_and_nothing_of_it_changes(old: OldFleet, tmp_pa
     assert lines(plan)[0].startswith(f"adopt dev/eu-central-1 sensor-0001 {leaf.certificate_id} 1 JITP # CA factory")
     told = old.apply(plan)
     assert (told["adopted"], told["failed"]) == (1, [])
-    assert told["left_attached"] == [{"thing_name": "sensor-0001", "policies": ["old"]}]
+    assert told["left_attached"] == [{"thing_name": "sensor-0001", "policies": ["old"], "of_groups": []}]
     assert owner(old, "sensor-0001") == leaf.certificate_id
     assert old.facts() == before
     assert old.fleet.place(DEV).iot.connections.connected_as("sensor-0001") == leaf.certificate_id
+    assert old.fleet.record(DEV, leaf).origin == "JITP"
+    shown = old.fleet.ask("device", "show", "sensor-0001", "--account", DEV)[DEV]["certificates"]
+    assert [one["origin"] for one in shown] == ["JITP"]
+    assert "before jitr it was registered by: JITP" in old.fleet.say("device", "show", "sensor-0001", "--account", DEV)
     (order,) = announced_orders(old.fleet)
     assert order["steps"] == ["take thing sensor-0001 into the registry (origin JITP)"]
     assert log.read_last(old.fleet.stage(DEV), leaf.certificate_id) is not None
@@ -141,46 +141,6 @@ def test_align_gives_what_the_rules_give_and_a_policy_at_every_moment(old: OldFl
     assert (again["already"], again["aligned"]) == (1, 0)
 
 
-@pytest.mark.parametrize("verb", ["adopt", "align"])
-def test_an_apply_struck_at_any_call_is_finished_by_the_next(old: OldFleet, tmp_path: Path, verb: str) -> None:
-    leaves = [old.add(f"sensor-{number:04}") for number in range(2)]
-    plan = old.plan(tmp_path)
-    edit(plan, "^adopt ", f"{verb} ")
-    for number in count(0, 3):
-        seen = 0
-
-        def kill(call: Call, moment: Moment) -> None:
-            nonlocal seen
-            if call.caller == "jitrctl" and moment == "after":
-                seen += 1
-                if seen > number:  # noqa: B023 -- of this round
-                    raise ServiceError("AccessDeniedException", "not authorized", status=403)
-
-        with strike(old.fleet, kill), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-            main(["fleet", "adopt-apply", str(plan), "--account", DEV, "--yes", "--fleet", str(old.fleet.file)])
-        if seen <= number:
-            break
-    assert number
-    told = old.apply(plan)
-    assert told["failed"] == []
-    assert [owner(old, f"sensor-{one:04}") for one in range(2)] == [leaf.certificate_id for leaf in leaves]
-    assert old.apply(plan)["already"] == 2
-    policy = "old" if verb == "adopt" else "jitr-acme--factory"
-    assert all(facts[2] == [policy] for facts in old.facts().values())
-
-
-def test_an_hour_of_throttles_is_outlasted(old: OldFleet, tmp_path: Path) -> None:
-    old.add("sensor-0001")
-    plan, begun = old.plan(tmp_path), old.fleet.aws.clock.monotonic()
-
-    def throttle(call: Call, _: Moment) -> Fault | None:
-        over = old.fleet.aws.clock.monotonic() - begun > 3600
-        return None if over or call.service != "iot" else Fault.THROTTLED
-
-    with strike(old.fleet, throttle):
-        assert old.apply(plan)["adopted"] == 1
-
-
 def test_two_engineers_at_once_adopt_each_thing_once(old: OldFleet, tmp_path: Path) -> None:
     leaf = old.add("sensor-0001")
     plan = old.plan(tmp_path)
@@ -202,7 +162,7 @@ def test_two_engineers_at_once_adopt_each_thing_once(old: OldFleet, tmp_path: Pa
 def test_every_problem_of_a_plan_is_told_with_its_line_and_nothing_is_done(old: OldFleet, tmp_path: Path) -> None:
     one, two = old.add("sensor-0001"), old.add("sensor-0002")
     plan = old.plan(tmp_path)
-    good = plan.read_text()
+    lines = plan.read_text().splitlines()
     for line in (
         "adpot  dev/eu-central-1  a  " + "0" * 64 + "  1  JITP",
         "adopt  dev/eu-west-1  a  " + "0" * 64 + "  1  JITP",
@@ -210,18 +170,20 @@ def test_every_problem_of_a_plan_is_told_with_its_line_and_nothing_is_done(old: 
         "adopt  dev/eu-central-1  a  " + "0" * 63 + "  1  JITP",
         "adopt  dev/eu-central-1  a  " + "0" * 64 + "  one  JITP",
         "adopt  dev/eu-central-1  a",
+        "adopt  dev/eu-central-1  a  " + "0" * 64 + "  1  MAGIC",
         f"adopt  dev/eu-central-1  sensor-0001  {two.certificate_id}  2  JITP",
     ):
-        good += f"{line}\n"
-    plan.write_text(good)
-    told = old.fleet.say("fleet", "adopt-apply", str(plan), "--account", DEV, "--yes", code=2)
+        lines.insert(-1, line)
+    plan.write_text("\n".join(lines))
+    told = old.fleet.say("fleet", "adopt", "apply", str(plan), "--account", DEV, "--yes", code=2)
     numbers = [int(found) for found in re.findall(r"line (\d+): ", told)]
-    assert numbers == [*range(10, 17), 16]
+    assert numbers == [*range(10, 18), 17, 18]
     assert "sensor-0001 is in line 8 already" in told
     assert owner(old, "sensor-0001") is None
+    assert "line 18: by its end the plan has 2, by its lines 10" in told
     assert one.certificate_id in old.facts()
     plan.write_text("something else\n")
-    assert "it is no plan" in old.fleet.say("fleet", "adopt-apply", str(plan), "--yes", code=2)
+    assert "it is no plan" in old.fleet.say("fleet", "adopt", "apply", str(plan), "--yes", code=2)
 
 
 @pytest.mark.parametrize("separator", ["\v", "\f", "\x85", "\u2028"])
@@ -246,7 +208,7 @@ def test_a_plan_that_was_not_written_to_its_end_is_not_left(tmp_path: Path) -> N
 def test_a_plan_is_never_overwritten_and_needs_a_finished_survey(old: OldFleet, tmp_path: Path) -> None:
     plan = old.plan(tmp_path)
     survey = str(tmp_path / "dev.survey")
-    words = ("fleet", "adopt-plan", str(plan), "--survey", survey)
+    words = ("fleet", "adopt", "plan", str(plan), "--survey", survey)
     assert "exists" in old.fleet.say(*words, "--account", DEV, code=2)
     assert "no finished survey of prod" in old.fleet.say(*words, "--account", PROD, code=2)
 

@@ -13,6 +13,7 @@ from jitr.brake import Tally
 from jitr.crl_progress import CrlState
 from jitr.decisions import Outcome
 from jitr.events import RegistrationEvent
+from jitr.iot_models import Status
 from jitr.record import Record
 from jitr.store import brake_items
 from jitr.store.crl_state import CrlStates
@@ -25,6 +26,7 @@ from tests.support.cloud import TABLE, Cloud
 from tests.support.edge.records import recall
 from tests.support.edge.version_items import (
     ACTIVATED,
+    ADOPTED,
     BRAKE,
     BRAKED,
     CA_ID,
@@ -121,6 +123,7 @@ WRITE: dict[str, Callable[[Cloud], object]] = {
     "brake": brake,
     "decision-replaced": lambda cloud: cloud.registry.record(REPLACED),
     "decision-found": lambda cloud: cloud.registry.record(FOUND),
+    "adopted": lambda cloud: cloud.registry.record_found(ADOPTED, Record(), origin="JITP"),
     "intent": intent,
     "verdict": verdict,
     "handed-over": handed_over,
@@ -247,6 +250,19 @@ def test_every_kind_of_item_and_message_is_kept() -> None:
     assert {path.stem for path in (VERSIONS / str(SCHEMA)).glob("*.json")} == {*WRITE, *MESSAGES}
     outcomes = {record.decision.outcome for record in RECORDS[SCHEMA].values() if record.decision}
     assert outcomes == set(Outcome) - {Outcome.DUPLICATE, Outcome.GONE}  # which are never recorded
+
+
+def test_the_version_before_reads_an_adopted_certificate_without_its_origin_and_keeps_it(cloud: Cloud) -> None:
+    """Its reader takes the attributes that it knows, and its writes name the attributes that they change."""
+    put(cloud, "adopted")
+    cloud.registry.record(replace(ADOPTED, status=Status.REVOKED, after=THEN))
+    cloud.registry.give_verdict(ID, VERDICT, seen=None)
+    assert cloud.items()[f"certificate#{ID}"]["origin"] == {"S": "JITP"}
+    item = kept("adopted")
+    del item["origin"]
+    cloud.dynamodb.put_item(TableName=TABLE, Item=item)
+    assert recall(cloud) == Record(decision=ADOPTED)
+    assert recall(cloud).was_active
 
 
 def test_an_intent_of_the_version_before_is_finished(cloud: Cloud) -> None:

@@ -36,6 +36,7 @@ _LOCALLY = {
     "Sid": "LocalAwsChecksOtherArns",
     "Effect": "Allow",
     "Action": [
+        "iot:AttachPolicy",
         "iot:DescribeCACertificate",
         "iot:DetachPolicy",
         "iot:DetachThingPrincipal",
@@ -125,7 +126,12 @@ def needs(call: Called, arn: Mapping[str, str]) -> Iterator[tuple[str, str]]:  #
             yield action, f"{prefix}policy/{said['policyName']}"
         case "iot", "DescribeThing" | "ListThingPrincipals" | "ListThingGroupsForThing" | "DeleteThing":
             yield action, f"{prefix}thing/{said['thingName']}"
-        case "iot", "ListAttachedPolicies" | "DetachPolicy":
+        case "iot", "CreateThing" | "UpdateThing":
+            yield action, f"{prefix}thing/{said['thingName']}"
+        case "iot", "AddThingToThingGroup":
+            yield action, f"{prefix}thing/{said['thingName']}"
+            yield action, f"{prefix}thinggroup/{said['thingGroupName']}"
+        case "iot", "AttachPolicy" | "ListAttachedPolicies" | "DetachPolicy":
             yield action, said["target"]
         case "iot", "DetachThingPrincipal":
             yield action, said["principal"]
@@ -216,6 +222,39 @@ def engage_brake(operators: Operators) -> None:
     )
     update = brake_items.engage(fleet.stage.names.registry_table, ca.certificate_id, engaged, acceptances=0)
     fleet.client("dynamodb").update_item(**update)
+
+
+def test_who_acts_takes_things_over_and_who_reads_does_not(
+    operators: Operators, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """One thing is adopted alone; one is aligned, and in a group that has a policy."""
+    iot, fleet = operators.fleet.client("iot"), operators.fleet
+    names, policy = ("sensor-7001", "sensor-7002"), '{"Version": "2012-10-17", "Statement": []}'
+    for name in ("hand-made", "hall-wide"):
+        iot.create_policy(policyName=name, policyDocument=policy)
+    group = iot.create_thing_group(thingGroupName="hall-7")["thingGroupArn"]
+    iot.attach_policy(policyName="hall-wide", target=group)
+    for name in names:
+        pem = fleet.issue(name).certificate.read_text(encoding="utf-8")
+        made = iot.register_certificate(certificatePem=pem, caCertificatePem=fleet.cas["factory"].pem, status="ACTIVE")
+        iot.create_thing(thingName=name)
+        iot.attach_thing_principal(thingName=name, principal=made["certificateArn"])
+        iot.attach_policy(policyName="hand-made", target=made["certificateArn"])
+        iot.add_thing_to_thing_group(thingName=name, thingGroupName="hall-7")
+    survey, plan = str(tmp_path / "a.survey"), tmp_path / "a.plan"
+    assert operators.run("read", ["fleet", "survey", survey], capsys)[0] == 0
+    assert operators.run("read", ["fleet", "adopt", "plan", str(plan), "--survey", survey], capsys)[0] == 0
+    text = plan.read_text(encoding="utf-8")
+    plan.write_text(text.replace(f"adopt  dev/eu-central-1  {names[1]}", f"align  dev/eu-central-1  {names[1]}"))
+
+    words = ["fleet", "adopt", "apply", str(plan), "--yes"]
+    assert REFUSED in operators.run("read", words, capsys)[1]
+    with record_calls(monkeypatch) as calls:
+        code, said = operators.run("act", words, capsys)
+    assert (code, REFUSED in said) == (0, False), said
+    assert f"{names[0]}: keeps hand-made; has hall-wide of group hall-7" in said
+    assert held_against("act", calls, operators) == []
+    assert {operation for _, operation, _ in calls} >= {"ListThingGroupsForThing", "DetachPolicy", "AttachPolicy"}
 
 
 @pytest.mark.parametrize("command", READING)

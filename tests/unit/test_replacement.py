@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jitr.admission.rotation import refuse_wrong_owner
 from jitr.errors import NAME_LOST, Reason, Rejected
 from jitr.owners import Owner
-from jitr.rules import OnReplacement
+from jitr.rules import OnReplacement, source_id
 from jitr.x509.certificate import Certificate
 from tests.support.cases.issuing import DAY, NOW, SECOND, applying, factory
 
@@ -145,6 +145,15 @@ def test_an_entry_stands_in_for_the_old_ones_near_end_and_for_nothing_else() -> 
         assert reason(other, may_follow=True) is Reason.NOT_A_ROTATION, changes
     refused = reason(far_from_its_end, may_follow=True, on_replacement=OnReplacement.REJECT)
     assert refused is Reason.REPLACEMENT_REFUSED
+
+
+@pytest.mark.parametrize("ca", ["", source_id("maker")])
+def test_an_entry_lets_a_cas_certificate_follow_one_without_a_ca_and_nothing_else_does(ca: str) -> None:
+    without = replace(OLD, ca_certificate_id=ca, ends_at=NOW + 999 * DAY)
+    assert reason(without) is Reason.NOT_A_ROTATION
+    assert reason(without, may_follow=True) is None
+    assert reason(replace(without, issued_at=NOW), may_follow=True) is Reason.NOT_A_ROTATION
+    assert reason(without, may_follow=True, certificate_id=source_id("other")) is Reason.NOT_A_ROTATION
 
 
 def test_a_duplicate_becomes_a_rotation_when_the_window_opens() -> None:

@@ -78,12 +78,12 @@ def _why_no_rotation(admitted: "Admitted", owner: Owner, now: datetime, *, may_f
 def _why_not_after_another(admitted: "Admitted", owner: Owner) -> str | None:
     """Why it may not follow a certificate of another CA or source; None if it may, though nothing vouches for it.
 
-    An entry lets a CA's certificate follow one that was registered without a CA. Only the order of an import lets one
-    that is registered without a CA follow others.
+    An entry lets a CA's certificate follow one that was registered without a CA, by an import, or adopted, such as one
+    that AWS issued. Only the order of an import lets one that is registered without a CA follow others.
     """
     if admitted.rules.is_source:
         return "it is registered without a CA, and may follow a certificate from elsewhere only by `--may-follow`"
-    if not is_source(owner.ca_certificate_id):
+    if owner.ca_certificate_id and not is_source(owner.ca_certificate_id):
         return "it is under another CA, which does not succeed the old one's"
     if not admitted.identity.may_follow:
         return "the old one was registered without a CA, and no enrollment entry says that this one may follow it"

@@ -249,9 +249,11 @@ class Registry(DueItems, VerdictItems, TakeAwayOrders, ImportOrders):
             if self._write(update, ended):
                 return
 
-    def record_found(self, found: Decision, seen: Record) -> bool:
+    def record_found(self, found: Decision, seen: Record, *, origin: str | None = None) -> bool:
         """Write a status that was found, over the record that was seen; False when the record has changed since.
+
+        `origin` says how an adopted certificate was registered.
 
         Raises Unavailable.
         """
-        return self._update(registry_writes.record_found(self._table, found, seen))
+        return self._update(registry_writes.record_found(self._table, found, seen, origin))

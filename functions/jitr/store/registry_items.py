@@ -24,6 +24,7 @@ from jitr.verdicts import OperatorAction, OperatorVerdict
 # 3: decisions say what their reason rests on, and whether the brake holds; brakes; release orders; index `outcomes`.
 # 4: index `serials`; holds by a CRL on ACTIVE certificates, and orders that lift them; the state of CRLs.
 # (Also 4: orders of imports, and sources in place of a CA. Earlier code ignores both: it leaves INACTIVE certificates.)
+# (Also 4: origins of adopted certificates, which no decision rests on. Earlier code ignores them, and leaves them.)
 SCHEMA = 4
 
 
@@ -181,6 +182,7 @@ def to_record(fields: Mapping[str, Any]) -> Record:
         issued_as=fields.get(ISSUED_AS),
         foreign_to=fields.get("foreign_to"),
         import_order=to_import_order(fields["import_order"]) if "import_order" in fields else None,
+        origin=fields.get("origin"),
     )
 
 

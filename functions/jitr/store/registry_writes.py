@@ -222,9 +222,15 @@ def _ends_what_is_due(decision: Decision) -> bool:
     return is_ordered or decision.outcome in (Outcome.REJECTED, Outcome.REPLACED)
 
 
-def record_found(table: str, decision: Decision, record: Record) -> dict[str, Any]:
-    """Write a status that was found, if the record, its intent and its import's order are still those seen."""
+def record_found(table: str, decision: Decision, record: Record, origin: str | None = None) -> dict[str, Any]:
+    """Write a status that was found, if the record, its intent and its import's order are still those seen.
+
+    `origin` is kept for good; None leaves the one that is there.
+    """
     update = record_decision(table, decision, denied=record.is_denied)
+    if origin:
+        update["UpdateExpression"] = update["UpdateExpression"].replace("SET ", "SET origin = :origin, ", 1)
+        update["ExpressionAttributeValues"] |= values(origin=origin)
     _require(
         update,
         "(attribute_not_exists(intent) OR intent.decided_at = :begun)",

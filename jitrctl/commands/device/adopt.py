@@ -8,7 +8,7 @@ import typer
 
 from jitrctl.audit.record import audited
 from jitrctl.commands.device.many import report_each, run_each
-from jitrctl.device.adopt import Adoption, NoSuchThing, foreign_policies
+from jitrctl.device.adopt import UNKNOWN_CA, Adoption, NoSuchThing, foreign_policies, refuse_another_fleets
 from jitrctl.device.targets import read_devices
 from jitrctl.errors import OperatingError, Refused
 from jitrctl.run.scope import Note, Scope, over_stages
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _KEEPS = (
     "its certificate keeps policies that are not jitr's ({}), beside which the next one has jitr's own: `jitrctl fleet "
-    "adopt-apply` with the verb align replaces them"
+    "adopt apply` with the verb align replaces them"
 )
 
 
@@ -59,17 +59,19 @@ def adopt(
         if adoption.is_without_ca:
             without_ca.append(f"{stage} {name}" if len(names) > 1 else str(stage))
         steps = [f"take thing {name} into the registry"] if is_new else []
+        attached: tuple[str, ...] = ()
+        if is_new:
+            answer = stage.iot.list_attached_policies(target=adoption.arn)
+            attached = tuple(one["policyName"] for one in answer["policies"])
+            refuse_another_fleets(attached, stage.fleet.name)
         with audited(stage, "device adopt", certificate_id, steps, note):
             adopted = adoption.carry_out() if is_new else certificate_id
-        if is_new:
-            attached = stage.iot.list_attached_policies(target=adoption.arn)["policies"]
-            if foreign := foreign_policies((one["policyName"] for one in attached), stage.fleet.name):
-                kept.append((f"{stage} {name}" if len(names) > 1 else str(stage), _KEEPS.format(", ".join(foreign))))
+        if foreign := foreign_policies(attached, stage.fleet.name):
+            kept.append((f"{stage} {name}" if len(names) > 1 else str(stage), _KEEPS.format(", ".join(foreign))))
         return adopted
 
     results = run_each(scope, names, list(found), adopt_here, doing="adopting")
-    unknown_ca = "which CA issued its certificate is not known here, so that its next one will be held (NOT_A_ROTATION)"
-    scope.warn([*((place, unknown_ca) for place in without_ca), *kept])
+    scope.warn([*((place, UNKNOWN_CA) for place in without_ca), *kept])
     report_each(
         scope,
         results,

@@ -177,6 +177,8 @@ def _notes(found: StageCertificate) -> list[str]:
         notes.append(f"it followed {short(decision.replaces)}")
     if follower := found.record.replaced_by or (decision.replaced_by if decision else None):
         notes.append(f"{short(follower)} followed it")
+    if found.record.origin:
+        notes.append(f"adopted; before jitr it was registered by: {found.record.origin}")
     if verdict:
         said = f": {verdict.note}" if verdict.note else ""
         notes.append(f"{verdict.action} by {verdict.by} {at(verdict.at)}{said}")
@@ -273,6 +275,7 @@ def _document(found: StageCertificate, view: DeviceView) -> dict[str, Any]:
         "decision": decision_fields(record.decision) if record.decision else None,
         "verdict": from_verdict(record.verdict) if record.verdict else None,
         "replaced_by": record.replaced_by,
+        "origin": record.origin,
         "connection": connection.document() if connection else None,
         "last_order": log.document(view.orders.get(found.certificate_id)),
         "missing": list(view.missing.get(found.certificate_id, ())),

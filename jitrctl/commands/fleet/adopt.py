@@ -1,9 +1,11 @@
-"""`jitrctl fleet adopt-plan | adopt-apply`: from a survey to a reviewed plan, and to a fleet that jitr runs."""
+"""`jitrctl fleet adopt plan | apply`: from a survey to a reviewed plan, and to a fleet that jitr runs."""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
+from contextlib import nullcontext
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,22 +15,25 @@ import typer
 from jitrctl.adoption.applying import PlanRun
 from jitrctl.adoption.plan_file import PlanVerb, read_plan, write_plan
 from jitrctl.adoption.planning import OWNED, plan_stage
-from jitrctl.errors import Unusable
+from jitrctl.device.adopt import FOREIGN_CA, UNKNOWN_CA
+from jitrctl.errors import Interrupted, Unusable
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.session.pace import turns_in
 from jitrctl.session.stage import choose
 from jitrctl.survey.calls import PatientCalls
 from jitrctl.survey.file import SurveyFile
-from jitrctl.terminal import Exit, err, out, table
+from jitrctl.terminal import Exit, err, out, rough, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from jitrctl.adoption.applying import PlanResult
     from jitrctl.adoption.plan_file import PlanLine
+    from jitrctl.run.parallel import Results
     from jitrctl.session.stage import Stage
 
 _MOST_SHOWN = 20
+_AFTER_A_THROTTLE = 2.0  # seconds; waits for the turn of a call are shorter (jitrctl.survey.calls)
 _File = Annotated[Path, typer.Argument(metavar="FILE", help="The plan.")]
 
 
@@ -44,7 +49,7 @@ def make_plan(
     source of the fleet file. All others wait for a line of yours: adopt, align or skip. What cannot be adopted is in
     the file, with its reason and cure.
 
-    Example: jitrctl fleet adopt-plan dev.plan --survey dev.survey
+    Example: jitrctl fleet adopt plan dev.plan --survey dev.survey
     """
     kept = SurveyFile.existing(survey, scope.fleet.name)
     for stage in scope.stages:
@@ -59,7 +64,8 @@ def make_plan(
         for stage in scope.stages:
             yield from plan_stage(stage, kept, counts[stage])
 
-    write_plan(file, scope.fleet.name, lines())
+    with err.status("planning …") if err.is_terminal else nullcontext():
+        write_plan(file, scope.fleet.name, lines())
     results = scope.across(lambda stage: counts[stage], doing="planning")
     names = (PlanVerb.ADOPT, PlanVerb.REVIEW, "cannot", OWNED)
     scope.report(
@@ -82,47 +88,51 @@ def apply_plan(scope: Scope, file: _File, note: Note = "", *, yes: Yes = False) 
     No status, no session and no policy changes, unless the line says `align`. Twice is once: a second run does what the
     first one left.
 
-    Example: jitrctl fleet adopt-apply dev.plan --note "factory 1"
+    Example: jitrctl fleet adopt apply dev.plan --note "factory 1"
     """
     everywhere = [str(stage) for stage in choose(scope.fleet, (), ())]
     plan = read_plan(file, scope.fleet.name, everywhere)
     lines = {stage: [line for line in plan if line.stage == str(stage)] for stage in scope.stages}
     begun, failed = scope.open_stages()
-    texts = []
-    for stage in begun:
-        verbs = Counter(line.verb for line in lines[stage])
-        texts.append(
-            f"{stage}: adopt {verbs[PlanVerb.ADOPT]:,}, adopt and align {verbs[PlanVerb.ALIGN]:,}; leave "
-            f"{verbs[PlanVerb.REVIEW]:,} for review, skip {verbs[PlanVerb.SKIP]:,}"
-        )
-    scope.confirm(texts, yes=yes)
     interrupted, done = threading.Event(), dict.fromkeys(begun, 0)
-    again = f"`jitrctl fleet adopt-apply {file}{scope.fleet_option}` does the rest"
+    again = f"`jitrctl fleet adopt apply {file}{scope.fleet_option}` does the rest"
 
-    def run(stage: Stage) -> PlanResult:
-        calls = PatientCalls(partial(turns_in(stage).wait, "DescribeCertificate"), again=again)
-        return PlanRun(stage, calls, note, told=partial(done.__setitem__, stage)).run(lines[stage], interrupted)
+    def prepare(stage: Stage) -> PlanRun:
+        calls = PatientCalls(
+            partial(turns_in(stage).wait, "DescribeCertificate"),
+            again=again,
+            tell=lambda text: err.print(f"{stage}: {text}.", markup=False, soft_wrap=True),
+            sleep=partial(wait_for_aws, interrupted),
+        )
+        prepared = PlanRun(stage, lines[stage], calls, note, told=partial(done.__setitem__, stage))
+        prepared.leave_out_done(interrupted)
+        return prepared
 
-    total = sum(len(one) for one in lines.values())
+    runs = scope.across(prepare, doing="reading the registry", stages=begun, interrupted=interrupted)
+    failed = (*failed, *runs.failed)
+    prepared = {one.stage: one.value for one in runs.done}
+    if not interrupted.is_set():
+        _ask(scope, prepared, yes=yes)
+    total = sum(sum(one.count_verbs().values()) for one in prepared.values())
     results = scope.across(
-        run, doing=lambda: f"adopting: {sum(done.values()):,} of {total:,}", stages=begun, interrupted=interrupted
+        lambda stage: prepared[stage].run(interrupted),
+        doing=lambda: f"adopting: {sum(done.values()):,} of {total:,}",
+        stages=list(prepared),
+        interrupted=interrupted,
     )
-
-    def show() -> None:
-        out.print(table([{"stage": str(one.stage), **_row(one.value)} for one in results.done]))
-        for one in results.done:
-            for line, why in one.value.failed:
-                out.print(f"{one.stage} {line.thing_name}: {why}", markup=False, soft_wrap=True)
-            for thing, policies in one.value.left[:_MOST_SHOWN]:
-                out.print(f"{one.stage} {thing}: keeps {', '.join(policies)}", markup=False, soft_wrap=True)
-            if (more := len(one.value.left) - _MOST_SHOWN) > 0:
-                err.print(f"{one.stage}: {more:,} more keep policies, which --json has.", style="dim", markup=False)
-
-    is_interrupted = any(one.value.not_begun for one in results.done)
+    scope.warn(
+        [
+            (f"{one.stage} {_name_some(things)}", text)
+            for one in results.done
+            for things, text in ((one.value.unknown_cas, UNKNOWN_CA), (one.value.foreign_cas, FOREIGN_CA))
+            if things
+        ]
+    )
+    is_interrupted = interrupted.is_set()
     try:
         scope.report(
             results,
-            show=show,
+            show=lambda: _show(results),
             fields=_document,
             failed=failed,
             ok=not is_interrupted and not any(one.value.failed for one in results.done),
@@ -131,6 +141,56 @@ def apply_plan(scope: Scope, file: _File, note: Note = "", *, yes: Yes = False) 
         if is_interrupted:
             raise typer.Exit(Exit.INTERRUPTED) from None
         raise
+
+
+def wait_for_aws(interrupted: threading.Event, seconds: float) -> None:
+    """Wait before a call; a wait of seconds follows a throttle, and Ctrl-C ends it, and with it the work.
+
+    Raises Interrupted.
+    """
+    if interrupted.wait(seconds) and seconds >= _AFTER_A_THROTTLE:
+        raise Interrupted("interrupted while AWS throttled; the same command again does the rest")
+
+
+def _ask(scope: Scope, prepared: Mapping[Stage, PlanRun], *, yes: bool) -> None:
+    """Say what would be done, and ask; where nothing is to be done, only say that.
+
+    Raises Declined, Unusable.
+    """
+    texts, is_anything = [], False
+    for stage, run in prepared.items():
+        verbs, result = run.count_verbs(), run.result
+        is_anything = is_anything or any(verbs.values())
+        to_do = "nothing is to be done"
+        if any(verbs.values()):
+            length = rough(timedelta(seconds=run.seconds()))
+            to_do = f"adopt {verbs[PlanVerb.ADOPT]:,}, align {verbs[PlanVerb.ALIGN]:,}, in about {length}"
+        texts.append(
+            f"{stage}: {to_do}; adopted already {result.already:,}, left for review {result.reviews:,}, skipped "
+            f"{result.skipped:,}"
+        )
+    if is_anything:
+        scope.confirm(texts, yes=yes)
+        return
+    for text in texts:
+        err.print(text, markup=False, soft_wrap=True)
+
+
+def _name_some(things: Sequence[str]) -> str:
+    """The first of the things, and how many there are more; --json has all."""
+    more = len(things) - _MOST_SHOWN
+    return ", ".join(things[:_MOST_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _show(results: Results[PlanResult]) -> None:
+    out.print(table([{"stage": str(one.stage), **_row(one.value)} for one in results.done]))
+    for one in results.done:
+        for line, why in one.value.failed:
+            out.print(f"{one.stage} {line.thing_name}: {why}", markup=False, soft_wrap=True)
+        for left in one.value.left[:_MOST_SHOWN]:
+            out.print(f"{one.stage} {left}", markup=False, soft_wrap=True)
+        if (more := len(one.value.left) - _MOST_SHOWN) > 0:
+            err.print(f"{one.stage}: {more:,} more keep policies, which --json has.", style="dim", markup=False)
 
 
 def _row(found: PlanResult) -> dict[str, str]:
@@ -156,5 +216,14 @@ def _document(found: PlanResult) -> Mapping[str, Any]:
             {"thing_name": line.thing_name, "certificate_id": line.certificate_id, "error": why}
             for line, why in found.failed
         ],
-        "left_attached": [{"thing_name": thing, "policies": list(policies)} for thing, policies in found.left],
+        "left_attached": [
+            {
+                "thing_name": left.thing_name,
+                "policies": list(left.policies),
+                "of_groups": [{"policy": policy, "group": group} for policy, group in left.of_groups],
+            }
+            for left in found.left
+        ],
+        "unknown_cas": found.unknown_cas,
+        "foreign_cas": found.foreign_cas,
     }

@@ -44,7 +44,7 @@ def survey(
     """Survey certificates, things, policies and handlers in all accounts; changes nothing.
 
     How each certificate came to be registered is inferred, and the evidence is named. The lists are made first; then it
-    says how many calls the rest takes, and how long, at four fifths of AWS's default quotas. `jitrctl fleet adopt-plan`
+    says how many calls the rest takes, and how long, at four fifths of AWS's default quotas. `jitrctl fleet adopt plan`
     makes a plan of what it found.
 
     Example: jitrctl fleet survey dev.survey --account dev

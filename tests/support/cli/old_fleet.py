@@ -15,6 +15,7 @@ from jitrctl.survey.file import SurveyFile
 from simulation import Authority, Leaf
 from tests.support.cli.simulated import DEV, Simulated, simulated
 
+_wait_for_aws = adopt.wait_for_aws  # the real one, whatever a test puts in its place
 OLD_POLICY = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]}'
 TEMPLATE = {"Resources": {"policy": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": "provisioned"}}}}
 
@@ -71,6 +72,15 @@ class OldFleet:
             for one in iot.certificates.by_id.values()
         }
 
+    def owner(self, thing: str, account: str = DEV) -> str | None:
+        """The certificate that owns a thing's name in jitr's registry."""
+        found = self.fleet.stage(account).registry.owner(thing)
+        return found.certificate_id if found else None
+
+    def policies(self, leaf: Leaf) -> list[str]:
+        found: list[str] = self.facts()[leaf.certificate_id][2]
+        return found
+
     def survey(self, file: Path, *words: str, code: int = 0) -> dict[str, Any]:
         found: dict[str, Any] = self.fleet.ask("fleet", "survey", str(file), "--account", DEV, *words, code=code)[DEV]
         return found
@@ -80,15 +90,22 @@ class OldFleet:
         self.survey(directory / f"{name}.survey")
         plan = directory / f"{name}.plan"
         self.fleet.say(
-            "fleet", "adopt-plan", str(plan), "--survey", str(directory / f"{name}.survey"), "--account", DEV
+            "fleet", "adopt", "plan", str(plan), "--survey", str(directory / f"{name}.survey"), "--account", DEV
         )
         return plan
 
     def apply(self, plan: Path, code: int = 0) -> dict[str, Any]:
-        found: dict[str, Any] = self.fleet.ask("fleet", "adopt-apply", str(plan), "--account", DEV, "--yes", code=code)[
-            DEV
-        ]
+        found: dict[str, Any] = self.fleet.ask(
+            "fleet", "adopt", "apply", str(plan), "--account", DEV, "--yes", code=code
+        )[DEV]
         return found
+
+
+def edit(plan: Path, before: str, after: str) -> None:
+    """Replace a text in a plan, as an engineer does."""
+    text = plan.read_text(encoding="utf-8")
+    assert before in text
+    plan.write_text(text.replace(before, after), encoding="utf-8")
 
 
 def old_fleet(directory: Path, monkeypatch: pytest.MonkeyPatch) -> OldFleet:
@@ -110,7 +127,14 @@ def old_fleet(directory: Path, monkeypatch: pytest.MonkeyPatch) -> OldFleet:
 
     for command in (survey, adopt):
         monkeypatch.setattr(command, "PatientCalls", partial(PatientCalls, monotonic=clock.monotonic, sleep=sleep))
-    monkeypatch.setattr("jitrctl.adoption.applying.now", clock.now)
+
+    def wait(interrupted: threading.Event, seconds: float) -> None:
+        sleep(seconds)
+        _wait_for_aws(interrupted, 0.0 if not interrupted.is_set() else seconds)
+
+    monkeypatch.setattr(adopt, "wait_for_aws", wait)
+    for module in ("applying", "planning"):
+        monkeypatch.setattr(f"jitrctl.adoption.{module}.now", clock.now)
     return OldFleet(fleet)
 
 

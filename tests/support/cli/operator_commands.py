@@ -57,7 +57,7 @@ KEEPING_CAS_BY_OTHER_TESTS = {
 }
 # Acting commands likewise; what they call is among what others call.
 BY_OTHER_TESTS = {
-    "jitrctl fleet adopt-apply",
+    "jitrctl fleet adopt apply",
     "jitrctl device adopt",
     "jitrctl device import",
     "jitrctl device reconcile",
@@ -75,7 +75,7 @@ BEFORE: dict[str, list[str]] = {
     "jitrctl device remove": ["device", "deny", "{device}", "--yes"],
 }
 OFFLINE = {
-    "jitrctl fleet adopt-plan",
+    "jitrctl fleet adopt plan",
     "jitrctl ca create",
     "jitrctl ca verification",
     "jitrctl demo",

@@ -81,6 +81,7 @@ FOUND = Decision(
     decided_at=THEN,
     rules_digest="0123456789abcdef",
 )
+ADOPTED = replace(FOUND, status=Status.ACTIVE, thing_name="sensor-0001")
 VERDICT = OperatorVerdict(action=OperatorAction.DEACTIVATED, by=ANN, at=THEN + DAY, note="stolen")
 OWNER = Owner(
     certificate_id=ID,
@@ -156,6 +157,7 @@ LIFT = OperatorVerdict(
     of_rejection=SUSPENDED.decided_at,
 )
 RECORDS[4] = RECORDS[3] | {
+    "adopted": Record(decision=ADOPTED, origin="JITP"),
     "decision-suspended": Record(decision=SUSPENDED),
     "hold-lifted": Record(decision=SUSPENDED, verdict=LIFT),
 }
