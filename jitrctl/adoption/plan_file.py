@@ -9,6 +9,7 @@ number of certificates, so that a plan that was cut is not taken for a shorter o
 
 from __future__ import annotations
 
+import os
 import re
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -82,12 +83,12 @@ class BadPlan(Unusable):
 
 
 def write_plan(path: Path, fleet: str, lines: Iterable[PlanLine | str]) -> None:
-    """Write a new plan file; a text is a remark.
+    """Write a new plan file, which its owner alone may read; a text is a remark.
 
     Raises Unusable when there is a file of that name already, or it cannot be written.
     """
     try:
-        with path.open("x", encoding="utf-8") as file:
+        with open(path, "x", encoding="utf-8", opener=_open_for_owner) as file:
             try:
                 file.write(f"{_FIRST}{fleet}\n{HEADING}")
                 number = 0
@@ -103,6 +104,10 @@ def write_plan(path: Path, fleet: str, lines: Iterable[PlanLine | str]) -> None:
         raise Unusable(f"{path} exists, and may have been edited: name another file; nothing was written") from error
     except OSError as error:
         raise Unusable(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _open_for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _one_line(text: str) -> str:

@@ -202,3 +202,28 @@ def test_a_survey_calls_what_the_reading_policy_allows_and_changes_nothing(old: 
     assert len(called) == 18
     assert called <= allowed
     assert old.facts() == before
+
+
+@pytest.mark.parametrize(
+    ("action", "told"),
+    [
+        ({"http": {"url": "https://user:SECRET@hooks.example:8443/SECRET?token=SECRET#SECRET"}}, "http https://hooks.example:8443"),
+        ({"http": {"url": "https://hooks.example?token=SECRET@x"}}, "http https://hooks.example"),
+        ({"http": {"url": "https://user:SECRET/SECRET@hooks.example/"}}, "http a URL"),
+        ({"http": {"url": "user:SECRET@hooks.example"}}, "http a URL"),
+        ({"salesforce": {"token": "SECRET", "url": "https://a.my.salesforce.com/SECRET"}}, "salesforce https://a.my.salesforce.com"),
+        ({"sqs": {"queueUrl": "https://u:SECRET@sqs.eu-central-1.amazonaws.com/1/theirs?x=SECRET"}}, "sqs https://sqs.eu-central-1.amazonaws.com/1/theirs"),
+    ],
+)  # fmt: skip
+def test_a_handlers_url_is_kept_and_told_without_what_may_be_a_secret(
+    old: OldFleet, tmp_path: Path, action: dict[str, dict[str, str]], told: str
+) -> None:
+    old.fleet.place(DEV).iot.broker.others["theirs"] = ({"actions": [action]}, "$aws/events/#")
+    found = old.survey(tmp_path / "dev.survey")
+    assert [one["actions"] for one in found["handlers"] if one["rule"] == "theirs"] == [[told]]
+    assert b"SECRET" not in (tmp_path / "dev.survey").read_bytes()
+
+
+def test_the_owner_alone_may_read_a_survey_and_its_plan(old: OldFleet, tmp_path: Path) -> None:
+    plan = old.plan(tmp_path)
+    assert [oct(file.stat().st_mode & 0o777) for file in (tmp_path / "dev.survey", plan)] == ["0o600", "0o600"]
