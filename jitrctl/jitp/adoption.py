@@ -9,6 +9,7 @@ from jitr.aws.iot import AwsIot
 from jitr.aws.rate_limit import Unpaced
 from jitr_fleet.names import partition_of
 from jitr_fleet.policy import BUILT_IN_POLICY
+from jitr_fleet.problems import show
 from jitrctl.clock import now
 from jitrctl.errors import Refused
 from jitrctl.jitp.block import StagePlace, make_block
@@ -167,4 +168,5 @@ def _differing(target: TargetCa, checked: CheckedBlock) -> tuple[str, ...]:
 
 
 def _shown(one: Any) -> str:
-    return "none" if one in (None, [], {}) else str(one)
+    written = "none" if one in (None, [], {}) else str(one)
+    return written if written.isprintable() else show(written)
