@@ -105,7 +105,7 @@ def policies_in(body: str) -> list[str]:
         resources = json.loads(body).get("Resources", {})
         properties = [one.get("Properties", {}) for one in resources.values() if one.get("Type") == "AWS::IoT::Policy"]
         return [one["PolicyName"] for one in properties if isinstance(one.get("PolicyName"), str)]
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, RecursionError, AttributeError, TypeError):
         return []
 
 

@@ -39,7 +39,7 @@ def read_statements(document: str) -> list[dict[str, Any]] | None:
     try:
         read = json.loads(unquote(document) if document.startswith("%") else document)
         found = read.get("Statement", [])
-    except (ValueError, AttributeError):
+    except (ValueError, RecursionError, AttributeError):
         return None
     return [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, dict)]
 

@@ -11,7 +11,7 @@ import pytest
 from jitr_fleet.model import Account
 from jitr_fleet.parse import load
 from jitrctl.session import stage as stages
-from simulation.faults import Call, Fault, Moment
+from simulation.faults import Call, Fault, Moment, ServiceError
 from tests.support.cli.jitp_fleet import ARN, POLICY, PREFIX, JitpFleet, jitp_fleet, template
 from tests.support.cli.orders import strike
 from tests.support.cli.simulated import DEV, IDS, REGION, Access
@@ -346,3 +346,16 @@ def test_a_ca_that_no_fleet_file_takes_is_told_why(jitp: JitpFleet) -> None:
     jitp.registered.pem = leaf.pem
     said = jitp.fleet.say("ca", "adopt", jitp.ca.certificate_id, code=1)
     assert "this CA cannot be in a fleet file: " in said
+
+
+@pytest.mark.parametrize("name", ["", "..", "../../x y\n", "x" * 300, "pump policy", "a/b"])
+def test_a_policys_name_that_aws_refuses_is_named_with_its_place(jitp: JitpFleet, name: str) -> None:
+    jitp.put(templateBody=template(policy={"PolicyName": name}), roleArn="arn:aws:iam::111111111111:role/JITPRole")
+
+    def refuse(call: Call, _: Moment) -> None:
+        if call.name == "iot:GetPolicy":
+            raise ServiceError("InvalidRequestException", "the name is not valid", status=400)
+
+    with strike(jitp.fleet, refuse):
+        found = jitp.adopt(jitp.ca.certificate_id)
+    assert found["missing"][0].startswith("$.Resources.policy.Properties.PolicyName: there is no policy ")

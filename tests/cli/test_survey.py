@@ -227,3 +227,21 @@ def test_a_handlers_url_is_kept_and_told_without_what_may_be_a_secret(
 def test_the_owner_alone_may_read_a_survey_and_its_plan(old: OldFleet, tmp_path: Path) -> None:
     plan = old.plan(tmp_path)
     assert [oct(file.stat().st_mode & 0o777) for file in (tmp_path / "dev.survey", plan)] == ["0o600", "0o600"]
+
+
+def test_a_template_that_is_nested_too_deeply_ends_no_survey(old: OldFleet, tmp_path: Path) -> None:
+    deep = '{"Resources": {"x": ' + "[" * 3_000 + "]" * 3_000 + "}}"
+    place = old.fleet.place(DEV).iot
+    place.cas.by_id[old.jitp.certificate_id].template = {"templateBody": deep}
+    found = old.survey(tmp_path / "dev.survey")
+    assert [one["template"] for one in found["cas"]] == ["(a body)"]
+
+
+def test_what_a_terminal_would_obey_is_escaped_in_a_survey(old: OldFleet, tmp_path: Path) -> None:
+    old.fleet.place(DEV).iot.broker.others["theirs"] = (
+        {"actions": [{"republish": {"topic": "\x9b2J"}}]},
+        "$aws/events/#",
+    )
+    told = old.fleet.say("fleet", "survey", str(tmp_path / "dev.survey"), "--account", DEV)
+    assert r"republish \u009b2J" in told
+    assert all(line.isprintable() for line in told.splitlines())

@@ -32,6 +32,7 @@ def document(**statement: Any) -> str:
         ),
         ("{", "is no JSON"),
         ("[]", "is no JSON"),
+        pytest.param("[" * 3_000 + "]" * 3_000, "is no JSON", id="deep"),
     ],
 )
 def test_wildcards_and_what_is_no_policy_are_told(policy: str, found: str) -> None:
