@@ -67,7 +67,7 @@ class PatientCalls:
         not answered for a while, every ten minutes after that, and when it answers again.
         """
         self._wait_for_turn = wait_for_turn
-        self._again = again
+        self.again = again
         self._interrupted, self._tell = interrupted, tell
         self._monotonic = monotonic
         self._sleep = sleep or (interrupted.wait if interrupted else time.sleep)
@@ -100,7 +100,7 @@ class PatientCalls:
                 waited = self._monotonic() - begun
                 if waited >= PATIENCE:
                     raise Refused(
-                        f"AWS has throttled or failed {name} for {waited / 60:.0f} minutes ({error}): {self._again}"
+                        f"AWS has throttled or failed {name} for {waited / 60:.0f} minutes ({error}): {self.again}"
                     ) from error
                 if waited >= (told + _TOLD_EVERY if told else _TOLD_AFTER):
                     told = waited
@@ -131,7 +131,7 @@ class PatientCalls:
     def _heed(self) -> None:
         """Raises Interrupted after Ctrl-C."""
         if self._interrupted is not None and self._interrupted.is_set():
-            raise Interrupted(f"interrupted: {self._again}")
+            raise Interrupted(f"interrupted: {self.again}")
 
     def _once(self, operation: str, call: Callable[..., T], parameters: dict[str, Any]) -> T:
         self.take_turn(operation)
