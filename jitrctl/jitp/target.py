@@ -67,7 +67,8 @@ def name_for(ca_pem: str, taken: frozenset[str]) -> str:
     name = re.sub("^[^a-z]+", "", words)[:_LONGEST_NAME].rstrip("-") or "jitp"
     number, free = 2, name
     while free in taken:
-        free, number = f"{name[: _LONGEST_NAME - 4]}-{number}", number + 1
+        suffix, number = f"-{number}", number + 1
+        free = name[: _LONGEST_NAME - len(suffix)].rstrip("-") + suffix
     return free
 
 

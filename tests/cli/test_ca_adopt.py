@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from jitr_fleet.model import Account
+from jitr_fleet.names import OWN_NAME, OWN_NAME_LENGTH
 from jitr_fleet.parse import load
+from jitrctl.jitp.target import name_for
 from jitrctl.session import stage as stages
+from simulation import Authority
 from simulation.faults import Call, Fault, Moment, ServiceError
 from tests.support.cli.jitp_fleet import ARN, POLICY, PREFIX, JitpFleet, jitp_fleet, template
 from tests.support.cli.orders import strike
@@ -119,6 +122,31 @@ def test_no_file_is_overwritten_and_none_is_written_beside_one_that_exists(jitp:
     assert "policies/factory-1.json is there already, and was not changed" in said
     assert [path.name for path in out.rglob("*.*")] == ["factory-1.json"]
     assert (out / "policies" / "factory-1.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize("in_the_way", ["out", "out/policies", "out/certs"])
+def test_nothing_is_written_where_a_file_has_the_name_of_a_folder(
+    jitp: JitpFleet, tmp_path: Path, in_the_way: str
+) -> None:
+    file, out = tmp_path / in_the_way, tmp_path / "out"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("mine")
+    said = jitp.fleet.say("ca", "adopt", jitp.ca.certificate_id, "--write", str(out), code=2)
+    assert f"{file} is no folder, and was not changed" in said
+    assert (file.read_text(), list(out.rglob("*"))) == ("mine", [] if file == out else [file])
+
+
+@pytest.mark.parametrize(
+    "name", [f"{'a' * 26}-{'b' * 10}", f"{'a' * 25}-{'b' * 10}", "a" * 40, "9 CA", "-", "Zähler CA"]
+)
+def test_the_name_that_a_ca_gets_is_legal_also_when_it_is_taken(name: str) -> None:
+    pem, taken = Authority.new(name).pem, frozenset[str]()
+    for _ in range(12):
+        found = name_for(pem, taken)
+        assert OWN_NAME.fullmatch(found)
+        assert len(found) <= OWN_NAME_LENGTH
+        assert found not in taken
+        taken |= {found}
 
 
 def test_what_differs_is_marked_device_by_device(jitp: JitpFleet) -> None:

@@ -171,6 +171,9 @@ def _write_files(folder: Path, files: Mapping[str, str]) -> list[str]:
     for path in files:
         if (folder / path).exists():
             raise Unusable(f"{folder / path} is there already, and was not changed: name another folder, or move it")
+        for above in ((folder / path).parent, folder):
+            if above.exists() and not above.is_dir():
+                raise Unusable(f"{above} is no folder, and was not changed: name another folder, or move it")
     for path, text in files.items():
         try:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
