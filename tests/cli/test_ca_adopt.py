@@ -297,12 +297,26 @@ def test_without_a_fleet_file_a_whole_one_is_written(
         (["--profile", "p", "--region", REGION, "--account", DEV], "leave out --fleet and --account"),
         (["--profile", "p", "--region", REGION, "--take-over"], "need the fleet file and its stack"),
         (["--take-over", "--undo"], "are opposites"),
+        (["--note", "INC-7"], "--note and --yes are for --take-over and --undo"),
+        (["--yes"], "--note and --yes are for --take-over and --undo"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(jitp: JitpFleet, words: list[str], said: str) -> None:
     assert said in jitp.fleet.say_without_file("ca", "adopt", jitp.ca.certificate_id, *words, code=2) or (
         said in jitp.fleet.say("ca", "adopt", jitp.ca.certificate_id, *words, code=2)
     )
+
+
+def test_a_name_for_a_ca_that_has_one_in_the_fleet_file_is_refused(jitp: JitpFleet) -> None:
+    said = jitp.fleet.say("ca", "adopt", "other", "--name", "mine", code=2)
+    assert "--name is for a CA that the fleet file does not have, and it calls this one other" in said
+
+
+def test_the_help_says_that_one_account_and_one_region_are_taken(jitp: JitpFleet) -> None:
+    said = " ".join(jitp.fleet.say("ca", "adopt", "--help").split())
+    assert "one for each run" in said
+    assert "may be repeated" not in said
+    assert "jitrctl ca adopt factory --account dev --take-over" in said
 
 
 def test_a_take_over_of_a_ca_that_the_fleet_file_does_not_have_says_what_comes_first(jitp: JitpFleet) -> None:

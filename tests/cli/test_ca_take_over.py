@@ -494,3 +494,8 @@ def test_a_template_with_half_of_a_surrogate_pair_is_taken_off(jitp: JitpFleet) 
     jitp.put(templateBody=template(thing={"ThingName": "x", "ThingTypeName": "\ud800"}), roleArn=ROLE)
     jitp.adopt(*TAKE)
     assert jitp.state() == (None, "ENABLE", True)
+
+
+def test_what_comes_next_does_not_order_a_deployment_that_was_made(jitp: JitpFleet) -> None:
+    said = jitp.fleet.say("ca", "adopt", "factory", "--account", DEV)
+    assert "Next: once the stack is deployed with jitp = true, `jitrctl ca adopt factory --account dev" in said
