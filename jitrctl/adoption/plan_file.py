@@ -26,7 +26,7 @@ _FIRST = "# jitr take-over plan 1, fleet "
 _LAST = re.compile(r"# end of the plan: ([0-9]+) certificates?")
 _FIELDS = 6
 _THING, _CERTIFICATE = re.compile(r"[a-zA-Z0-9:_-]{1,128}"), re.compile(r"[0-9a-f]{64}")
-MOST_TOLD = 100
+MOST_REPORTED = 100
 HEADING = """\
 # adopt   take the thing into jitr's registry; its status, sessions and policies stay as they are
 # align   the same, and give it type, groups, attributes and policy of the fleet file; its other policies are detached
@@ -76,8 +76,8 @@ class BadPlan(Unusable):
     """A plan that cannot be carried out; `problems` has all that is wrong, the text the first hundred."""
 
     def __init__(self, path: Path, problems: list[str]) -> None:
-        shown = "; ".join(problems[:MOST_TOLD])
-        more = f" and {len(problems) - MOST_TOLD:,} more" if len(problems) > MOST_TOLD else ""
+        shown = "; ".join(problems[:MOST_REPORTED])
+        more = f" and {len(problems) - MOST_REPORTED:,} more" if len(problems) > MOST_REPORTED else ""
         super().__init__(f"{path}: {shown}{more}; nothing was done")
         self.problems = tuple(problems)
 

@@ -161,12 +161,12 @@ def _differing(target: TargetCa, checked: CheckedBlock) -> tuple[str, ...]:
         "billing_group": (target.declared.billing_group, wanted.billing_group),
     }
     return tuple(
-        f"{key} is {_shown(ours)}, and the template's {_shown(theirs)}"
+        f"{key} is {_describe_value(ours)}, and the template's {_describe_value(theirs)}"
         for key, (ours, theirs) in pairs.items()
         if ours != theirs
     )
 
 
-def _shown(one: Any) -> str:
+def _describe_value(one: Any) -> str:
     written = "none" if one in (None, [], {}) else str(one)
     return written if written.isprintable() else show(written)

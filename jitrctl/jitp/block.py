@@ -180,7 +180,7 @@ def _policy(
     if not statements:
         return None
     written = json.dumps({"Version": version, "Statement": statements}, indent=2)
-    written = _with_placeholders(written, place)
+    written = _put_placeholders(written, place)
     if own := _FIELD.fullmatch(thing_name):
         # The thing's name is this field, so the device's client id may be written as the fleet file wants it.
         variable = VARIABLES.get(own[1])
@@ -188,6 +188,6 @@ def _policy(
     return f"{written}\n"
 
 
-def _with_placeholders(document: str, place: StagePlace) -> str:
+def _put_placeholders(document: str, place: StagePlace) -> str:
     """Only ARNs of this stage fit all stages; another's stay, and `jitrctl fleet check` names them."""
     return document.replace(place.prefix, "arn:<partition>:iot:<region>:<account>:")
