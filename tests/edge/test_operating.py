@@ -159,7 +159,7 @@ def test_a_verdict_that_cannot_be_written_changes_nothing(cloud: Cloud, wire: Wi
 def observe_device(cloud: Cloud, device: str) -> Decision:
     """The decision that records the certificate's status as AWS IoT has it."""
     registration = cloud.registration
-    return registration._observe(Applicant.of(cloud.aws_iot.describe(device), registration._rules), Record())
+    return registration._found._observe(Applicant.of(cloud.aws_iot.describe(device), registration._rules), Record())
 
 
 @pytest.mark.parametrize("ahead", [timedelta(0), DAY, -DAY])

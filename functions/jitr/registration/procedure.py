@@ -25,7 +25,6 @@ from jitr.decisions import Decision, Outcome
 from jitr.errors import CertificateUnknown, Overtaken, Reason, Rejected
 from jitr.events import RegistrationEvent
 from jitr.iot_models import DeviceRegistration, Status
-from jitr.observed_status import observe
 from jitr.pacing.schedule import PACE, Need
 from jitr.pacing.turns import Turns
 from jitr.record import Record
@@ -33,6 +32,7 @@ from jitr.registration.activation import Activation
 from jitr.registration.attempt import RegistrationAttempt, StepRunner
 from jitr.registration.earlier_attempts import EarlierAttempts
 from jitr.registration.evidence import Examiner
+from jitr.registration.found_status import FoundStatus, refuse_to_overtake
 from jitr.registration.name_rollback import NameRollbacks
 from jitr.registration.rejection import Rejection
 from jitr.registration.rule_brake import RuleBrake
@@ -43,9 +43,7 @@ from jitr.settings import Settings
 from jitr.store.brakes import Brakes
 from jitr.store.enrollment_table import EnrollmentTable
 from jitr.store.registry import Registry
-from jitr.store.registry_writes import is_being_decided
 from jitr.store.revoked_cas import REVOKED_CAS, CaRevocation, to_revocations
-from jitr.store.withdrawal_marks import marks
 from jitr.telemetry import CONTRADICTIONS, Announcer
 
 
@@ -89,6 +87,9 @@ class Registration:
         self._rejection = Rejection(iot=iot, registry=registry, brake=RuleBrake(brakes=brakes, announcer=announcer))
         self._rollbacks = NameRollbacks(iot=iot, registry=registry)
         self._earlier = EarlierAttempts(iot=iot, registry=registry)
+        self._found = FoundStatus(
+            registry=registry, rollbacks=self._rollbacks, announcer=announcer, rules_digest=rules.digest, clock=clock
+        )
         self._take_away = TakeAway(
             registry=registry,
             rollbacks=self._rollbacks,
@@ -204,8 +205,8 @@ class Registration:
         is_released = record.releases(device)
         may_act = is_released or record.is_import_unfinished(device)
         if device.status is not Status.PENDING_ACTIVATION and not may_act:
-            return self._record_other_status(applicant, record, now)
-        _refuse_to_overtake(record, now)  # otherwise the claim would refuse it, six calls later
+            return self._found.record(applicant, record, now)
+        refuse_to_overtake(record, now)  # otherwise the claim would refuse it, six calls later
         steps = StepRunner(device, iot=self._iot, observed_at=now, time_is_left=time_is_left, clock=self._clock)
         try:
             # Steps 3 to 5
@@ -248,7 +249,7 @@ class Registration:
 
         Raises Unavailable.
         """
-        self._mark_for_withdrawal(certificate_id, record, None)
+        self._found.mark_for_withdrawal(certificate_id, record, None)
         if back := self._rollbacks.find(record.intent):
             # If another attempt has begun meanwhile, the sweep does this by the mark.
             with suppress(Overtaken):
@@ -278,12 +279,6 @@ class Registration:
         if record.due is None:
             self._registry.schedule_evaluation(certificate_id, self._clock())
 
-    def _mark_for_withdrawal(self, certificate_id: str, record: Record, policy: str | None) -> None:
-        """Let the sweep take back what attempts left of a certificate that will not be activated."""
-        if record.tried_names:
-            left = marks(certificate_id, record.tried_names, policy, self._clock())
-            self._registry.note_withdrawals(left)
-
     def _compare(self, event: RegistrationEvent, device: DeviceRegistration) -> None:
         """Report an event that contradicts what AWS IoT says of the certificate; the event does not count."""
         said = {"account": event.account_id, "ca_certificate_id": event.ca_certificate_id}
@@ -300,44 +295,6 @@ class Registration:
                 found={name: is_[name] for name in differing},
             )
 
-    def _record_other_status(
-        self, applicant: Applicant, record: Record, now: datetime
-    ) -> tuple[Outcome, Decision | None]:
-        """Record what became of a certificate that is not, or no longer, PENDING_ACTIVATION.
-
-        Raises Overtaken, Unavailable.
-        """
-        device, intent = applicant.device, record.intent
-        if device.status is not Status.ACTIVE and (intent or record.is_news(self._observe(applicant, record))):
-            self._mark_for_withdrawal(device.certificate_id, record, applicant.policy)
-        if intent and intent.is_for(device.created_at) and intent.status is device.status:
-            # An attempt set this status and died before it recorded it; or another party set it before the name was
-            # given back.
-            if device.status is not Status.ACTIVE:
-                self._rollbacks.give_back(intent)
-            done = intent.without_claim
-            self._announcer.announce(done)
-            if done.outcome is Outcome.FOUND:  # a CRL's or an order's, which replaces what was decided before
-                self._registry.record_found(done, record)
-            else:
-                self._registry.record(done, record)
-            return done.outcome, done
-        if intent:
-            # Another party set another status, perhaps between the claim and ACTIVE.
-            _refuse_to_overtake(record, now)
-            if device.status is not Status.ACTIVE:
-                self._rollbacks.give_back(intent)
-        found = self._observe(applicant, record)
-        # A release order that is void, since another party has acted, ends with what was found.
-        is_void = record.has_unfinished_release
-        # Of a held import this INACTIVE is another party's: it ends the import's order.
-        ends_import = record.import_order and record.decision and record.decision.is_for(device.created_at)
-        if (is_void or ends_import or record.is_news(found)) and not self._registry.record_found(found, record):
-            raise Overtaken("another decision on the certificate was made meanwhile")
-        if is_void:
-            self._registry.clear_release(device.certificate_id, record)
-        return Outcome.FOUND, found
-
     def _carry_out_take_away(
         self, applicant: Applicant, record: Record, now: datetime, time_is_left: Callable[[], bool]
     ) -> tuple[Outcome, Decision]:
@@ -345,13 +302,13 @@ class Registration:
 
         Raises SecondLookDue, Overtaken, CertificateUnknown, Unavailable.
         """
-        _refuse_to_overtake(record, now)
+        refuse_to_overtake(record, now)
         steps = StepRunner(
             applicant.device, iot=self._iot, observed_at=now, time_is_left=time_is_left, clock=self._clock
         )
         try:
             if applicant.device.status is not Status.ACTIVE:
-                self._mark_for_withdrawal(applicant.device.certificate_id, record, applicant.policy)
+                self._found.mark_for_withdrawal(applicant.device.certificate_id, record, applicant.policy)
             decision = self._take_away.carry_out(applicant, record, steps)
         except SecondLookDue:
             raise  # it is recorded
@@ -394,23 +351,3 @@ class Registration:
         for ca_certificate_id, name in names.items():
             if revocation := self._revoked.get(ca_certificate_id):
                 raise Rejected(Reason.CA_INACTIVE, f"CA {name} was {revocation.description}")
-
-    def _observe(self, applicant: Applicant, record: Record) -> Decision:
-        """The decision that records the certificate's status as it was found."""
-        return observe(
-            applicant.device,
-            record,
-            ca_certificate_id=applicant.device.ca_certificate_id,
-            ca=applicant.rules,
-            rules_digest=self._rules_digest,
-            now=self._clock(),
-        )
-
-
-def _refuse_to_overtake(record: Record, now: datetime) -> None:
-    """Leave a certificate to the attempt that has begun, until that one is known to be dead.
-
-    Raises Overtaken.
-    """
-    if is_being_decided(record, now):
-        raise Overtaken("another attempt is on its way to a decision")

@@ -156,7 +156,7 @@ MUTANTS = (
     ),
     Mutant(
         "a status that is found over a decision is not recorded",
-        (Change("registration/procedure.py", "record.is_news(found)) and", "record.decision is None) and"),),
+        (Change("registration/found_status.py", "record.is_news(found)) and", "record.decision is None) and"),),
         (PROMISES + "test_a_certificate_that_register_saw_taken_away_stays_out_when_it_comes_back",),
     ),
     # The replacement
