@@ -161,7 +161,8 @@ def _next(scope: Scope, stage: Stage, target: TargetCa, found: Adoption, written
     order = f"jitrctl ca adopt {found.block.name} --account {stage.account.name} --take-over{scope.fleet_option}"
     deployed = f"deploy the stack with jitp = true, then `{order}`."
     if target.declared:
-        return f"Next: once the stack is deployed with jitp = true, `{order}`."
+        has_key = any(one.jitp for one in stage.account.cas if one.ca.name == target.name)
+        return f"Next: once the stack is deployed with jitp = true, `{order}`." if has_key else f"Next: {deployed}"
     if written and not found.entry.is_written:
         return (
             "Next: choose the names of the fleet and of the account, which become names of resources, look through the "
