@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from jitr.aws.calls import is_denied
 from jitr.errors import NotPermitted, Rejected
 from jitr.x509.certificate import Certificate
+from jitr_fleet.problems import escape_controls
 from jitrctl.survey.survey_calls import in_iso
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ def list_registration_rules(survey: SurveyCalls, _: str | None) -> None:
             pattern = rule.get("topicPattern", "").strip("'")
             if reaches_registrations(pattern):
                 actions = json.dumps(_actions_of(survey, rule["ruleName"]))
-                rows.append((survey.name, rule["ruleName"], pattern, bool(rule.get("ruleDisabled")), actions))
+                rows.append(
+                    (survey.name, rule["ruleName"], escape_controls(pattern), bool(rule.get("ruleDisabled")), actions)
+                )
         survey.file.write(("INSERT OR REPLACE INTO rule VALUES (?, ?, ?, ?, ?)", rows))
 
 

@@ -240,8 +240,8 @@ def test_a_template_that_is_nested_too_deeply_ends_no_survey(old: OldFleet, tmp_
 def test_what_a_terminal_would_obey_is_escaped_in_a_survey(old: OldFleet, tmp_path: Path) -> None:
     old.fleet.place(DEV).iot.broker.others["theirs"] = (
         {"actions": [{"republish": {"topic": "\x9b2J"}}]},
-        "$aws/events/#",
+        "$aws/events/certificates/registered/\x1b[2J\ud800",
     )
     told = old.fleet.say("fleet", "survey", str(tmp_path / "dev.survey"), "--account", DEV)
-    assert r"republish \u009b2J" in told
+    assert r"handles $aws/events/certificates/registered/\u001b[2J\ud800: republish \u009b2J" in told
     assert all(line.isprintable() for line in told.splitlines())
