@@ -764,3 +764,29 @@ def test_a_take_over_and_its_undoing_run_on_the_reading_policy_and_that_of_cas(j
 def test_the_role_that_undo_hands_back_is_named_before_the_question(jitp: JitpFleet) -> None:
     said = jitp.fleet.say("ca", "adopt", "factory", "--take-over", "--account", DEV, code=2)
     assert f"it is kept for --undo, which needs iam:PassRole on {ROLE}" in said
+
+
+@pytest.mark.parametrize("call", ["iot:GetPolicy", "iot:ListCertificatesByCA", "iot:ListAttachedPolicies"])
+def test_a_take_over_whose_sample_may_not_be_read_says_so_and_goes_on(jitp: JitpFleet, call: str) -> None:
+    jitp.connect("pump-1")
+    with strike(jitp.fleet, deny_calls(call)):
+        said = jitp.fleet.say("ca", "adopt", *TAKE, "--account", DEV)
+    assert f"No device was compared: {call} is not allowed" in said
+    assert jitp.state() == (None, "ENABLE", True)
+
+
+def test_a_take_over_whose_sample_fails_says_so_in_json_and_goes_on(jitp: JitpFleet) -> None:
+    jitp.connect("pump-1")
+    with strike(jitp.fleet, lambda call, _: Fault.SERVER_ERROR if call.name == "iot:ListAttachedPolicies" else None):
+        assert jitp.adopt(*TAKE)["order"] == "ca adopt --take-over"
+
+
+def test_a_template_with_half_of_a_surrogate_pair_is_taken_off(jitp: JitpFleet) -> None:
+    jitp.put(templateBody=template(thing={"ThingName": "x", "ThingTypeName": "\ud800"}), roleArn=ROLE)
+    jitp.adopt(*TAKE)
+    assert jitp.state() == (None, "ENABLE", True)
+
+
+def test_what_comes_next_does_not_order_a_deployment_that_was_made(jitp: JitpFleet) -> None:
+    said = jitp.fleet.say("ca", "adopt", "factory", "--account", DEV)
+    assert "Next: once the stack is deployed with jitp = true, `jitrctl ca adopt factory --account dev" in said

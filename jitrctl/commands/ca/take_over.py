@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitrctl.audit.record import audited
-from jitrctl.errors import Refused
 from jitrctl.jitp.adoption import inspect_jitp
 from jitrctl.jitp.take_over import TakeOverResult, take_over, undo
 from jitrctl.jitp.take_over_plan import plan_take_over, plan_undo
@@ -70,10 +69,14 @@ def _describe_sample(scope: Scope, stage: Stage, ca: Ca, plan: TakeOver, sample:
     if not plan.found.has_template or not sample:
         return []
     target = TargetCa(certificate_id=ca.certificate_id, name=ca.name, declared=ca)
-    try:
-        found = inspect_jitp(stage, target, is_written=True, sample=sample)
-    except Refused as error:
-        return [f"  No device was compared: {error}"]
+    compared = scope.across(
+        lambda stage: inspect_jitp(stage, target, is_written=True, sample=sample),
+        doing="comparing devices",
+        stages=[stage],
+    )
+    if compared.failed:
+        return [f"  No device was compared: {compared.failed[0].error}."]
+    found = compared.done[0].value
     others = sum(not one.is_same for one in found.sample)
     if not found.sample:
         return ["  No certificate is listed under the CA, so no device was compared."]
