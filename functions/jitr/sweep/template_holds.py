@@ -1,7 +1,7 @@
 """Says which CAs have a provisioning template, of those that the rules say it of (`jitp`): their devices are left out.
 
 AWS IoT provisions the devices of such a CA, and `register` holds those that stay PENDING_ACTIVATION. To send them again
-would only hold them again. When a template is taken off, the next sweep sends them (due_evaluations.py).
+would only hold them again. When a template is taken off, the next sweep sends them (held_walks.py).
 """
 
 from datetime import UTC, datetime

@@ -37,7 +37,7 @@ JITP_MUTANTS = (
         "the sweep does not look for who was held under a template that is off",
         (
             Change(
-                "sweep/due_evaluations.py",
+                "sweep/held_walks.py",
                 "        if not (self._holds.expected and self._holds.is_read):\n",
                 "        if self._holds.is_read:\n",
             ),
