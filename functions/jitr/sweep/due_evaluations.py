@@ -10,7 +10,7 @@ devices wait for, whenever they are due, is in held_walks.py.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 from jitr.admission.issuers import with_recorded_ca
@@ -32,7 +32,6 @@ _MOST_ORDERED = 20_000  # also those that were sent within the last hour
 _MOST_DUE = 10_000
 _MOST_RELEASED = 10_000
 _PAGE = MOST_KEYS
-_POSTPONED = timedelta(days=1)  # what is left out in the meantime, so that it does not stay first in the index
 
 # Sends these, and sets when they are due again, if a time is given; False when not all may be sent.
 Send = Callable[[list[EventToSend], datetime | None], bool]
@@ -108,22 +107,33 @@ class DueEvaluations:
 
         Raises Unavailable, NotPermitted.
         """
-        due = self._registry.list_due(Due.LOOK, now, most=_MOST_DUE)
-        left = len(due)
-        for ids in batches(due, _PAGE):
-            left -= len(ids)
-            if not self.send_page(ids, now, time_is_left=time_is_left, send=send):
-                return False
-            if left and not time_is_left():
-                return False
-        return True
+        most, after = _MOST_DUE, None
+        while True:
+            due, after = self._registry.list_due_after(after, Due.LOOK, now, most=most)
+            left = len(due)
+            for ids in batches(due, _PAGE):
+                left -= len(ids)
+                records = self._registry.recall(ids)
+                most -= sum(not self._holds.holds(record) for record in records.values())  # these are passed over
+                if not self._send(records, now, time_is_left=time_is_left, send=send):
+                    return False
+                is_more = left or (after and most > 0)
+                if is_more and not time_is_left():
+                    return False
+            if after is None or most <= 0:
+                return True
 
     def send_page(self, ids: Sequence[str], now: datetime, *, time_is_left: Callable[[], bool], send: Send) -> bool:
         """Send those of a page that are to be evaluated again; True when all were seen and sent.
 
         Raises Unavailable.
         """
-        again, all_seen = self._select_due(self._registry.recall(ids), now, time_is_left)
+        return self._send(self._registry.recall(ids), now, time_is_left=time_is_left, send=send)
+
+    def _send(
+        self, records: Mapping[str, Record], now: datetime, *, time_is_left: Callable[[], bool], send: Send
+    ) -> bool:
+        again, all_seen = self._select_due(records, now, time_is_left)
         return send(again, now + SENT_RECENTLY) and all_seen
 
     def _select_due(
@@ -142,8 +152,8 @@ class DueEvaluations:
             if record.decision is not None and not waits and not is_unfinished(record):
                 self._registry.clear_evaluation(certificate_id, recalled)  # it was decided since
             elif self._holds.holds(record):
-                if record.due_at is not None and record.due_at <= now:
-                    self._registry.postpone_evaluation(certificate_id, recalled, now + _POSTPONED)
+                if until := self._holds.postpone_to(record, now):
+                    self._registry.postpone_evaluation(certificate_id, recalled, until)
             elif self._is_sent(record, now) or (
                 record.is_waiting(now, rules_digest=self._rules_digest) and not record.was_sent_since_decided
             ):
