@@ -8,20 +8,18 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from jitr.errors import CertificateUnknown, NotPermitted, Rejected, Unavailable
-from jitr.iot_models import Status
-from jitr.provisioning import DetachPolicy
+from jitrctl.adoption.aligning import Alignment
 from jitrctl.adoption.left_attached import AttachedPolicies, LeftAttached
 from jitrctl.adoption.plan_file import PlanVerb
+from jitrctl.adoption.refusals import refuse_unfit
 from jitrctl.audit.record import audited
-from jitrctl.clock import now
-from jitrctl.device.adopt import Adoption, foreign_policies, is_recorded, refuse_another_fleets
-from jitrctl.device.reconcile import ReconcileChange, apply, compare, refuse_another_verdict
-from jitrctl.errors import AccessError, Interrupted, JitrctlError, OperatingError, Refused
+from jitrctl.device.adopt import Adoption, is_recorded, refuse_another_fleets
+from jitrctl.errors import AccessError, Interrupted, JitrctlError, Refused
 from jitrctl.run.parallel import describe_error
 from jitrctl.survey.calls import seconds_for
 
@@ -29,9 +27,10 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator, Sequence
 
+    from jitr.iot_models import DeviceRegistration
     from jitr.record import Record
+    from jitr.x509.certificate import Certificate
     from jitrctl.adoption.plan_file import PlanLine
-    from jitrctl.device.reconcile import Reconciliation
     from jitrctl.session.stage import Stage
     from jitrctl.survey.calls import PatientCalls
 
@@ -130,13 +129,19 @@ class PlanRun:
 
     def _carry_out(self, line: PlanLine, owner: str | None, record: Record) -> None:
         try:
+            # First whether it can be aligned: of a line that fails for what is known before, nothing is done.
+            alignment = (
+                Alignment.prepare(self._stage, line, self._calls, self._policies)
+                if line.verb is PlanVerb.ALIGN
+                else None
+            )
             if _is_done(line, owner, record):
                 self.result.already += 1
             else:
                 self._adopt(line)
                 self.result.adopted += 1
-            if line.verb is PlanVerb.ALIGN:
-                self.result.aligned += self._align(line)
+            if alignment:
+                self.result.aligned += self._align(line, alignment)
         except (NotPermitted, AccessError, BotoCoreError, Interrupted):
             raise  # as it would for every other line
         except CertificateUnknown:
@@ -162,10 +167,10 @@ class PlanRun:
         policies: tuple[str, ...] | None = None
         with ExitStack() as order:
 
-            def refuse(status: Status, ends_at: Any) -> None:
+            def refuse(device: DeviceRegistration, certificate: Certificate, record: Record) -> None:
                 """Refuse what is unfit; else keep the order, once, before anything is written."""
                 nonlocal policies
-                _refuse_unfit(status, ends_at)
+                refuse_unfit(self._stage, line, device, certificate, record)
                 if policies is None:
                     found = self._policies.of_certificate(adoption.arn)
                     refuse_another_fleets(found, self._stage.fleet.name)
@@ -189,52 +194,12 @@ class PlanRun:
         if left := self._policies.find_left(line.thing_name, policies):
             self.result.left.append(left)
 
-    def _align(self, line: PlanLine) -> int:
-        """Align one device; 1 if there was something to do."""
-        stage, one = self._stage, line.certificate_id
-
-        def compare_now() -> Reconciliation | None:
-            for _ in range(2):  # compare describes it, and the caller again
-                self._calls.take_turn("DescribeCertificate")
-            return compare(stage, one)
-
-        compared = self._calls.repeat("the comparison", compare_now)
-        if compared is None:
-            raise OperatingError("the certificate is no longer ACTIVE: survey again")
-        if compared.thing_name != line.thing_name:
-            raise OperatingError(f"the rules make thing {compared.thing_name} of it: correct them, or adopt it only")
-        arn = self._calls.repeat("DescribeCertificate", lambda: stage.aws_iot.describe(one).arn)
-        policies = self._policies.of_certificate(arn)
-        refuse_another_fleets(policies, stage.fleet.name)
-        # After the attachment of the rules' policy, which is among the changes: never without a policy.
-        others = [
-            ReconcileChange(text=f"detach policy {name}", step=DetachPolicy(policy=name, certificate_arn=arn))
-            for name in foreign_policies(policies, stage.fleet.name)
-        ]
-        changes = (*compared.changes, *others)
-        steps = [change.text for change in changes]
-        with ExitStack() as order:
-            self._calls.repeat("PutItem", lambda: order.enter_context(audited(stage, _ORDER, one, steps, self._note)))
-            for change in changes:
-                self._calls.repeat(change.text, lambda: self._change(one, compared, change))  # noqa: B023 -- at once
+    def _align(self, line: PlanLine, alignment: Alignment) -> int:
+        """Carry out an alignment; 1 if there was something to do."""
+        changed = alignment.carry_out(_ORDER, self._note)
         self._note_left(line, ())
-        return int(bool(changes))
-
-    def _change(self, certificate_id: str, compared: Reconciliation, change: ReconcileChange) -> None:
-        refuse_another_verdict(self._stage, certificate_id, compared)
-        apply(self._stage, change)
+        return int(changed)
 
 
 def _is_done(line: PlanLine, owner: str | None, record: Record) -> bool:
     return owner == line.certificate_id and is_recorded(record, line.thing_name)
-
-
-def _refuse_unfit(status: Status, ends_at: Any) -> None:
-    """Refuse what changed since the survey, or what it did not tell: a status, or an end that has passed."""
-    if status is not Status.ACTIVE:
-        raise OperatingError(f"the certificate is {status} now: survey again")
-    if ends_at <= now():
-        raise OperatingError(
-            f"the certificate ended on {ends_at:%F}, so no device connects with it: give the device a new one, and "
-            "`jitrctl device adopt` the thing if that one is to follow it"
-        )

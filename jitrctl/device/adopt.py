@@ -13,7 +13,6 @@ from jitrctl.errors import OperatingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from datetime import datetime
 
     from jitr.aws.iot import AwsIot
     from jitr.iot_models import DeviceRegistration
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from jitr.store.registry import Registry
     from jitr.x509.certificate import Certificate
 
+    Refusal = Callable[[DeviceRegistration, Certificate, Record], None]
 
 UNKNOWN_CA = (
     "which CA issued its certificate is not known here, so that its next one is held (NOT_A_ROTATION), unless an entry "
@@ -116,11 +116,11 @@ class Adoption:
         is_complete = is_recorded(self._seen, self._thing_name) or device.status is Status.PENDING_ACTIVATION
         return device.certificate_id, owner is None or not is_complete
 
-    def carry_out(self, refuse: Callable[[Status, datetime], None] = lambda _status, _ends_at: None) -> str:
+    def carry_out(self, refuse: Refusal = lambda _device, _certificate, _record: None) -> str:
         """Record the certificate as found and as the owner of the thing name; returns its id.
 
-        `refuse` gets the certificate's status and end before anything is written, and may raise OperatingError; `arn`
-        is set by then.
+        `refuse` gets the device, its certificate and its record before anything is written, and may raise
+        OperatingError; `arn` is set by then.
 
         Raises what `inspect` raises; OperatingError when, since `inspect`, a colleague has given a verdict on the
         certificate, or a function has recorded another decision; Rejected when the certificate cannot be read.
@@ -132,9 +132,9 @@ class Adoption:
         device = self._describe_attached()
         certificate = Certificate.from_pem(device.pem)
         self.arn = device.arn
-        refuse(device.status, certificate.not_after)
         record = self._registry.recall([device.certificate_id])[device.certificate_id]
         device = with_recorded_ca(device, record)
+        refuse(device, certificate, record)
         self.ca_certificate_id = device.ca_certificate_id
         self.is_without_ca = device.ca_certificate_id is None
         seen = self._seen or record

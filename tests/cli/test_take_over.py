@@ -67,7 +67,7 @@ def test_a_second_run_has_nothing_to_do_and_calls_nothing(old: OldFleet, tmp_pat
 
 def test_what_is_not_clear_waits_for_a_decision(old: OldFleet, tmp_path: Path) -> None:
     old.add("sensor-0001")
-    second = old.add("spare-0001", thing="sensor-0001")
+    second = old.add("sensor-0001")
     of_aws = old.add("thing-0004", ca=old.aws)
     plan = old.plan(tmp_path)
     assert [line.split()[0] for line in lines(plan)] == ["review"] * 3

@@ -281,7 +281,7 @@ def test_what_the_sweep_had_found_gets_thing_and_origin_though_the_first_run_die
 def test_of_two_engineers_who_choose_different_certificates_the_second_is_refused(
     old: OldFleet, tmp_path: Path
 ) -> None:
-    first, second = old.add("sensor-0001"), old.add("spare-0001", thing="sensor-0001")
+    first, second = old.add("sensor-0001"), old.add("sensor-0001")
     ann, bob = old.plan(tmp_path, "ann"), old.plan(tmp_path, "bob")
     for plan, leaf in ((ann, first), (bob, second)):
         of_leaf = f"  dev/eu-central-1  sensor-0001  {leaf.certificate_id}"

@@ -1,0 +1,94 @@
+"""Aligns one device with the rules: type, groups, attributes and policy; all other policies are detached afterwards.
+
+Everything that can be known is checked before the first change, also before the adoption of the same line.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Self
+
+from jitr.frozen import value
+from jitr.iot_models import Status
+from jitr.provisioning import DetachPolicy
+from jitrctl.adoption.left_attached import AttachedPolicies
+from jitrctl.adoption.refusals import refuse_another_name
+from jitrctl.audit.record import audited
+from jitrctl.device.adopt import foreign_policies, refuse_another_fleets
+from jitrctl.device.reconcile import ReconcileChange, Reconciliation, apply, compare, refuse_another_verdict
+from jitrctl.errors import OperatingError
+from jitrctl.session.stage import Stage
+from jitrctl.survey.calls import PatientCalls
+
+if TYPE_CHECKING:
+    from jitrctl.adoption.plan_file import PlanLine
+
+
+@value
+class Alignment:
+    """What is to be done with one device, made by `prepare`."""
+
+    stage: Stage
+    calls: PatientCalls
+    attached: AttachedPolicies
+    certificate_id: str
+    certificate_arn: str
+    compared: Reconciliation
+    changes: tuple[ReconcileChange, ...]  # in this order: the rules' policy is attached before another is detached
+
+    @classmethod
+    def prepare(cls, stage: Stage, line: PlanLine, calls: PatientCalls, attached: AttachedPolicies) -> Self:
+        """Compare a device with the rules.
+
+        Raises OperatingError when it cannot be aligned; as `PatientCalls.make`.
+        """
+        one = line.certificate_id
+        calls.take_turn("DescribeCertificate")
+        device = calls.repeat("DescribeCertificate", lambda: stage.aws_iot.describe(one))
+        if device.status is not Status.ACTIVE:
+            raise OperatingError(f"the certificate is {device.status} now: survey again")
+        refuse_another_name(stage, line, device)
+
+        def compare_now() -> Reconciliation | None:
+            calls.take_turn("DescribeCertificate")
+            return compare(stage, one)
+
+        compared = calls.repeat("the comparison", compare_now)
+        if compared is None:
+            raise OperatingError("the certificate is no longer ACTIVE: survey again")
+        if compared.thing_name != line.thing_name:
+            raise OperatingError(f"the rules make thing {compared.thing_name} of it: correct them, or adopt it only")
+        policies = attached.of_certificate(device.arn)
+        refuse_another_fleets(policies, stage.fleet.name)
+        others = tuple(
+            ReconcileChange(text=f"detach policy {name}", step=DetachPolicy(policy=name, certificate_arn=device.arn))
+            for name in foreign_policies(policies, stage.fleet.name)
+        )
+        return cls(
+            stage=stage,
+            calls=calls,
+            attached=attached,
+            certificate_id=one,
+            certificate_arn=device.arn,
+            compared=compared,
+            changes=(*compared.changes, *others),
+        )
+
+    def carry_out(self, order: str, note: str) -> bool:
+        """Make the changes; whether there were any.
+
+        Raises OvertakenByColleague; as `PatientCalls.make`.
+        """
+        steps = [change.text for change in self.changes]
+        with ExitStack() as kept:
+            self.calls.repeat(
+                "PutItem",
+                lambda: kept.enter_context(audited(self.stage, order, self.certificate_id, steps, note)),
+            )
+            for change in self.changes:
+                self.calls.repeat(change.text, lambda: self._change(change))  # noqa: B023 -- called at once
+        return bool(self.changes)
+
+    def _change(self, change: ReconcileChange) -> None:
+        refuse_another_verdict(self.stage, self.certificate_id, self.compared)
+        apply(self.stage, change)

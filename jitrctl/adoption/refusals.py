@@ -1,0 +1,53 @@
+"""Refuses a line of a plan whose device must not become jitr's as it is; nothing of such a line is done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitr.admission.applicant import Applicant
+from jitr.iot_models import Status
+from jitrctl.clock import now
+from jitrctl.errors import OperatingError
+
+if TYPE_CHECKING:
+    from jitr.iot_models import DeviceRegistration
+    from jitr.record import Record
+    from jitr.x509.certificate import Certificate
+    from jitrctl.adoption.plan_file import PlanLine
+    from jitrctl.session.stage import Stage
+
+
+def refuse_unfit(
+    stage: Stage, line: PlanLine, device: DeviceRegistration, certificate: Certificate, record: Record
+) -> None:
+    """Refuse what changed since the survey, or what it did not tell.
+
+    Raises OperatingError; Unavailable.
+    """
+    if device.status is not Status.ACTIVE:
+        raise OperatingError(f"the certificate is {device.status} now: survey again")
+    if certificate.not_after <= now():
+        raise OperatingError(
+            f"the certificate ended on {certificate.not_after:%F}, so no device connects with it: give the device a "
+            "new one, and `jitrctl device adopt` the thing if that one is to follow it"
+        )
+    refuse_another_name(stage, line, device)
+
+
+def refuse_another_name(stage: Stage, line: PlanLine, device: DeviceRegistration) -> None:
+    """Refuse a thing whose name the rules do not make of its certificate: the next one would make another thing.
+
+    A CA's hook may give any name, and is not asked here.
+
+    Raises OperatingError.
+    """
+    applicant = Applicant.of(device, stage.rules)
+    if applicant.rules is None or applicant.rules.asks_hook or applicant.thing_name == line.thing_name:
+        return
+    rules = applicant.rules
+    section = rules.certificate_id if rules.is_source else f"ca.{rules.name}"
+    made = f"thing {applicant.thing_name}" if applicant.thing_name else "no thing"
+    raise OperatingError(
+        f"the rules make {made} of its certificate, so its next certificate would not be {line.thing_name}'s: correct "
+        f"thing_name of [{section}] so that it makes {line.thing_name} and deploy, or skip it"
+    )
