@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Self
 from jitr.frozen import value
 from jitr.iot_models import Status
 from jitr.provisioning import DetachPolicy
-from jitrctl.adoption.left_attached import AttachedPolicies
-from jitrctl.adoption.refusals import refuse_another_name
+from jitrctl.adoption.refusals import refuse_another_name, refuse_taken_away
 from jitrctl.audit.record import audited
 from jitrctl.device.adopt import foreign_policies, refuse_another_fleets
 from jitrctl.device.reconcile import ReconcileChange, Reconciliation, apply, compare, refuse_another_verdict
 from jitrctl.errors import OperatingError
-from jitrctl.session.stage import Stage
-from jitrctl.survey.calls import PatientCalls
 
 if TYPE_CHECKING:
+    from jitrctl.adoption.left_attached import AttachedPolicies
     from jitrctl.adoption.plan_file import PlanLine
+    from jitrctl.session.stage import Stage
+    from jitrctl.survey.calls import PatientCalls
 
 
 @value
@@ -48,6 +48,7 @@ class Alignment:
         if device.status is not Status.ACTIVE:
             raise OperatingError(f"the certificate is {device.status} now: survey again")
         refuse_another_name(stage, line, device)
+        refuse_taken_away(calls.repeat("BatchGetItem", lambda: stage.registry.recall([one])[one]))
 
         def compare_now() -> Reconciliation | None:
             calls.take_turn("DescribeCertificate")

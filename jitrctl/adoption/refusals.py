@@ -32,6 +32,7 @@ def refuse_unfit(
             "new one, and `jitrctl device adopt` the thing if that one is to follow it"
         )
     refuse_another_name(stage, line, device)
+    refuse_taken_away(record)
 
 
 def refuse_another_name(stage: Stage, line: PlanLine, device: DeviceRegistration) -> None:
@@ -50,4 +51,20 @@ def refuse_another_name(stage: Stage, line: PlanLine, device: DeviceRegistration
     raise OperatingError(
         f"the rules make {made} of its certificate, so its next certificate would not be {line.thing_name}'s: correct "
         f"thing_name of [{section}] so that it makes {line.thing_name} and deploy, or skip it"
+    )
+
+
+def refuse_taken_away(record: Record) -> None:
+    """Refuse a certificate that was denied, deactivated or revoked, and that somebody set ACTIVE without jitr since.
+
+    Raises OperatingError.
+    """
+    if not (record.is_denied or record.was_revoked_or_deactivated):
+        return
+    decision = record.decision
+    found = f"{decision.status} when jitr saw it, {decision.decided_at:%Y-%m-%d %H:%M}Z" if decision else "taken away"
+    was = record.verdict.description if record.verdict and record.is_denied else found
+    raise OperatingError(
+        f"the certificate is ACTIVE, but was {was}: `jitrctl device revoke` or `deactivate` takes it away again; if it "
+        "may connect, then also `jitrctl device release --revoked`, and its device comes as a new one"
     )
