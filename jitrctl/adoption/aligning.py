@@ -59,6 +59,10 @@ class Alignment:
             raise OperatingError("the certificate is no longer ACTIVE: survey again")
         if compared.thing_name != line.thing_name:
             raise OperatingError(f"the rules make thing {compared.thing_name} of it: correct them, or adopt it only")
+        if compared.would_refuse:
+            raise OperatingError(
+                f"the rules would refuse it: {'; '.join(compared.would_refuse)}; correct that, or adopt it only"
+            )
         policies = attached.of_certificate(device.arn)
         refuse_another_fleets(policies, stage.fleet.name)
         others = tuple(

@@ -33,6 +33,7 @@ def refuse_unfit(
         )
     refuse_another_name(stage, line, device)
     refuse_taken_away(record)
+    _refuse_owner_of_another_name(stage, line, record)
 
 
 def refuse_another_name(stage: Stage, line: PlanLine, device: DeviceRegistration) -> None:
@@ -68,3 +69,19 @@ def refuse_taken_away(record: Record) -> None:
         f"the certificate is ACTIVE, but was {was}: `jitrctl device revoke` or `deactivate` takes it away again; if it "
         "may connect, then also `jitrctl device release --revoked`, and its device comes as a new one"
     )
+
+
+def _refuse_owner_of_another_name(stage: Stage, line: PlanLine, record: Record) -> None:
+    """Refuse a certificate that would own two names.
+
+    Raises OperatingError, Unavailable.
+    """
+    name = record.decision.thing_name if record.decision else None
+    if name is None or name == line.thing_name:
+        return
+    owner = stage.registry.owner(name)
+    if owner and owner.certificate_id == line.certificate_id:
+        raise OperatingError(
+            f"the certificate is thing {name}'s in jitr's registry, and one certificate is one device: attach it to "
+            f"{name} again, detach it from {line.thing_name}, and survey again"
+        )

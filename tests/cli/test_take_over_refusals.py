@@ -59,3 +59,33 @@ def test_what_an_operator_took_away_and_is_active_again_is_refused(
     assert old.fleet.status(DEV, leaf) == ("REVOKED" if order == "revoke" else "INACTIVE")
     old.fleet.say("device", "release", "--revoked", leaf.certificate_id, "--account", DEV, "--yes")
     assert leaf.certificate_id not in old.facts()
+
+
+def test_what_the_rules_would_refuse_is_not_aligned_until_that_is_corrected(old: OldFleet, tmp_path: Path) -> None:
+    old.add("sensor-0001")
+    old.fleet.say("enrollment", "deny", "sensor-0001", "--account", DEV, "--yes")
+    plan = old.plan(tmp_path)
+    edit(plan, "\nadopt ", "\nalign ")
+    assert "the rules would refuse it: ENTRY_DENIES" in why_refused(old, plan)
+    assert old.owner("sensor-0001") is None
+    old.fleet.say("enrollment", "remove", "sensor-0001", "--account", DEV, "--yes")
+    assert old.apply(plan)["aligned"] == 1
+
+
+def test_a_certificate_that_owns_another_name_does_not_get_a_second_one(old: OldFleet, tmp_path: Path) -> None:
+    leaf = old.add("thing-0004", ca=old.aws)
+    old.fleet.say("device", "adopt", "thing-0004", "--account", DEV)
+    old.iot.create_thing(thingName="pump-7")
+    arn = old.arn(leaf)
+    old.iot.detach_thing_principal(thingName="thing-0004", principal=arn)
+    old.fleet.aws.clock.advance(60)
+    old.iot.attach_thing_principal(thingName="pump-7", principal=arn)
+    plan = old.plan(tmp_path)
+    edit(plan, "\nreview ", "\nadopt ")
+    assert "attach it to thing-0004 again, detach it from pump-7, and survey again" in why_refused(old, plan)
+    assert old.owner("pump-7") is None
+    old.iot.attach_thing_principal(thingName="thing-0004", principal=arn)
+    old.iot.detach_thing_principal(thingName="pump-7", principal=arn)
+    old.fleet.aws.clock.advance(60)
+    again = old.plan(tmp_path, "again")
+    assert not any(line.startswith(("adopt", "review")) for line in again.read_text().splitlines())
