@@ -20,7 +20,7 @@ from jitrctl.adoption.refusals import refuse_unfit
 from jitrctl.audit.record import audited
 from jitrctl.device.adopt import Adoption, is_recorded, refuse_another_fleets
 from jitrctl.errors import AccessError, Interrupted, JitrctlError, Refused
-from jitrctl.run.parallel import describe_error
+from jitrctl.run.parallel import ON_PURPOSE, describe_error
 from jitrctl.survey.calls import seconds_for
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class PlanResult:
     aligned: int = 0
     reviews: int = 0
     skipped: int = 0
-    not_begun: int = 0  # after Ctrl-C
+    not_begun: int = 0  # after Ctrl-C, or an error that ended the run
+    ended_by: str = ""  # that error, in one sentence
     failed: list[tuple[PlanLine, str]] = field(default_factory=list)
     left: list[LeftAttached] = field(default_factory=list)
     unknown_cas: list[str] = field(default_factory=list)  # things whose certificates are under no CA that is known here
@@ -98,7 +99,8 @@ class PlanRun:
     def run(self, interrupted: threading.Event) -> PlanResult:
         """Carry out the lines; one that fails does not stop the others.
 
-        Raises Refused after two hours of throttles; NotPermitted, botocore's errors.
+        What would fail for every line ends the run: two hours of throttles, a missing permission, botocore's errors.
+        The result says so beside what was done before.
         """
         done = 0
         try:
@@ -111,6 +113,8 @@ class PlanRun:
                     self._told(done)
         except Interrupted:
             pass  # while AWS throttled: the line is as good as not begun, for the next run finishes it
+        except ON_PURPOSE as error:
+            self.result.ended_by = describe_error(error)
         self.result.not_begun = len(self._todo) - done
         return self.result
 
@@ -139,7 +143,6 @@ class PlanRun:
                 self.result.already += 1
             else:
                 self._adopt(line)
-                self.result.adopted += 1
             if alignment:
                 self.result.aligned += self._align(line, alignment)
         except (NotPermitted, AccessError, BotoCoreError, Interrupted):
@@ -164,18 +167,21 @@ class PlanRun:
             origin=line.origin.value,
         )
         step = f"take thing {line.thing_name} into the registry (origin {line.origin})"
-        policies: tuple[str, ...] | None = None
+        is_kept, left = False, None
         with ExitStack() as order:
 
             def refuse(device: DeviceRegistration, certificate: Certificate, record: Record) -> None:
                 """Refuse what is unfit; else keep the order, once, before anything is written."""
-                nonlocal policies
+                nonlocal is_kept, left
                 refuse_unfit(self._stage, line, device, certificate, record)
-                if policies is None:
-                    found = self._policies.of_certificate(adoption.arn)
-                    refuse_another_fleets(found, self._stage.fleet.name)
-                    order.enter_context(audited(self._stage, _ORDER, line.certificate_id, [step], self._note))
-                    policies = found
+                if is_kept:
+                    return
+                policies = self._policies.of_certificate(adoption.arn)
+                refuse_another_fleets(policies, self._stage.fleet.name)
+                # Before the adoption: what cannot be read then would be told by no later run.
+                left = self._policies.find_left(line.thing_name, policies, adoption.other_principals)
+                order.enter_context(audited(self._stage, _ORDER, line.certificate_id, [step], self._note))
+                is_kept = True
 
             def carry_out() -> str:
                 self._calls.take_turn("ListThingPrincipals")
@@ -183,21 +189,19 @@ class PlanRun:
                 return adoption.carry_out(refuse)
 
             self._calls.repeat("the adoption", carry_out)
+        self.result.adopted += 1
         if adoption.is_without_ca:
             self.result.unknown_cas.append(line.thing_name)
         elif adoption.ca_certificate_id not in {one.certificate_id for one in self._stage.rules.origins}:
             self.result.foreign_cas.append(line.thing_name)
-        if line.verb is PlanVerb.ADOPT:
-            self._note_left(line, policies or ())
-
-    def _note_left(self, line: PlanLine, policies: tuple[str, ...]) -> None:
-        if left := self._policies.find_left(line.thing_name, policies):
+        if left and (line.verb is PlanVerb.ADOPT or left.principals):
             self.result.left.append(left)
 
     def _align(self, line: PlanLine, alignment: Alignment) -> int:
         """Carry out an alignment; 1 if there was something to do."""
         changed = alignment.carry_out(_ORDER, self._note)
-        self._note_left(line, ())
+        if left := self._policies.find_left(line.thing_name, ()):
+            self.result.left.append(left)
         return int(changed)
 
 

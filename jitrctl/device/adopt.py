@@ -93,6 +93,7 @@ class Adoption:
         self._iot = iot
         self._registry = registry
         self._seen: Record | None = None  # what `inspect` found
+        self.other_principals: tuple[str, ...] = ()  # of the thing, set as `arn`; a certificate by its id
         self.arn = ""  # the certificate's, set by `inspect` and `carry_out`
         # Set by `inspect` and `carry_out`: AWS names no CA, and not exactly one of the fleet's signed it.
         self.is_without_ca = False
@@ -202,6 +203,8 @@ class Adoption:
                 f"thing {self._thing_name} has changed since the survey: it has {len(principals)} principals, and the "
                 f"plan names certificate {self._chosen} of {self._principals}; survey again"
             )
+        others = (one for one in principals if not one.endswith(f":cert/{self._chosen}"))
+        self.other_principals = tuple(one.rpartition(":cert/")[2] for one in others)
         return str(self._chosen)
 
     def _of_another(self) -> OperatingError:

@@ -41,7 +41,9 @@ def test_a_clear_case_is_adopted_and_nothing_of_it_changes(old: OldFleet, tmp_pa
     assert lines(plan)[0].startswith(f"adopt dev/eu-central-1 sensor-0001 {leaf.certificate_id} 1 JITP # CA factory")
     told = old.apply(plan)
     assert (told["adopted"], told["failed"]) == (1, [])
-    assert told["left_attached"] == [{"thing_name": "sensor-0001", "policies": ["old"], "of_groups": []}]
+    assert told["left_attached"] == [
+        {"thing_name": "sensor-0001", "policies": ["old"], "of_groups": [], "principals": []}
+    ]
     assert owner(old, "sensor-0001") == leaf.certificate_id
     assert old.facts() == before
     assert old.fleet.place(DEV).iot.connections.connected_as("sensor-0001") == leaf.certificate_id

@@ -15,6 +15,7 @@ from tests.support.cli.orders import announced_orders, strike
 from tests.support.cli.simulated import DEV, PROD
 
 PATIENCE = 20  # seconds, after which a test gives up
+LATE = 3  # calls that succeed
 
 
 @pytest.fixture
@@ -141,8 +142,8 @@ def test_policies_of_thing_groups_are_named_as_such_and_never_detached(old: OldF
     told = old.apply(plan)
     of_groups = [{"policy": "hall", "group": "hall-2"}]
     assert told["left_attached"] == [
-        {"thing_name": "sensor-0001", "policies": ["old"], "of_groups": of_groups},
-        {"thing_name": "sensor-0002", "policies": [], "of_groups": of_groups},
+        {"thing_name": "sensor-0001", "policies": ["old"], "of_groups": of_groups, "principals": []},
+        {"thing_name": "sensor-0002", "policies": [], "of_groups": of_groups, "principals": []},
     ]
     # Groups are flat in the simulation; AWS answers the policies of the groups above only if it is asked for them.
     asked = [one.parameters for one in old.fleet.aws.calls if one.operation == "ListAttachedPolicies"]
@@ -332,3 +333,42 @@ def _add_in_prod(old: OldFleet, names: list[str]) -> None:
         iot.create_thing(thingName=name)
         iot.attach_thing_principal(thingName=name, principal=arn)
         iot.attach_policy(policyName="old", target=arn)
+
+
+@pytest.mark.parametrize("operation", ["DescribeCertificate", "ListThingGroupsForThing"])
+def test_what_is_left_attached_is_told_once_though_an_error_ends_the_run(
+    old: OldFleet, tmp_path: Path, operation: str
+) -> None:
+    names = [f"sensor-{number:04}" for number in range(3)]
+    for name in names:
+        old.add(name)
+    plan, calls = old.plan(tmp_path), count(1)
+
+    def deny(call: Call, _: Moment) -> None:
+        if call.caller == "jitrctl" and call.operation == operation and next(calls) > LATE:
+            raise ServiceError("AccessDeniedException", f"not authorized to perform: {operation}", status=400)
+
+    with strike(old.fleet, deny):
+        ended = old.apply(plan, code=1)
+    assert operation in ended["ended_by"]
+    assert not ended["ok"]
+    assert ended["adopted"] + ended["not_begun"] == 3
+    told = old.apply(plan)
+    assert told["already"] == ended["adopted"] > 0
+    assert sorted(one["thing_name"] for one in (*ended["left_attached"], *told["left_attached"])) == names
+    with strike(old.fleet, deny):
+        edit(plan, "\nadopt ", "\nalign ")
+        said = old.fleet.say("fleet", "adopt", "apply", str(plan), "--account", DEV, "--yes", code=1)
+    assert operation in said
+
+
+def test_other_principals_of_a_thing_are_named_as_left_attached(old: OldFleet, tmp_path: Path) -> None:
+    first, second = old.add("sensor-0001"), old.add("sensor-0001")
+    plan = old.plan(tmp_path)
+    edit(
+        plan,
+        f"review  dev/eu-central-1  sensor-0001  {first.certificate_id}",
+        f"adopt  dev/eu-central-1  sensor-0001  {first.certificate_id}",
+    )
+    (left,) = old.apply(plan)["left_attached"]
+    assert left["principals"] == [second.certificate_id]

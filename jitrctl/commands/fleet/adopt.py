@@ -22,7 +22,7 @@ from jitrctl.session.pace import turns_in
 from jitrctl.session.stage import choose
 from jitrctl.survey.calls import PatientCalls
 from jitrctl.survey.file import SurveyFile
-from jitrctl.terminal import Exit, err, out, rough, table
+from jitrctl.terminal import Exit, err, out, print_error, rough, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -135,7 +135,7 @@ def apply_plan(scope: Scope, file: _File, note: Note = "", *, yes: Yes = False) 
             show=lambda: _show(results),
             fields=_document,
             failed=failed,
-            ok=not is_interrupted and not any(one.value.failed for one in results.done),
+            ok=not is_interrupted and not any(one.value.failed or one.value.ended_by for one in results.done),
         )
     except typer.Exit:
         if is_interrupted:
@@ -190,7 +190,9 @@ def _show(results: Results[PlanResult]) -> None:
         for left in one.value.left[:_MOST_SHOWN]:
             out.print(f"{one.stage} {left}", markup=False, soft_wrap=True)
         if (more := len(one.value.left) - _MOST_SHOWN) > 0:
-            err.print(f"{one.stage}: {more:,} more keep policies, which --json has.", style="dim", markup=False)
+            err.print(f"{one.stage}: {more:,} more keep something, which --json has.", style="dim", markup=False)
+        if one.value.ended_by:
+            print_error(f"{one.stage}: {one.value.ended_by}")
 
 
 def _row(found: PlanResult) -> dict[str, str]:
@@ -206,6 +208,7 @@ def _row(found: PlanResult) -> dict[str, str]:
 
 def _document(found: PlanResult) -> Mapping[str, Any]:
     return {
+        "ok": not found.ended_by,
         "adopted": found.adopted,
         "already": found.already,
         "aligned": found.aligned,
@@ -221,9 +224,11 @@ def _document(found: PlanResult) -> Mapping[str, Any]:
                 "thing_name": left.thing_name,
                 "policies": list(left.policies),
                 "of_groups": [{"policy": policy, "group": group} for policy, group in left.of_groups],
+                "principals": list(left.principals),
             }
             for left in found.left
         ],
         "unknown_cas": found.unknown_cas,
         "foreign_cas": found.foreign_cas,
+        **({"ended_by": found.ended_by} if found.ended_by else {}),
     }
