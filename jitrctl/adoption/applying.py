@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from jitr.errors import CertificateUnknown, NotPermitted, Rejected, Unavailable
+from jitr.rules import is_source
 from jitrctl.adoption.aligning import Alignment
 from jitrctl.adoption.left_attached import AttachedPolicies, LeftAttached
 from jitrctl.adoption.plan_file import PlanVerb
 from jitrctl.adoption.refusals import refuse_unfit
 from jitrctl.audit.record import audited
 from jitrctl.device.adopt import Adoption, is_recorded, refuse_another_fleets
-from jitrctl.errors import AccessError, Interrupted, JitrctlError, Refused
+from jitrctl.errors import AccessError, Interrupted, JitrctlError, OperatingError, Refused
 from jitrctl.run.parallel import ON_PURPOSE, describe_error
 from jitrctl.survey.calls import seconds_for
 
@@ -52,6 +53,7 @@ class PlanResult:
     left: list[LeftAttached] = field(default_factory=list)
     unknown_cas: list[str] = field(default_factory=list)  # things whose certificates are under no CA that is known here
     foreign_cas: list[str] = field(default_factory=list)  # and those under a CA that the fleet file does not give
+    inactive_cas: list[str] = field(default_factory=list)  # and those under one of the fleet's that is not ACTIVE here
 
 
 class PlanRun:
@@ -63,6 +65,7 @@ class PlanRun:
         """`told` is called with the number of lines that are done."""
         self._stage, self._calls, self._note, self._told = stage, calls, note, told
         self._policies = AttachedPolicies(stage, calls)
+        self._active_cas: frozenset[str] | None = None  # None: not read yet
         self.result = PlanResult(
             reviews=sum(line.verb is PlanVerb.REVIEW for line in lines),
             skipped=sum(line.verb is PlanVerb.SKIP for line in lines),
@@ -167,7 +170,7 @@ class PlanRun:
             origin=line.origin.value,
         )
         step = f"take thing {line.thing_name} into the registry (origin {line.origin})"
-        is_kept, left = False, None
+        is_kept, left, active_cas = False, None, self._read_active_cas()
         with ExitStack() as order:
 
             def refuse(device: DeviceRegistration, certificate: Certificate, record: Record) -> None:
@@ -178,6 +181,7 @@ class PlanRun:
                     return
                 policies = self._policies.of_certificate(adoption.arn)
                 refuse_another_fleets(policies, self._stage.fleet.name)
+                self._refuse_several_things(line, adoption.arn)
                 # Before the adoption: what cannot be read then would be told by no later run.
                 left = self._policies.find_left(line.thing_name, policies, adoption.other_principals)
                 order.enter_context(audited(self._stage, _ORDER, line.certificate_id, [step], self._note))
@@ -190,12 +194,33 @@ class PlanRun:
 
             self._calls.repeat("the adoption", carry_out)
         self.result.adopted += 1
-        if adoption.is_without_ca:
+        ca = adoption.ca_certificate_id
+        if ca is None:
             self.result.unknown_cas.append(line.thing_name)
-        elif adoption.ca_certificate_id not in {one.certificate_id for one in self._stage.rules.origins}:
+        elif ca not in {one.certificate_id for one in self._stage.rules.origins}:
             self.result.foreign_cas.append(line.thing_name)
+        elif not is_source(ca) and ca not in active_cas:
+            self.result.inactive_cas.append(line.thing_name)
         if left and (line.verb is PlanVerb.ADOPT or left.principals):
             self.result.left.append(left)
+
+    def _refuse_several_things(self, line: PlanLine, arn: str) -> None:
+        answer = self._calls.make("ListPrincipalThings", self._stage.iot.list_principal_things, principal=arn)
+        if others := [name for name in answer["things"] if name != line.thing_name]:
+            raise OperatingError(
+                f"the certificate is attached to {', '.join(others)} now, too: detach it from all but one, and survey "
+                "again"
+            )
+
+    def _read_active_cas(self) -> frozenset[str]:
+        """The CAs that are registered and ACTIVE now; read once for each run."""
+        if self._active_cas is None:
+            pages = self._stage.iot.get_paginator("list_ca_certificates")
+            found = self._calls.make("ListCACertificates", lambda: list(pages.paginate()))
+            self._active_cas = frozenset(
+                one["certificateId"] for page in found for one in page["certificates"] if one["status"] == "ACTIVE"
+            )
+        return self._active_cas
 
     def _align(self, line: PlanLine, alignment: Alignment) -> int:
         """Carry out an alignment; 1 if there was something to do."""

@@ -30,6 +30,9 @@ FOREIGN_CA = (
     "its CA is not one that the fleet file gives this account, so that its next certificate is held (CA_UNKNOWN): add "
     "the CA, and deploy"
 )
+INACTIVE_CA = (
+    "its CA is not registered, or not ACTIVE, here now: `jitrctl ca apply`, or its next certificate does not come"
+)
 _OF_A_FLEET = re.compile(r"jitr-(.+?)--")  # policies of jitr's stacks (Fleet.policy_name)
 
 

@@ -89,3 +89,26 @@ def test_a_certificate_that_owns_another_name_does_not_get_a_second_one(old: Old
     old.fleet.aws.clock.advance(60)
     again = old.plan(tmp_path, "again")
     assert not any(line.startswith(("adopt", "review")) for line in again.read_text().splitlines())
+
+
+def test_a_certificate_on_a_second_thing_since_the_survey_is_refused(old: OldFleet, tmp_path: Path) -> None:
+    leaf = old.add("sensor-0001")
+    plan = old.plan(tmp_path)
+    old.iot.create_thing(thingName="other")
+    old.iot.attach_thing_principal(thingName="other", principal=old.arn(leaf))
+    assert "attached to other now, too: detach it from all but one" in why_refused(old, plan)
+    old.iot.detach_thing_principal(thingName="other", principal=old.arn(leaf))
+    old.fleet.aws.clock.advance(60)
+    assert old.apply(plan)["adopted"] == 1
+
+
+@pytest.mark.parametrize("why", ["deleted", "INACTIVE"])
+def test_a_ca_that_is_not_active_since_the_survey_is_warned_of(old: OldFleet, tmp_path: Path, why: str) -> None:
+    old.add("sensor-0001")
+    plan, ca = old.plan(tmp_path), old.jitp.certificate_id
+    old.fleet.place(DEV).iot.cas.by_id[ca].template = None
+    old.iot.update_ca_certificate(certificateId=ca, newStatus="INACTIVE")
+    if why == "deleted":
+        old.iot.delete_ca_certificate(certificateId=ca)
+    told = old.apply(plan)
+    assert (told["adopted"], told["inactive_cas"]) == (1, ["sensor-0001"])

@@ -15,7 +15,7 @@ import typer
 from jitrctl.adoption.applying import PlanRun
 from jitrctl.adoption.plan_file import PlanVerb, read_plan, write_plan
 from jitrctl.adoption.planning import OWNED, plan_stage
-from jitrctl.device.adopt import FOREIGN_CA, UNKNOWN_CA
+from jitrctl.device.adopt import FOREIGN_CA, INACTIVE_CA, UNKNOWN_CA
 from jitrctl.errors import Interrupted, Unusable
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.session.pace import turns_in
@@ -124,7 +124,11 @@ def apply_plan(scope: Scope, file: _File, note: Note = "", *, yes: Yes = False) 
         [
             (f"{one.stage} {_name_some(things)}", text)
             for one in results.done
-            for things, text in ((one.value.unknown_cas, UNKNOWN_CA), (one.value.foreign_cas, FOREIGN_CA))
+            for things, text in (
+                (one.value.unknown_cas, UNKNOWN_CA),
+                (one.value.foreign_cas, FOREIGN_CA),
+                (one.value.inactive_cas, INACTIVE_CA),
+            )
             if things
         ]
     )
@@ -230,5 +234,6 @@ def _document(found: PlanResult) -> Mapping[str, Any]:
         ],
         "unknown_cas": found.unknown_cas,
         "foreign_cas": found.foreign_cas,
+        "inactive_cas": found.inactive_cas,
         **({"ended_by": found.ended_by} if found.ended_by else {}),
     }
