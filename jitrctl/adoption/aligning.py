@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
+from jitr.admission.issuers import with_recorded_ca
 from jitr.frozen import value
 from jitr.iot_models import Status
 from jitr.provisioning import DetachPolicy
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from jitrctl.adoption.plan_file import PlanLine
     from jitrctl.session.stage import Stage
     from jitrctl.survey.calls import PatientCalls
+
+MOST_POLICIES = 10  # that can be attached to a certificate (AWS IoT quotas)
 
 
 @value
@@ -47,8 +50,9 @@ class Alignment:
         device = calls.repeat("DescribeCertificate", lambda: stage.aws_iot.describe(one))
         if device.status is not Status.ACTIVE:
             raise OperatingError(f"the certificate is {device.status} now: survey again")
-        refuse_another_name(stage, line, device)
-        refuse_taken_away(calls.repeat("BatchGetItem", lambda: stage.registry.recall([one])[one]))
+        record = calls.repeat("BatchGetItem", lambda: stage.registry.recall([one])[one])
+        refuse_another_name(stage, line, with_recorded_ca(device, record))
+        refuse_taken_away(record)
 
         def compare_now() -> Reconciliation | None:
             calls.take_turn("DescribeCertificate")
@@ -65,6 +69,11 @@ class Alignment:
             )
         policies = attached.of_certificate(device.arn)
         refuse_another_fleets(policies, stage.fleet.name)
+        if (policy := compared.policy) not in policies and len(policies) >= MOST_POLICIES:
+            raise OperatingError(
+                f"its certificate has {len(policies)} policies, as many as AWS IoT allows, so that {policy} cannot be "
+                f"attached beside them: detach one of {', '.join(policies)}, or adopt it only"
+            )
         others = tuple(
             ReconcileChange(text=f"detach policy {name}", step=DetachPolicy(policy=name, certificate_arn=device.arn))
             for name in foreign_policies(policies, stage.fleet.name)
@@ -90,9 +99,24 @@ class Alignment:
                 "PutItem",
                 lambda: kept.enter_context(audited(self.stage, order, self.certificate_id, steps, note)),
             )
+            is_checked = False
             for change in self.changes:
+                if isinstance(change.step, DetachPolicy) and not is_checked:
+                    self._refuse_without_policy()
+                    is_checked = True
                 self.calls.repeat(change.text, lambda: self._change(change))  # noqa: B023 -- called at once
         return bool(self.changes)
+
+    def _refuse_without_policy(self) -> None:
+        """Refuse to detach anything while the rules' policy is not attached: a colleague may have detached it.
+
+        Raises OperatingError; as `PatientCalls.make`.
+        """
+        if self.compared.policy not in self.attached.of_certificate(self.certificate_arn):
+            raise OperatingError(
+                f"policy {self.compared.policy} was detached meanwhile, so its other policies stay: run the same "
+                "command again"
+            )
 
     def _change(self, change: ReconcileChange) -> None:
         refuse_another_verdict(self.stage, self.certificate_id, self.compared)

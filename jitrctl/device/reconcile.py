@@ -80,6 +80,7 @@ class Reconciliation:
     """How a device in one stage differs from the present rules."""
 
     thing_name: str
+    policy: str  # that the rules give it
     changes: tuple[ReconcileChange, ...]
     would_refuse: tuple[str, ...]  # reasons for which the present rules would refuse it
     verdict_number: int  # of the operator's verdict when it was compared; 0: none
@@ -112,6 +113,7 @@ def compare(stage: Stage, certificate_id: str) -> Reconciliation | None:
     ca = _ca(stage, device)
     return Reconciliation(
         thing_name=identity.thing_name,
+        policy=identity.policy,
         changes=(*_thing_changes(device, identity, found, ca), *_other_changes(stage, device, identity, found, ca)),
         would_refuse=would_refuse,
         verdict_number=verdict_number,

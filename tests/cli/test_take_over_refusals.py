@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli.old_fleet import OldFleet, edit, old_fleet
-from tests.support.cli.orders import announced_orders
+from simulation.faults import Call, Moment
+from tests.support.cli.old_fleet import OLD_POLICY, OldFleet, edit, old_fleet
+from tests.support.cli.orders import announced_orders, strike
 from tests.support.cli.simulated import DEV, RULES
 
 
@@ -112,3 +113,34 @@ def test_a_ca_that_is_not_active_since_the_survey_is_warned_of(old: OldFleet, tm
         old.iot.delete_ca_certificate(certificateId=ca)
     told = old.apply(plan)
     assert (told["adopted"], told["inactive_cas"]) == (1, ["sensor-0001"])
+
+
+def test_a_certificate_with_as_many_policies_as_aws_allows_is_not_aligned(old: OldFleet, tmp_path: Path) -> None:
+    leaf = old.add("sensor-0001")
+    for number in range(9):
+        old.iot.create_policy(policyName=f"p{number}", policyDocument=OLD_POLICY)
+        old.iot.attach_policy(policyName=f"p{number}", target=old.arn(leaf))
+    plan = old.plan(tmp_path)
+    edit(plan, "\nadopt ", "\nalign ")
+    assert "detach one of old, p0, p1" in why_refused(old, plan)
+    assert "thingTypeName" not in old.iot.describe_thing(thingName="sensor-0001")
+    old.iot.detach_policy(policyName="p3", target=old.arn(leaf))
+    assert old.apply(plan)["aligned"] == 1
+    assert old.policies(leaf) == ["jitr-acme--factory"]
+
+
+def test_no_policy_is_detached_while_the_rules_one_is_gone(old: OldFleet, tmp_path: Path) -> None:
+    leaf = old.add("sensor-0001")
+    plan = old.plan(tmp_path)
+    edit(plan, "\nadopt ", "\nalign ")
+
+    def detach(call: Call, moment: Moment) -> None:
+        if call.operation == "AttachPolicy" and call.caller == "jitrctl" and moment == "after":
+            old.iot.detach_policy(policyName="jitr-acme--factory", target=old.arn(leaf))
+
+    with strike(old.fleet, detach):
+        (failed,) = old.apply(plan, code=1)["failed"]
+    assert failed["error"].startswith("policy jitr-acme--factory was detached meanwhile")
+    assert old.policies(leaf) == ["old"]
+    assert old.apply(plan)["aligned"] == 1
+    assert old.policies(leaf) == ["jitr-acme--factory"]
