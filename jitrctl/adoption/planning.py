@@ -28,6 +28,8 @@ SELECT thing.name, thing.owner, group_concat(attachment.principal, char(10))
 FROM thing LEFT JOIN attachment ON attachment.stage = thing.stage AND attachment.thing = thing.name
 WHERE thing.stage = ? GROUP BY thing.name ORDER BY thing.name
 """
+_ON_NO_THING = """ AND certificate.status = ? AND NOT EXISTS (SELECT 1 FROM attachment
+    WHERE attachment.stage = certificate.stage AND attachment.principal = certificate.id)"""
 OWNED = "jitr's already"
 
 
@@ -43,6 +45,12 @@ def plan_stage(stage: Stage, file: SurveyFile, counts: Counter[str]) -> Iterator
         for line in lines:
             counts[line.verb.value if isinstance(line, PlanLine) else "cannot"] += 1
         yield from lines
+    for certificate in find_certificates(stage, file, _ON_NO_THING, Status.ACTIVE.value):
+        counts["cannot"] += 1
+        yield (
+            f"cannot  {stage}  certificate {certificate.certificate_id} is ACTIVE and on no thing: make the thing that "
+            "the rules make of it (`aws iot create-thing`, `attach-thing-principal`), and survey again; or leave it"
+        )
 
 
 def _find(stage: Stage, file: SurveyFile, principal: str) -> FoundCertificate | None:

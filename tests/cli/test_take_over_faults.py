@@ -9,6 +9,8 @@ import pytest
 from jitr.decisions import Decision, Outcome
 from jitr.iot_models import Status
 from jitr.record import Record
+from jitrctl.adoption.plan_file import PlanLine, PlanVerb, read_plan, write_plan
+from jitrctl.survey.origins import CertificateOrigin
 from simulation.faults import Call, Died, Moment, ServiceError
 from tests.support.cli.old_fleet import OldFleet, edit, old_fleet
 from tests.support.cli.orders import announced_orders, strike
@@ -372,3 +374,43 @@ def test_other_principals_of_a_thing_are_named_as_left_attached(old: OldFleet, t
     )
     (left,) = old.apply(plan)["left_attached"]
     assert left["principals"] == [second.certificate_id]
+
+
+def test_active_certificates_on_no_thing_are_in_the_plan_with_their_cure(old: OldFleet, tmp_path: Path) -> None:
+    leaf, inactive = old.add("sensor-0001"), old.add("sensor-0002")
+    for name, one in (("sensor-0001", leaf), ("sensor-0002", inactive)):
+        old.iot.detach_thing_principal(thingName=name, principal=old.arn(one))
+    old.iot.update_certificate(certificateId=inactive.certificate_id, newStatus="INACTIVE")
+    old.fleet.aws.clock.advance(60)
+    old.iot.delete_thing(thingName="sensor-0001")
+    (without_principal, on_no_thing) = remarks(old.plan(tmp_path))
+    assert "sensor-0002: it has no principal" in without_principal
+    assert f"certificate {leaf.certificate_id} is ACTIVE and on no thing: make the thing" in on_no_thing
+    old.iot.create_thing(thingName="sensor-0001")
+    old.iot.attach_thing_principal(thingName="sensor-0001", principal=old.arn(leaf))
+    assert old.apply(old.plan(tmp_path, "again"))["adopted"] == 1
+
+
+def test_a_plan_of_hostile_text_is_refused_and_printed_harmless(old: OldFleet, tmp_path: Path) -> None:
+    old.add("sensor-0001")
+    plan = old.plan(tmp_path)
+    whole = plan.read_text()
+    plan.write_text(whole.replace("plan: 1 ", f"plan: {'1' * 5_000} "))
+    assert "the end is missing" in old.fleet.say("fleet", "adopt", "apply", str(plan), "--yes", code=2)
+    plan.write_text(whole.replace("\nadopt ", "\n\x1b]0;owned\x07\x1b[2J "))
+    said = old.fleet.say("fleet", "adopt", "apply", str(plan), "--yes", code=2)
+    assert "\x1b" not in said
+    assert "is no verb" in said
+
+
+def test_a_thing_with_very_many_principals_is_planned_and_read_again(tmp_path: Path) -> None:
+    line = PlanLine(
+        verb=PlanVerb.REVIEW,
+        stage="dev/eu-central-1",
+        thing_name="sensor-0001",
+        certificate_id="0" * 64,
+        principals=123_456,
+        origin=CertificateOrigin.JITP,
+    )
+    write_plan(tmp_path / "a.plan", "acme", [line])
+    assert read_plan(tmp_path / "a.plan", "acme", ["dev/eu-central-1"]) == (line,)
