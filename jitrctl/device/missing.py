@@ -77,10 +77,15 @@ def missing_billing_group(stage: Stage, found: StageCertificate, thing: ThingSta
 def list_missing(stage: Stage, found: StageCertificate) -> tuple[str, ...]:
     """What an ACTIVE certificate of the fleet lacks, in words; empty for all others.
 
+    Where a CA's entry says `jitp`, what jitr neither activated nor adopted has what the provisioning template gave it.
+
     Raises botocore's errors.
     """
-    registered = found.registered
-    if registered is None or registered.status is not Status.ACTIVE or _rules(stage, found) is None:
+    registered, rules = found.registered, _rules(stage, found)
+    if registered is None or registered.status is not Status.ACTIVE or rules is None:
+        return ()
+    decision = found.record.decision
+    if rules.jitp and (decision is None or decision.thing_name is None):
         return ()
     missing, name = list[str](), expected_thing(found)
     if name and name not in registered.things:

@@ -132,7 +132,9 @@ def check_decision(case: DeviceContext) -> LinkFinding:
             f"{text}; approved since, {at(record.verdict.at)}",
             f"it is evaluated again when the device connects, or by `jitrctl sweep {case.options}`",
         )
-    if made.next_evaluation:
+    if record.is_held_under_template:
+        text += "; evaluated again when the template is off"
+    elif made.next_evaluation:
         text += f"; evaluated again after {at(made.next_evaluation)}, or when what it waits for changes"
     return broken(text, cure_decision(case, made))
 

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from jitr.admission.issuers import find_issuer
 from jitr.iot_models import DeviceRegistration, Status
 from jitr.x509.certificate import Certificate
+from jitrctl.survey.origins import HELD_UNDER_TEMPLATE
 from jitrctl.survey.survey_calls import BATCH, in_iso
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def read_records(survey: SurveyCalls, after: str | None) -> None:
         for certificate_id, record in survey.calls.repeat("BatchGetItem", lambda: _recall(survey, ids)).items():
             if record.decision is not None:
                 ca = record.ca_certificate_id
-                rows.append((record.decision.outcome.value, ca, ca, survey.name, certificate_id))
+                known = HELD_UNDER_TEMPLATE if record.is_held_under_template else record.decision.outcome.value
+                rows.append((known, ca, ca, survey.name, certificate_id))
         survey.keep(
             "records",
             after,

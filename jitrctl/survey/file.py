@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 _VERSION = 2
 _WAIT = 300.0  # seconds, for another stage's transaction
-# certificate.named: AWS itself names the CA. record: the outcome that jitr recorded, under record_ca, which may be a
-# source. member: things of the groups that have policies, those of child groups included. Without rowids, keys are not
-# kept twice.
+# certificate.named: AWS itself names the CA. record: the outcome that jitr recorded, or that it holds the device under
+# a template (origins.py), under record_ca, which may be a source. member: things of the groups that have policies,
+# those of child groups included. Without rowids, keys are not kept twice.
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE place (stage TEXT, step TEXT, marker TEXT, done INTEGER NOT NULL, PRIMARY KEY (stage, step));

@@ -14,6 +14,11 @@ from jitr.rules import CertificateMode, is_source
 # reference, CertificateDescription).
 _AWS_ISSUER, _AWS_SUBJECT = "Amazon Web Services O=Amazon.com Inc.", "CN=AWS IoT Certificate"
 _BY_JITR = frozenset({"activated", "rejected", "held", "replaced"})
+# Of a device that jitr holds since a provisioning template is on its CA: that says nothing of who registered it.
+HELD_UNDER_TEMPLATE = "held under a template"
+# A first connection sets it. So do CreateKeysAndCertificate and CreateCertificateFromCsr by MQTT, until RegisterThing,
+# which follows within an hour (AWS IoT guide, "Device provisioning MQTT API").
+_PENDING = "PENDING_ACTIVATION, as after a first connection; fleet provisioning sets it too, for an hour at most"
 
 
 class CertificateOrigin(StrEnum):
@@ -36,7 +41,7 @@ class CertificateFacts:
 
     status: str
     mode: str | None  # None: AWS does not say
-    record: str | None  # the outcome of jitr's decision; None: jitr has no record
+    record: str | None  # the outcome of jitr's decision, or HELD_UNDER_TEMPLATE; None: jitr has no record
     record_ca: str | None  # the CA or source of that decision
     ca: str | None
     is_named: bool  # AWS itself names the CA; if not, one of the fleet's signed it
@@ -95,7 +100,7 @@ def _infer_registered(facts: CertificateFacts) -> _Inferred:
     if facts.jitp:
         return CertificateOrigin.JITP, f"template {facts.jitp} attaches its policy, and is not on its CA"
     if facts.status == Status.PENDING_ACTIVATION:
-        return CertificateOrigin.JITR, "PENDING_ACTIVATION, which only a first connection sets"
+        return CertificateOrigin.JITR, _PENDING
     if facts.registers:
         return CertificateOrigin.JITR, "its CA registers automatically, without a template"
     return CertificateOrigin.UNKNOWN, "its CA does not register automatically"

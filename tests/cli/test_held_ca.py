@@ -79,6 +79,28 @@ def test_doctor_says_why_a_pending_device_is_held_and_by_what(held: Doctored) ->
     assert "find out why AWS IoT left it pending" in printed
 
 
+def test_show_and_doctor_say_that_a_held_device_waits_for_the_template_to_go(held: Doctored) -> None:
+    leaf = left_pending(held)
+    shown = held.fleet.say("device", "show", leaf.certificate_id, "--account", DEV)
+    assert "evaluated again when the template is off" in shown
+    assert "evaluated again at" not in shown
+    _, printed = held.ask_doctor(held.file(leaf))
+    assert "evaluated again when the template is off" in " ".join(printed.split())
+
+
+def test_show_says_of_a_held_device_that_is_active_who_activated_it_and_offers_no_reconcile(held: Doctored) -> None:
+    leaf = left_pending(held)
+    held.fleet.iot(DEV).update_certificate(certificateId=leaf.certificate_id, newStatus="ACTIVE")
+    shown = held.fleet.say("device", "show", leaf.certificate_id, "--account", DEV)
+    assert "AWS IoT or an operator has activated it since" in shown
+    assert "reconcile" not in shown
+    for _ in range(2):
+        held.fleet.sweep(DEV, after=90_000)
+    shown = held.fleet.say("device", "show", leaf.certificate_id, "--account", DEV)
+    assert "CA_HAS_TEMPLATE" not in shown
+    assert "reconcile" not in shown
+
+
 def test_a_pending_device_without_a_decision_is_not_sent_to_the_sweep_by_doctor(held: Doctored) -> None:
     leaf = held.fleet.issue(SENSOR)
     held.fleet.place(DEV).connect(leaf, client_id=SENSOR)

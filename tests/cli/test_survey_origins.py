@@ -14,13 +14,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from jitr.errors import Reason
 from jitr.x509.certificate import Certificate
 from jitrctl.survey.origins import CertificateFacts, CertificateOrigin, infer_origin
 from simulation import Authority
 from simulation.iot.certificates import Certificates
 from tests.support.cli.importing import bundle, deploy_with_source, take
 from tests.support.cli.old_fleet import OldFleet, old_fleet
-from tests.support.cli.simulated import DEV, NOW
+from tests.support.cli.simulated import BOTH, DEV, NOW
 
 CA = "a" * 64
 AWS_ISSUER = "OU=Amazon Web Services O=Amazon.com Inc. L=Seattle ST=Washington C=US"
@@ -41,6 +42,7 @@ def infer(**facts: Any) -> tuple[CertificateOrigin, str]:
 NAMED = {"ca": CA, "is_named": True, "is_ca_registered": True}
 SIGNED = {"ca": CA, "is_named": False, "is_ca_registered": True}
 REGISTERS, TEMPLATE = {"registers": True}, {"registers": True, "template": "jitp"}
+PENDING = "PENDING_ACTIVATION, as after a first connection; fleet provisioning sets it too, for an hour at most"
 BY_AWS = {"mode": "DEFAULT", "issuer": AWS_ISSUER, "subject": "CN=AWS IoT Certificate"}
 
 
@@ -53,13 +55,16 @@ BY_AWS = {"mode": "DEFAULT", "issuer": AWS_ISSUER, "subject": "CN=AWS IoT Certif
         ({**NAMED, **REGISTERS, "other_fleet": "beta"}, O.JITR, "has a policy of jitr's fleet beta"),
         # Adopted: jitr found it, and did not register it.
         ({**NAMED, **TEMPLATE, "record": "found"}, O.JITP, "its CA has a provisioning template"),
+        # Held under a template: another party registered it.
+        ({**NAMED, **TEMPLATE, "record": "held"}, O.JITR, "record of jitr"),
+        ({**NAMED, **TEMPLATE, "record": "held under a template"}, O.JITP, "its CA has a provisioning template"),
         # Under a registered CA that AWS names.
         ({**NAMED, **TEMPLATE}, O.JITP, "its CA has a provisioning template"),
         ({**NAMED, **TEMPLATE, "template_policies": frozenset({"old"})}, O.JITP, "its CA has a provisioning template, which attaches its policy"),
         ({**NAMED, **TEMPLATE, "template_policies": frozenset({"new"})}, O.JITP, "its CA has a provisioning template, which attaches another policy"),
         ({**NAMED, **REGISTERS, "jitp": "taken-off"}, O.JITP, "template taken-off attaches its policy, and is not on its CA"),
         ({**NAMED, **REGISTERS}, O.JITR, "its CA registers automatically, without a template"),
-        ({**NAMED, "status": "PENDING_ACTIVATION"}, O.JITR, "PENDING_ACTIVATION, which only a first connection sets"),
+        ({**NAMED, "status": "PENDING_ACTIVATION"}, O.JITR, PENDING),
         (NAMED, O.UNKNOWN, "its CA does not register automatically"),
         ({**NAMED, "is_ca_registered": False}, O.UNKNOWN, "its CA is not registered here any more"),
         # Signed by a CA of the fleet, which AWS does not name.
@@ -67,7 +72,7 @@ BY_AWS = {"mode": "DEFAULT", "issuer": AWS_ISSUER, "subject": "CN=AWS IoT Certif
         ({**SIGNED, **REGISTERS, "names_sni_only": True}, O.WITHOUT_CA, "signed by a CA of the fleet, and AWS names no CA, as it does of others in SNI_ONLY mode"),
         ({**SIGNED, **REGISTERS}, O.JITR, "its CA registers automatically, without a template; AWS names no CA, one of the fleet signed it"),
         ({**SIGNED, **TEMPLATE}, O.JITP, "its CA has a provisioning template; AWS names no CA, one of the fleet signed it"),
-        ({**SIGNED, "status": "PENDING_ACTIVATION", "names_sni_only": True}, O.JITR, "PENDING_ACTIVATION, which only a first connection sets; AWS names no CA, one of the fleet signed it"),
+        ({**SIGNED, "status": "PENDING_ACTIVATION", "names_sni_only": True}, O.JITR, f"{PENDING}; AWS names no CA, one of the fleet signed it"),
         # Without a CA.
         ({}, O.WITHOUT_CA, "SNI_ONLY, and no caCertificateId"),
         ({"mode": None}, O.WITHOUT_CA, "no caCertificateId, and AWS did not issue it"),
@@ -129,6 +134,23 @@ def test_a_certificate_whose_ca_is_gone_is_unknown_and_counted_under_its_id(old:
         {"origin": "unknown", "evidence": "its CA is not registered here any more", "number": 1}
     ]
     assert [one["ca"] for one in found["certificates"]] == ["factory"]
+
+
+def test_a_device_that_jitr_holds_under_a_template_is_not_of_jitr(old: OldFleet, tmp_path: Path) -> None:
+    fleet, ca = old.fleet, old.jitp
+    text = fleet.file.read_text(encoding="utf-8")
+    fleet.file.write_text(text.replace(BOTH, BOTH.replace(" }", ", jitp = true }"), 1), encoding="utf-8")
+    fleet.deploy()
+    leaf = fleet.issue("sensor-0001", ca=ca)
+    fleet.place(DEV).iot.certificates.register(
+        leaf, status="PENDING_ACTIVATION", mode="SNI_ONLY", ca_certificate_id=ca.certificate_id
+    )
+    fleet.sweep(DEV, after=1000)
+    decision = fleet.record(DEV, leaf).decision
+    assert decision
+    assert decision.reason is Reason.CA_HAS_TEMPLATE
+    old.iot.update_certificate(certificateId=leaf.certificate_id, newStatus="ACTIVE")
+    assert evidence(old, tmp_path / "held.survey") == {("JITP", "its CA has a provisioning template"): 1}
 
 
 def test_a_template_by_name_or_as_a_body_tells_which_policies_it_attaches(old: OldFleet, tmp_path: Path) -> None:

@@ -116,6 +116,42 @@ def hold_again(fleet: JitpFleet, leaf: Leaf) -> Decision:
     return decision
 
 
+def test_a_held_device_that_becomes_active_under_the_template_is_recorded_as_found(fleet: JitpFleet) -> None:
+    """JITP, a retry or an operator activates it; the template may stay for months."""
+    leaf = hold(fleet)
+    fleet.iot.update_certificate(certificateId=leaf.certificate_id, newStatus="ACTIVE")
+    for _ in range(2):
+        fleet.aws.clock.advance(DAY)
+        fleet.deployment.sweep()
+    found = fleet.decision(leaf)
+    assert found
+    assert (found.outcome, found.status, found.reason) == (Outcome.FOUND, "ACTIVE", None)
+    assert found.thing_name is None, "it owns no name in the registry"
+
+    # Nothing is due with it any more, and the end of the template changes nothing.
+    fleet.aws.clock.advance(DAY)
+    fleet.deployment.sweep()
+    looked = fleet.calls_of("register")
+    fleet.take_over()
+    fleet.aws.clock.advance(DAY)
+    assert fleet.deployment.sweep().sent == 0
+    fleet.deliver()
+    assert fleet.calls_of("register") == looked
+    assert fleet.record(leaf).due_at is None
+    assert fleet.status(leaf) == "ACTIVE"
+
+
+def test_what_an_operator_revokes_after_it_was_found_active_stays_refused(fleet: JitpFleet) -> None:
+    leaf = hold(fleet)
+    for status in ("ACTIVE", "REVOKED"):
+        fleet.iot.update_certificate(certificateId=leaf.certificate_id, newStatus=status)
+        fleet.aws.clock.advance(DAY)
+        fleet.deployment.sweep()
+    found = fleet.decision(leaf)
+    assert found
+    assert (found.outcome, found.status) == (Outcome.FOUND, "REVOKED")
+
+
 def test_the_sweep_sends_no_held_device_again_while_the_template_is_there(fleet: JitpFleet) -> None:
     leaves = [pending(fleet, f"sensor-{number}") for number in range(12)]
     fleet.deployment.sweep()

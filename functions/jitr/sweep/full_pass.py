@@ -8,7 +8,9 @@ nothing here depends on AWS listing certificates by CA.
               next sweep. While the queue is behind nothing is sent, and the pass is repeated an hour later
     record    a certificate with a record that is REVOKED, or INACTIVE though jitr did not set that, is recorded as
               found, so that it stays out when it is deleted and registered again. One without a record may be another
-              fleet's; daily_count.py records those that AWS lists by CA. One write for each, once
+              fleet's; daily_count.py records those that AWS lists by CA. One write for each, once. So is a certificate
+              that is ACTIVE and was held under a provisioning template: another party activated it, and a template
+              may stay for months
     identify  of an ACTIVE certificate from before jitr the CA and the serial number are found out, so that a CRL finds
               it: identification.py
     report    an ACTIVE certificate that a verdict or an entry denies is reported and left as it is. A claim checks
@@ -30,7 +32,6 @@ from jitr.aws.queues import EventToSend
 from jitr.decisions import Decision
 from jitr.errors import StaleMarker
 from jitr.iot_models import ListedCertificate, Status
-from jitr.observed_status import is_unrecorded_status, observe
 from jitr.record import Record
 from jitr.rules import Rules
 from jitr.store.crl_state import CrlStates
@@ -42,6 +43,7 @@ from jitr.store.registry_writes import Due
 from jitr.store.serial_index import issued_as_of
 from jitr.store.sweep_state import ACCOUNT, UNCLAIMED, Pass, SweepState, count_key
 from jitr.sweep.expiring import EXPIRING, find_expiring, names_to_read
+from jitr.sweep.found_statuses import FoundStatuses
 from jitr.sweep.identification import Identification
 from jitr.sweep.resend import is_passed_over, is_undecided, was_sent_recently
 from jitr.sweep.template_holds import TemplateHolds
@@ -50,8 +52,6 @@ from jitr.telemetry import DISAGREEMENTS, Announcer
 _PASSED_EVERY = timedelta(days=1)
 _OWED_EVERY = timedelta(hours=1)  # while certificates were found that could not be sent
 _MOST_DENIED = 10_000
-# How much older than a record a page may be; AWS does not say how late its lists are.
-_LISTED_LATE = timedelta(minutes=2)
 
 # Sends certificates to the queue; False when not all of them may be sent now.
 Send = Callable[[list[EventToSend]], bool]
@@ -95,6 +95,7 @@ class FullPass:
         self._holds = holds
         self._announcer = announcer
         self._clock = clock
+        self._found_statuses = FoundStatuses(rules=rules, registry=registry, announcer=announcer, clock=clock)
         self._identification = Identification(rules=rules, iot=iot, registry=registry, states=crl_states, clock=clock)
 
     def go_on(self, now: datetime, *, time_is_left: Callable[[], bool], send: Send | None) -> PassResult:
@@ -127,7 +128,7 @@ class FullPass:
         counts = Counter(going.counts)
         for page in self._iot.certificates(going.marker):
             records = self._registry.recall(one.certificate_id for one in page.certificates)
-            taken_away = self._find_taken_away(page, records)
+            taken_away = self._found_statuses.find_taken_away(page, records)
             passed_over = self._select_passed_over(page, records, taken_away, now)
             if passed_over and send is None:
                 going = replace(going, owes=True)
@@ -136,7 +137,12 @@ class FullPass:
                 self._journal.keep_pass(ACCOUNT, replace(going, counts=dict(counts)))
                 passed.is_finished = False
                 return passed
-            self._record(taken_away, records)
+            provisioned = self._found_statuses.find_provisioned(page, records)
+            # A CRL that was applied meanwhile did not find those whose serial number is known.
+            self._identification.note_growth(
+                found.ca_certificate_id for found in provisioned.values() if issued_as_of(found)
+            )
+            self._found_statuses.record(taken_away | provisioned, records)
             self._list_outcomes(records)
             if not self._identification.identify(page.certificates, records, time_is_left=time_is_left):
                 self._journal.keep_pass(ACCOUNT, replace(going, counts=dict(counts)))
@@ -175,37 +181,6 @@ class FullPass:
                 yield count_key(ca.certificate_id if ca else UNCLAIMED, one.status.value)
             if ca and one.certificate_id in expiring:
                 yield count_key(ca.certificate_id, EXPIRING)
-
-    def _find_taken_away(self, page: Page, records: Mapping[str, Record]) -> dict[str, Decision]:
-        """The decisions to record on certificates with a record that were revoked or deactivated, not by jitr."""
-        taken_away = {}
-        for one in page.certificates:
-            record = records[one.certificate_id]
-            if not (record.is_known or record.import_order) or _was_decided_just_now(record, self._clock()):
-                continue
-            if record.import_order and one.status is Status.INACTIVE:
-                continue  # as the import made it, or set by a person: the list does not say; `register` finds out
-            found = observe(
-                one,
-                record,
-                ca_certificate_id=record.ca_certificate_id,
-                ca=self._rules.ca(record.ca_certificate_id or ""),
-                rules_digest=self._rules_digest,
-                now=self._clock(),
-            )
-            if is_unrecorded_status(one, record, found):
-                taken_away[one.certificate_id] = found
-        return taken_away
-
-    def _record(self, taken_away: Mapping[str, Decision], records: Mapping[str, Record]) -> None:
-        """Record what was found, if no attempt has begun; `register` goes on with those that have an intent.
-
-        If a record changed since it was read, the next pass decides.
-        """
-        for certificate_id, found in taken_away.items():
-            record = records[certificate_id]
-            if record.begun_at is None and self._registry.record_found(found, record):
-                self._announcer.report_outcome(found.outcome, certificate_id, found)
 
     def _list_outcomes(self, records: Mapping[str, Record]) -> None:
         """Correct the indexes where they differ from a record, as with records of earlier versions.
@@ -283,11 +258,3 @@ class FullPass:
 def _lacks_serial(record: Record) -> bool:
     """Whether the record is not in the index of serial numbers, and should be."""
     return issued_as_of(record.decision) not in (None, record.issued_as)
-
-
-def _was_decided_just_now(record: Record, now: datetime) -> bool:
-    """Whether the list may be older than the record: a certificate that was just released may be listed as INACTIVE.
-
-    The next pass decides.
-    """
-    return record.decided_at is not None and now - record.decided_at < _LISTED_LATE

@@ -33,6 +33,8 @@ Device = Annotated[
     ),
 ]
 
+_ACTIVATED_SINCE = "AWS IoT or an operator has activated it since; the daily pass of the sweep records that"
+
 
 @over_stages
 def show(scope: Scope, device: Device) -> None:
@@ -169,7 +171,10 @@ def _notes(found: StageCertificate) -> list[str]:
     notes = []
     if decision and decision.reason:
         notes.append(f"{decision.outcome}, {decision.reason}: {decision.detail}")
-    if decision and decision.next_evaluation:
+    if found.record.is_held_under_template:
+        is_active = found.registered is not None and found.registered.status is Status.ACTIVE
+        notes.append(_ACTIVATED_SINCE if is_active else "evaluated again when the template is off")
+    elif decision and decision.next_evaluation:
         notes.append(f"evaluated again at {at(decision.next_evaluation)}, or when its rules, entries or CRL change")
     if decision and decision.would_reject:
         notes.append(f"would be refused if it were enforced: {', '.join(map(str, decision.would_reject))}")

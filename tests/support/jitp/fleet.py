@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jitr.decisions import Decision
+from jitr.record import Record
 from jitr.store.registry import Registry
 from jitr_fleet.resources import ResourceNames
 from simulation import Authority, Aws, Deployment, Leaf, SimulatedAccount
@@ -95,10 +96,13 @@ class JitpFleet:
     def status(self, leaf: Leaf) -> str:
         return self.account.iot.certificates.by_id[leaf.certificate_id].status
 
-    def decision(self, leaf: Leaf) -> Decision | None:
+    def record(self, leaf: Leaf) -> Record:
         client = self.account.client("dynamodb", caller="admin")
         registry = Registry(client, self.deployment.settings.registry_table)
-        return registry.recall([leaf.certificate_id])[leaf.certificate_id].decision
+        return registry.recall([leaf.certificate_id])[leaf.certificate_id]
+
+    def decision(self, leaf: Leaf) -> Decision | None:
+        return self.record(leaf).decision
 
     def calls_of(self, *callers: str) -> Counter[str]:
         return Counter(call.operation for call in self.aws.calls if call.caller in callers and call.service == "iot")
