@@ -33,6 +33,7 @@ FOREIGN_CA = (
 INACTIVE_CA = (
     "its CA is not registered, or not ACTIVE, here now: `jitrctl ca apply`, or its next certificate does not come"
 )
+UNFINISHED = (Outcome.HELD, Outcome.FOUND)  # decisions that leave something to adopt, unless they name the thing
 _OF_A_FLEET = re.compile(r"jitr-(.+?)--")  # policies of jitr's stacks (Fleet.policy_name)
 
 
@@ -50,7 +51,7 @@ def is_recorded(record: Record, thing_name: str) -> bool:
     decision = record.decision
     if decision is None:
         return False
-    return decision.outcome not in (Outcome.HELD, Outcome.FOUND) or decision.thing_name == thing_name
+    return decision.outcome not in UNFINISHED or decision.thing_name == thing_name
 
 
 def another_fleets(policies: Iterable[str], fleet: str) -> tuple[str, str] | None:

@@ -275,7 +275,10 @@ def test_what_the_sweep_had_found_gets_thing_and_origin_though_the_first_run_die
         old.apply(plan)
     assert old.owner("sensor-0001") == leaf.certificate_id
     assert old.fleet.record(DEV, leaf).origin is None
+    (again,) = lines(old.plan(tmp_path, "again"))
+    assert again.startswith(f"adopt dev/eu-central-1 sensor-0001 {leaf.certificate_id}")
     assert old.apply(plan)["adopted"] == 1
+    assert lines(old.plan(tmp_path, "last")) == []
     record = old.fleet.record(DEV, leaf)
     assert record.decision
     assert (record.decision.thing_name, record.origin) == ("sensor-0001", "JITP")
