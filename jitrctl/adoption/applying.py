@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from jitrctl.survey.calls import PatientCalls
 
 _BATCH, _ORDER = 100, "fleet adopt"
+_MOST_WARNINGS = 20  # of one run in one stage
 
 
 @dataclass(slots=True, kw_only=True)
@@ -105,7 +106,7 @@ class PlanRun:
         What would fail for every line ends the run: two hours of throttles, a missing permission, botocore's errors.
         The result says so beside what was done before.
         """
-        done = 0
+        done, warned = 0, len(self._stage.warnings)
         try:
             for some, known in self._read_batches(self._todo):
                 for line in some:
@@ -119,7 +120,15 @@ class PlanRun:
         except ON_PURPOSE as error:
             self.result.ended_by = describe_error(error)
         self.result.not_begun = len(self._todo) - done
+        self._shorten_warnings(warned)
         return self.result
+
+    def _shorten_warnings(self, warned: int) -> None:
+        """Leave the first warnings of this run, and how many more there are: each order may have one."""
+        warnings = self._stage.warnings
+        if (more := len(warnings) - warned - _MOST_WARNINGS) > 0:
+            del warnings[-more:]
+            warnings.append(f"{more:,} more orders have such a warning; the audit log has all orders")
 
     def _read_batches(
         self, lines: Sequence[PlanLine]

@@ -13,7 +13,7 @@ from jitrctl.adoption.plan_file import PlanLine, PlanVerb, read_plan, write_plan
 from jitrctl.survey.origins import CertificateOrigin
 from simulation.faults import Call, Died, Moment, ServiceError
 from tests.support.cli.old_fleet import OldFleet, edit, old_fleet
-from tests.support.cli.orders import announced_orders, strike
+from tests.support.cli.orders import announced_orders, fail_service, strike
 from tests.support.cli.simulated import DEV, PROD
 
 PATIENCE = 20  # seconds, after which a test gives up
@@ -417,3 +417,14 @@ def test_a_thing_with_very_many_principals_is_planned_and_read_again(tmp_path: P
     )
     write_plan(tmp_path / "a.plan", "acme", [line])
     assert read_plan(tmp_path / "a.plan", "acme", ["dev/eu-central-1"]) == (line,)
+
+
+def test_of_very_many_orders_that_are_not_announced_the_first_are_told(old: OldFleet, tmp_path: Path) -> None:
+    for number in range(23):
+        old.add(f"sensor-{number:04}")
+    plan = old.plan(tmp_path)
+    with strike(old.fleet, fail_service("events")):
+        told = old.apply(plan, code=1)
+    assert told["adopted"] == 23
+    assert len(told["warnings"]) == 21
+    assert told["warnings"][-1] == "3 more orders have such a warning; the audit log has all orders"
