@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
 from jitr.admission.issuers import with_recorded_ca
+from jitr.errors import Reason
 from jitr.frozen import value
 from jitr.iot_models import Status
 from jitr.provisioning import DetachPolicy
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from jitrctl.session.stage import Stage
     from jitrctl.survey.calls import PatientCalls
 
+# How long certificates live is asked of new ones: those of a fleet that is there already keep theirs.
+_OF_NEW = frozenset({Reason.EXPIRES_TOO_SOON, Reason.LIVES_TOO_LONG})
 MOST_POLICIES = 10  # that can be attached to a certificate (AWS IoT quotas)
 
 
@@ -63,10 +66,8 @@ class Alignment:
             raise OperatingError("the certificate is no longer ACTIVE: survey again")
         if compared.thing_name != line.thing_name:
             raise OperatingError(f"the rules make thing {compared.thing_name} of it: correct them, or adopt it only")
-        if compared.would_refuse:
-            raise OperatingError(
-                f"the rules would refuse it: {'; '.join(compared.would_refuse)}; correct that, or adopt it only"
-            )
+        if refusals := [f"{one.reason}: {one.detail}" for one in compared.refusals if one.reason not in _OF_NEW]:
+            raise OperatingError(f"the rules would refuse it: {'; '.join(refusals)}; correct that, or adopt it only")
         policies = attached.of_certificate(device.arn)
         refuse_another_fleets(policies, stage.fleet.name)
         if (policy := compared.policy) not in policies and len(policies) >= MOST_POLICIES:

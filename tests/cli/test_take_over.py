@@ -38,6 +38,7 @@ def test_a_clear_case_is_adopted_and_nothing_of_it_changes(old: OldFleet, tmp_pa
     leaf = old.add("sensor-0001")
     assert old.fleet.place(DEV).connect(leaf, client_id="sensor-0001") == "accepted"
     plan, before = old.plan(tmp_path), old.facts()
+    assert re.search(r"^# planned 20[0-9-]{8} [0-9:]{5}Z from .*dev.survey$", plan.read_text(), re.MULTILINE)
     assert lines(plan)[0].startswith(f"adopt dev/eu-central-1 sensor-0001 {leaf.certificate_id} 1 JITP # CA factory")
     told = old.apply(plan)
     assert (told["adopted"], told["failed"]) == (1, [])
@@ -179,10 +180,10 @@ def test_every_problem_of_a_plan_is_told_with_its_line_and_nothing_is_done(old: 
     plan.write_text("\n".join(lines))
     told = old.fleet.say("fleet", "adopt", "apply", str(plan), "--account", DEV, "--yes", code=2)
     numbers = [int(found) for found in re.findall(r"line (\d+): ", told)]
-    assert numbers == [*range(10, 18), 17, 18]
-    assert "sensor-0001 is in line 8 already" in told
+    assert numbers == [*range(11, 19), 18, 19]
+    assert "sensor-0001 is in line 9 already" in told
     assert owner(old, "sensor-0001") is None
-    assert "line 18: by its end the plan has 2, by its lines 10" in told
+    assert "line 19: by its end the plan has 2, by its lines 10" in told
     assert one.certificate_id in old.facts()
     plan.write_text("something else\n")
     assert "it is no plan" in old.fleet.say("fleet", "adopt", "apply", str(plan), "--yes", code=2)

@@ -62,8 +62,11 @@ def test_what_an_operator_took_away_and_is_active_again_is_refused(
     assert leaf.certificate_id not in old.facts()
 
 
-def test_what_the_rules_would_refuse_is_not_aligned_until_that_is_corrected(old: OldFleet, tmp_path: Path) -> None:
-    old.add("sensor-0001")
+@pytest.mark.parametrize("days", [20, 90])
+def test_what_the_rules_would_refuse_is_not_aligned_until_that_is_corrected(
+    old: OldFleet, tmp_path: Path, days: int
+) -> None:
+    old.add("sensor-0001", days=days)  # that less than a month is left is no reason
     old.fleet.say("enrollment", "deny", "sensor-0001", "--account", DEV, "--yes")
     plan = old.plan(tmp_path)
     edit(plan, "\nadopt ", "\nalign ")
