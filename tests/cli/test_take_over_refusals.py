@@ -62,10 +62,22 @@ def test_what_an_operator_took_away_and_is_active_again_is_refused(
     assert leaf.certificate_id not in old.facts()
 
 
+def test_what_was_adopted_and_taken_away_since_is_not_aligned(old: OldFleet, tmp_path: Path) -> None:
+    leaf = old.add("sensor-0001")
+    plan = old.plan(tmp_path)
+    assert old.apply(plan)["adopted"] == 1
+    old.fleet.say("device", "deactivate", leaf.certificate_id, "--account", DEV, "--yes")
+    old.iot.update_certificate(certificateId=leaf.certificate_id, newStatus="ACTIVE")
+    edit(plan, "\nadopt ", "\nalign ")
+    assert "the certificate is ACTIVE, but was deactivated by" in why_refused(old, plan)
+
+
 @pytest.mark.parametrize("days", [20, 90])
 def test_what_the_rules_would_refuse_is_not_aligned_until_that_is_corrected(
     old: OldFleet, tmp_path: Path, days: int
 ) -> None:
+    old.fleet.write(f'{RULES}minimum_remaining_life = "30d"\n')
+    old.fleet.deploy()
     old.add("sensor-0001", days=days)  # that less than a month is left is no reason
     old.fleet.say("enrollment", "deny", "sensor-0001", "--account", DEV, "--yes")
     plan = old.plan(tmp_path)
