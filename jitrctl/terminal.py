@@ -20,6 +20,8 @@ from rich.console import Console, ConsoleDimensions
 from rich.table import Table
 from rich.text import Text
 
+from jitr_fleet.problems import escape_controls
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime, timedelta
@@ -57,7 +59,16 @@ class Output(Console):
         """Print as Console does; text with a command or a certificate's id has no line breaks added."""
         if soft_wrap is None:
             soft_wrap = any(isinstance(one, (str, Text)) and _IN_ONE_PIECE.search(str(one)) for one in objects)
-        super().print(*objects, soft_wrap=soft_wrap, **how)
+        super().print(*map(_escape, objects), soft_wrap=soft_wrap, **how)
+
+
+def _escape(printed: Any) -> Any:
+    """Text from AWS or a file may hold what a terminal obeys; it is shown instead."""
+    if isinstance(printed, str):
+        return escape_controls(printed)
+    if isinstance(printed, Text) and (text := escape_controls(printed.plain)) != printed.plain:
+        return Text(text, style=printed.style)
+    return printed
 
 
 out = Output(highlight=False)
@@ -93,7 +104,7 @@ def table(rows: Sequence[Mapping[str, str]], *, whole: Collection[str] = ()) -> 
         # Fixed: where least widths leave no column to spare, Rich makes the table too wide, and cuts the last column.
         shown.add_column(heading, overflow="fold", width=width)
     for row in rows:
-        shown.add_row(*(Text(value) for value in row.values()))
+        shown.add_row(*(Text(escape_controls(value)) for value in row.values()))
     return shown
 
 
@@ -113,7 +124,7 @@ def _blocks(rows: Sequence[Mapping[str, str]]) -> Table:
         if number:
             shown.add_row("", "")
         for heading, value in row.items():
-            shown.add_row(heading, Text(value))
+            shown.add_row(heading, Text(escape_controls(value)))
     return shown
 
 

@@ -26,10 +26,11 @@ def commands() -> dict[str, Any]:
 def describe(name: str, command: Any) -> str:
     """A command's --help, as Markdown."""
     text, _, example = inspect.cleandoc(command.help).partition("Example: ")
+    examples = [f"$ {one}" for one in example.splitlines() if one]
     arguments = [one for one in command.params if one.param_type_name == "argument"]
     options = [one for one in command.params if one.param_type_name == "option"]
     usage = " ".join([name, *(_usage(one) for one in arguments), "[OPTIONS]" if options else ""]).strip()
-    lines = [f"### `{name}`", "", _wrapped(text), "", "```", usage, "", f"$ {example.strip()}", "```", ""]
+    lines = [f"### `{name}`", "", _wrapped(text), "", "```", usage, "", *examples, "```", ""]
     about_the_fleet = {opt for one in options for opt in one.opts} >= COMMON
     common = [one for one in options if about_the_fleet and set(one.opts) & COMMON]
     rows = [f"| `{_cell(_usage(one))}` | {one.help} |" for one in arguments] + [

@@ -11,6 +11,8 @@ from jitr.errors import JitrError
 from jitr_fleet.locate import KeyPath, Locator
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+# C0 and C1, and what changes the order of letters or begins a line (Unicode 16, §23.1 and §23.2).
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _SHOWN = 60  # characters of a value from the file; enough to recognise it
 
 
@@ -78,10 +80,18 @@ class KeyPosition:
 
 def show(value: object) -> str:
     """Show a value from the file in a message: on one line, shortened, and never PEM text, which may be a key."""
-    written = json.dumps(value, default=str, ensure_ascii=False)
+    written = escape_controls(json.dumps(value, default=str, ensure_ascii=False))
     if "-----BEGIN" in written:
         return "(PEM text)"
     return written if len(written) <= _SHOWN else f"{written[:_SHOWN]}…"
+
+
+def escape_controls(text: str) -> str:
+    """The text with an escape for what a terminal obeys instead of showing it, and for surrogates, which are no text.
+
+    Line feed, tab and carriage return stay.
+    """
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def guess_word(word: str, known: Iterable[str]) -> str | None:

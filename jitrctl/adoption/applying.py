@@ -61,10 +61,16 @@ class PlanRun:
     """The run of a plan in one stage."""
 
     def __init__(
-        self, stage: Stage, lines: Sequence[PlanLine], calls: PatientCalls, note: str, *, told: Callable[[int], None]
+        self,
+        stage: Stage,
+        lines: Sequence[PlanLine],
+        calls: PatientCalls,
+        note: str,
+        *,
+        report_done: Callable[[int], None],
     ) -> None:
-        """`told` is called with the number of lines that are done."""
-        self._stage, self._calls, self._note, self._told = stage, calls, note, told
+        """`report_done` is called with the number of lines that are done."""
+        self._stage, self._calls, self._note, self._report_done = stage, calls, note, report_done
         self._policies = AttachedPolicies(stage, calls)
         self._active_cas: frozenset[str] | None = None  # None: not read yet
         self.result = PlanResult(
@@ -114,7 +120,7 @@ class PlanRun:
                         break
                     self._carry_out(line, *known[line.certificate_id])
                     done += 1
-                    self._told(done)
+                    self._report_done(done)
         except Interrupted:
             pass  # while AWS throttled: the line is as good as not begun, for the next run finishes it
         except ON_PURPOSE as error:

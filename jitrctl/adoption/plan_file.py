@@ -9,6 +9,7 @@ number of certificates, so that a plan that was cut is not taken for a shorter o
 
 from __future__ import annotations
 
+import os
 import re
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ _FIRST = "# jitr take-over plan 1, fleet "
 _LAST = re.compile(r"# end of the plan: ([0-9]{1,12}) certificates?")
 _FIELDS = 6
 _THING, _CERTIFICATE = re.compile(r"[a-zA-Z0-9:_-]{1,128}"), re.compile(r"[0-9a-f]{64}")
-MOST_TOLD = 100
+MOST_REPORTED = 100
 HEADING = """\
 # adopt   take the thing into jitr's registry; its status, sessions and policies stay as they are
 # align   the same, and give it type, groups, attributes and policy of the fleet file; its other policies are detached
@@ -75,19 +76,19 @@ class BadPlan(Unusable):
     """A plan that cannot be carried out; `problems` has all that is wrong, the text the first hundred."""
 
     def __init__(self, path: Path, problems: list[str]) -> None:
-        shown = _one_line("; ".join(problems[:MOST_TOLD]))  # a terminal carries out what an editor does not show
-        more = f" and {len(problems) - MOST_TOLD:,} more" if len(problems) > MOST_TOLD else ""
+        shown = _one_line("; ".join(problems[:MOST_REPORTED]))  # a terminal carries out what an editor does not show
+        more = f" and {len(problems) - MOST_REPORTED:,} more" if len(problems) > MOST_REPORTED else ""
         super().__init__(f"{path}: {shown}{more}; nothing was done")
         self.problems = tuple(problems)
 
 
 def write_plan(path: Path, fleet: str, lines: Iterable[PlanLine | str]) -> None:
-    """Write a new plan file; a text is a remark.
+    """Write a new plan file, which its owner alone may read; a text is a remark.
 
     Raises Unusable when there is a file of that name already, or it cannot be written.
     """
     try:
-        with path.open("x", encoding="utf-8") as file:
+        with open(path, "x", encoding="utf-8", opener=_open_for_owner) as file:
             try:
                 file.write(f"{_FIRST}{fleet}\n{HEADING}")
                 number = 0
@@ -103,6 +104,10 @@ def write_plan(path: Path, fleet: str, lines: Iterable[PlanLine | str]) -> None:
         raise Unusable(f"{path} exists, and may have been edited: name another file; nothing was written") from error
     except OSError as error:
         raise Unusable(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _open_for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _one_line(text: str) -> str:

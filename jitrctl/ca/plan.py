@@ -154,9 +154,11 @@ def _template_obstacles(state: CaState) -> tuple[str, ...]:
     if state.is_held:
         return (held_text(state),)
     if state.found and state.found.has_template:
-        remove = "`aws iot update-ca-certificate --remove-auto-registration`, then this again"
+        adopt = (
+            f"`{adopt_command(state.name)}` shows what it does, and how jitr takes the CA over and keeps the template"
+        )
         return (
-            f"a provisioning template is set, so AWS IoT provisions devices itself and publishes no event: {remove}",
+            f"a provisioning template is set, so AWS IoT provisions devices itself and publishes no event: {adopt}",
         )
     return ()
 
@@ -164,22 +166,39 @@ def _template_obstacles(state: CaState) -> tuple[str, ...]:
 def held_text(state: CaState, options: str = "") -> str:
     """What is said of a CA under a provisioning template that the fleet file knows; `options` choose the stage."""
     on = "enabled" if state.rule is RuleState.ENABLED else "disabled"
+    take_over = take_over_command(state.name, options)
+    if state.found and not state.found.active:
+        return (
+            f"held: a provisioning template is on this CA, and it is INACTIVE, so neither AWS IoT nor jitr brings a "
+            f"device in: set it ACTIVE (`aws iot update-ca-certificate`), then {take_over}, or leave it to the template"
+        )
+    if state.found and not state.found.registers_automatically:
+        return (
+            "held: a provisioning template is on this CA, and auto-registration is off, as a take-over that was killed "
+            f"may leave it, so new devices are refused; {take_over} takes it over, and "
+            f"`{adopt_command(state.name, options)} --undo` goes back to the template"
+        )
     return (
         f"held: a provisioning template is on this CA, so AWS IoT provisions its devices; its topic rule is {on}, and "
-        f"jitr decides on none that stays pending; {take_over_command(state.name, options)} takes it over"
+        f"jitr decides on none that stays pending; {take_over} takes it over"
     )
 
 
+def adopt_command(ca: str, options: str = "") -> str:
+    """The command that shows what a CA's provisioning template does; `options` choose the stage."""
+    return f"jitrctl ca adopt {ca}{f' {options}' if options else ''}"
+
+
 def take_over_command(ca: str, options: str = "") -> str:
-    """The command that takes a CA over from its provisioning template; `options` choose the stage."""
-    return f"`jitrctl ca adopt {ca} --take-over{f' {options}' if options else ''}`"
+    """The command, quoted, that takes a CA over from its provisioning template; `options` choose the stage."""
+    return f"`{adopt_command(ca, options)} --take-over`"
 
 
 def freed_text(state: CaState) -> str:
     """What is said where the fleet file says `jitp = true`, and no template is on the CA any more."""
     left = {
-        RuleState.DISABLED: "; its topic rule is disabled, so first connections wait for the sweep",
-        RuleState.ENABLED: "; its topic rule is enabled, and the next deployment would disable it again",
+        RuleState.DISABLED: "; until then its topic rule is disabled, so first connections wait for the sweep",
+        RuleState.ENABLED: "; its topic rule is enabled, and a deployment with the key would disable it again",
     }
     return (
         "no provisioning template is on this CA any more: remove jitp = true from its entry, and deploy"
@@ -232,7 +251,8 @@ def differences(state: CaState) -> tuple[str, ...]:
         if not found.active:
             texts.append("it is INACTIVE: no device can register")
         if not found.registers_automatically:
-            texts.append("auto-registration is off: new devices are refused, and no event is published")
+            why = "; a take-over from the provisioning template was broken off" if state.is_held else ""
+            texts.append(f"auto-registration is off: new devices are refused, and no event is published{why}")
     return (*texts, *_template_differences(state), *_rule_differences(state))
 
 

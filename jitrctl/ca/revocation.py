@@ -65,10 +65,14 @@ class RevokedCa:
 
     @property
     def steps_to_lift(self) -> tuple[RevocationStep, ...]:
-        """The steps; the order ends last, so that an interrupted one can be given again."""
+        """The steps; the order ends last, so that an interrupted one can be given again.
+
+        The rule stays disabled while a provisioning template is on the CA: else jitr and JITP both act.
+        """
         if self.revocation is None:
             return ()
-        steps = [RevocationStep.ENABLE_RULE] if self.rule is RuleState.DISABLED else []
+        has_template = self.found is not None and self.found.has_template
+        steps = [RevocationStep.ENABLE_RULE] if self.rule is RuleState.DISABLED and not has_template else []
         if self.found and not (self.found.active and self.found.registers_automatically):
             steps.append(RevocationStep.ACTIVATE)
         return (*steps, RevocationStep.ADMIT)

@@ -12,9 +12,9 @@ from jitrctl.ca.explaining_orders import (
     find_order,
     in_another_mode,
 )
-from jitrctl.ca.plan import freed_text, held_text, plan
+from jitrctl.ca.plan import adopt_command, freed_text, held_text, plan
 from jitrctl.doctor.finding import LinkFinding, broken, good, note
-from jitrctl.status.stage_commands import aws_command, deploy_command, restore_command
+from jitrctl.status.stage_commands import deploy_command, restore_command
 
 if TYPE_CHECKING:
     from jitrctl.ca.plan import FoundCa
@@ -74,13 +74,10 @@ def check_template(case: DeviceContext) -> LinkFinding:
     if case.ca.is_freed:
         return note(freed_text(case.ca), f"remove it, then `{deploy_command(case.stage)}`")
     if _found(case).has_template:
-        remove = aws_command(
-            case.stage,
-            f"iot update-ca-certificate --certificate-id {case.issuing.ca.certificate_id} --remove-auto-registration",
-        )
+        adopt = adopt_command(case.issuing.ca.name, case.options)
         return broken(
             "a provisioning template is set: AWS IoT provisions devices itself, and sends jitr no event",
-            f"`{remove}`, then {_apply(case)}",
+            f"`{adopt}` shows what it does, and how jitr takes the CA over and keeps the template",
         )
     return good("none, so AWS IoT publishes an event")
 

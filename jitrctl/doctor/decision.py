@@ -133,7 +133,7 @@ def check_decision(case: DeviceContext) -> LinkFinding:
             f"it is evaluated again when the device connects, or by `jitrctl sweep {case.options}`",
         )
     if record.is_held_under_template:
-        text += "; evaluated again when the template is off"
+        text += "; evaluated again once no provisioning template is on its CA"
     elif made.next_evaluation:
         text += f"; evaluated again after {at(made.next_evaluation)}, or when what it waits for changes"
     return broken(text, cure_decision(case, made))

@@ -9,6 +9,7 @@ from jitr.aws.iot import AwsIot
 from jitr.aws.rate_limit import Unpaced
 from jitr_fleet.names import partition_of
 from jitr_fleet.policy import BUILT_IN_POLICY
+from jitr_fleet.problems import show
 from jitrctl.clock import now
 from jitrctl.errors import Refused
 from jitrctl.jitp.block import StagePlace, make_block
@@ -160,11 +161,12 @@ def _differing(target: TargetCa, checked: CheckedBlock) -> tuple[str, ...]:
         "billing_group": (target.declared.billing_group, wanted.billing_group),
     }
     return tuple(
-        f"{key} is {_shown(ours)}, and the template's {_shown(theirs)}"
+        f"{key} is {_describe_value(ours)}, and the template's {_describe_value(theirs)}"
         for key, (ours, theirs) in pairs.items()
         if ours != theirs
     )
 
 
-def _shown(one: Any) -> str:
-    return "none" if one in (None, [], {}) else str(one)
+def _describe_value(one: Any) -> str:
+    written = "none" if one in (None, [], {}) else str(one)
+    return written if written.isprintable() else show(written)

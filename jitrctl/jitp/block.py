@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from jitr.admission.naming import MOST_ATTRIBUTES_UNTYPED
-from jitrctl.jitp.values import VARIABLES
+from jitr_fleet.problems import show
+from jitrctl.jitp.values import VARIABLES, join_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,8 +115,9 @@ def make_block(
     attributes = list(found.attributes)
     if not found.thing_type and len(attributes) > MOST_ATTRIBUTES_UNTYPED:
         for attribute, _ in attributes[MOST_ATTRIBUTES_UNTYPED:]:
+            at = join_path(f"{found.thing_path}.AttributePayload", attribute)
             missing.append(
-                f"{found.thing_path}.AttributePayload.{attribute}: a thing without a type has three attributes at "
+                f"{at}: a thing without a type has three attributes at "
                 "most, and jitr uses one: give the devices a thing_type"
             )
         del attributes[MOST_ATTRIBUTES_UNTYPED:]
@@ -163,13 +165,14 @@ def _policy(
     for one in policies:
         text = documents.get(one.name) if one.name else one.document
         if text is None:
-            missing.append(f"{one.path}: there is no policy {one.name} in this account")
+            missing.append(f"{one.path}: there is no policy {show(one.name)} in this account")
             continue
         try:
             document = json.loads(text)
             found = document["Statement"]
             version = document.get("Version", version)
-            json.dumps([[found]], indent=2)  # it may be nested as deeply as can be read, and not written
+            # It may be nested as deeply as can be read, and not written, and may hold half of a surrogate pair.
+            json.dumps([[version, found]], indent=2, ensure_ascii=False).encode()
         except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
             missing.append(f"{one.path}: it is no policy document")
             continue
@@ -177,7 +180,7 @@ def _policy(
     if not statements:
         return None
     written = json.dumps({"Version": version, "Statement": statements}, indent=2)
-    written = _with_placeholders(written, place)
+    written = _put_placeholders(written, place)
     if own := _FIELD.fullmatch(thing_name):
         # The thing's name is this field, so the device's client id may be written as the fleet file wants it.
         variable = VARIABLES.get(own[1])
@@ -185,6 +188,6 @@ def _policy(
     return f"{written}\n"
 
 
-def _with_placeholders(document: str, place: StagePlace) -> str:
+def _put_placeholders(document: str, place: StagePlace) -> str:
     """Only ARNs of this stage fit all stages; another's stay, and `jitrctl fleet check` names them."""
     return document.replace(place.prefix, "arn:<partition>:iot:<region>:<account>:")

@@ -92,14 +92,14 @@ def check_block(fleet: str, block: CaBlock, entry: AccountEntry, ca_pem: str) ->
             at = [_key_at(block, one.line) for one in problems]
             if "policy" in block.keys and (in_policy or set(at) == {"policy"}):
                 about = in_policy or problems
-                dropped = tuple(f"line {one.line}: {_without_names(one, block)}; {one.cure}" for one in about)
+                dropped = tuple(f"line {one.line}: {_strip_place(one, block)}; {one.cure}" for one in about)
                 block = block.without("policy", "the policies' statements are not in the block, see below")
                 continue
             # Each round leaves out a key, so there is a last one.
             key, first = next((pair for pair in zip(at, problems, strict=True) if pair[0]), (None, problems[0]))
             if key is None or key in ("certificate", "common_name"):
                 raise Refused(f"this CA cannot be in a fleet file: {first.message}; {first.cure}")
-            block = block.without(key, f"{_without_names(first, block)}; {first.cure}")
+            block = block.without(key, f"{_strip_place(first, block)}; {first.cure}")
 
 
 def _load(folder: Path, text: str, block: CaBlock, ca_pem: str) -> Fleet:
@@ -117,7 +117,7 @@ def _key_at(block: CaBlock, line: int) -> str | None:
     return keys[line - _FIRST_KEY] if 0 <= line - _FIRST_KEY < len(keys) else None
 
 
-def _without_names(problem: Problem, block: CaBlock) -> str:
+def _strip_place(problem: Problem, block: CaBlock) -> str:
     """A problem's message without the place of the file that was only made to check the block."""
     return problem.message.removeprefix(f"the policy of ca.{block.name}: ").removeprefix(f"ca.{block.name}.")
 

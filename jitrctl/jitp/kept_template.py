@@ -6,7 +6,8 @@ jitp#<ca certificate id>
     earlier     configs that were kept before, the last one last
     state       how far it is, see KeptState
     by, at      who gave the last order, and when; epoch milliseconds
-    off_at      when the template was about to be taken off; 0: not known, it was off already
+    off_at      when the template, or for an undoing the rule, was about to be turned off, so that neither JITP nor jitr
+                is on; 0: not known, it was off already
     modified_at lastModifiedDate of the CA when the last order had ended
     run         which order is under way; `until` when it counts as broken off
 """
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-_TAKES = timedelta(seconds=120)  # an order that has not ended by then was broken off
+# An order that has not ended, nor gone on, by then was killed. One call takes at most 5 attempts of 35 s (access.py).
+_TAKES = timedelta(seconds=240)
 _MOST_EARLIER = 5  # a template's body has up to 10 KB, an item 400 KB
 
 
@@ -55,20 +57,36 @@ class KeptTemplate:
     off_at: datetime | None
     modified_at: datetime | None
 
+    @property
+    def is_for_jitr(self) -> bool:
+        """Whether the last order was a take-over, done or not; else its undoing."""
+        return self.state in (KeptState.TAKING, KeptState.TAKEN)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptOrder:
     """An order that is under way."""
 
     run: str
-    off_at: datetime | None  # when the template was about to be taken off; None: not known
+    state: KeptState
+    off_at: datetime | None  # since when neither JITP nor jitr may be on; None: not known
+
+
+class Overtaken(Refused):
+    """Another order has begun, so this one must not go on."""
 
 
 class KeptTemplates:
-    """The kept template of one CA in a stage; `client` is one of DynamoDB, `who` the caller's ARN."""
+    """The kept template of one CA in a stage.
 
-    def __init__(self, client: Any, table: str, ca: str, who: str, clock: Callable[[], datetime]) -> None:
+    `client` is one of DynamoDB, `who` the caller's ARN, `command` the order on this CA without its last option.
+    """
+
+    def __init__(
+        self, client: Any, table: str, ca: str, who: str, clock: Callable[[], datetime], *, command: str = ""
+    ) -> None:
         self._client, self._table, self._key, self._who, self._clock = client, table, key(f"jitp#{ca}"), who, clock
+        self._command = command or "jitrctl ca adopt NAME"
 
     def read(self) -> KeptTemplate | None:
         """What is kept; None when there is nothing, or no table.
@@ -90,17 +108,17 @@ class KeptTemplates:
         )
 
     def begin(self, state: KeptState, config: Mapping[str, str], body: str, *, is_on: bool) -> KeptOrder:
-        """Begin an order, and keep this config. `is_on`: the template is on the CA now.
+        """Begin an order, and keep this config. `is_on`: what the order turns off is on now.
 
-        The same caller may begin again at once what was broken off.
-
-        Raises Refused when another engineer's order is under way; Unavailable, botocore's errors.
+        Raises Overtaken when another order is under way, also one of the same caller: engineers may share a role and
+        its session's name. Raises Unavailable, botocore's errors.
         """
         before, now, run = self.read(), self._clock(), secrets.token_hex(8)
         earlier = [dict(one) for one in before.earlier] if before else []
         if before and dict(before.config) != dict(config):
             earlier = [*earlier, dict(before.config)][-_MOST_EARLIER:]
-        was_off_at = before.off_at if before and before.state is KeptState.TAKING else None
+        has_ended = before is None or before.state in (KeptState.TAKEN, KeptState.UNDONE)
+        was_off_at = None if has_ended or before is None else before.off_at
         off_at = now if is_on else was_off_at
         fields = {
             "config": dict(config),
@@ -114,30 +132,38 @@ class KeptTemplates:
             "until": milliseconds(now + _TAKES),
             "schema": SCHEMA,
         }
-        free = "attribute_not_exists(#until) OR #until < :now OR #by = :by"
+        free = "attribute_not_exists(#until) OR #until < :now"
         if not self._write(fields, free, now=milliseconds(now)):
-            raise Refused(self._under_way())
-        return KeptOrder(run=run, off_at=off_at)
+            raise Overtaken(self._under_way())
+        return KeptOrder(run=run, state=state, off_at=off_at)
 
     def go_on(self, order: KeptOrder) -> None:
         """Say that an order is still under way, before each of its steps.
 
-        Raises Refused when another one has begun meanwhile; Unavailable, botocore's errors.
+        Raises Overtaken when another one has begun meanwhile; Unavailable, botocore's errors.
         """
         if not self._write({"until": milliseconds(self._clock() + _TAKES)}, "#run = :run", run=order.run):
-            raise Refused(self._under_way())
+            raise Overtaken(self._under_way())
 
     def end(self, order: KeptOrder, state: KeptState, modified_at: datetime | None) -> None:
-        """End an order; nothing if another one has begun meanwhile.
+        """End an order.
 
-        Raises Unavailable, botocore's errors.
+        Raises Overtaken when another one has begun meanwhile; Unavailable, botocore's errors.
         """
         fields = {
             "state": state.value,
             "until": 0,
             "modified_at": milliseconds(modified_at) if modified_at else 0,
         }
-        self._write(fields, "#run = :run", run=order.run)
+        if not self._write(fields, "#run = :run", run=order.run):
+            raise Overtaken(self._under_way())
+
+    def break_off(self, order: KeptOrder) -> None:
+        """Let the next order begin at once, since this one ends halfway; nothing if another one has begun.
+
+        Raises Unavailable, botocore's errors.
+        """
+        self._write({"until": 0}, "#run = :run", run=order.run)
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -171,8 +197,13 @@ class KeptTemplates:
 
     def _under_way(self) -> str:
         found = self._read()
-        since = in_words(moment(found["at"])) if "at" in found else "a moment ago"
+        if "at" not in found:
+            return f"another order on this CA began a moment ago: `{self._command} --take-over` in a minute"
+        option = "--take-over" if found["state"] in (KeptState.TAKING, KeptState.TAKEN) else "--undo"
+        began = f"{found['by']} began {option} of this CA {in_words(moment(found['at']))}"
+        if not found["until"]:
+            return f"{began}, and that order has ended: `{self._command} {option}` says what is left to do"
         return (
-            f"{found.get('by', 'somebody')} has begun the same or the reverse {since}, and it has not ended: look with "
-            "`jitrctl ca status`; if it was broken off, the same order does the rest after two minutes"
+            f"{began}, and that order has not ended. If it was killed, wait until {moment(found['until']):%H:%M:%S}Z; "
+            f"then `{self._command} {option}` does the rest"
         )

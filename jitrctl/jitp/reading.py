@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,8 @@ from jitrctl.errors import Refused
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
+
+_POLICY_NAME = re.compile(r"[a-zA-Z0-9_+=,.@-]{1,128}")  # API reference, GetPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,14 +88,14 @@ def read_template(iot: Any, ca: RegisteredCa) -> JitpTemplate:
 
 
 def read_policies(iot: Any, names: Iterable[str]) -> dict[str, str | None]:
-    """The documents of these policies' default versions; None: there is no such policy.
+    """The documents of these policies' default versions; None: there is no such policy, or can be none.
 
     Raises botocore's errors.
     """
     found: dict[str, str | None] = {}
     for name in dict.fromkeys(names):
-        try:
-            found[name] = str(iot.get_policy(policyName=name)["policyDocument"])
-        except iot.exceptions.ResourceNotFoundException:
-            found[name] = None
+        found[name] = None
+        if _POLICY_NAME.fullmatch(name) and name not in (".", ".."):  # in a URL these two are other places
+            with suppress(iot.exceptions.ResourceNotFoundException, iot.exceptions.InvalidRequestException):
+                found[name] = str(iot.get_policy(policyName=name)["policyDocument"])
     return found

@@ -202,13 +202,13 @@ def _statements(document: str, fields: Mapping[str, str]) -> list[str]:
     except (ValueError, KeyError, TypeError, RecursionError):
         return [document]
     return [
-        json.dumps({key: _listed(key, one) for key, one in each.items() if key != "Sid"}, sort_keys=True)
+        json.dumps({key: _sort_texts(key, one) for key, one in each.items() if key != "Sid"}, sort_keys=True)
         if isinstance(each, dict)
         else json.dumps(each)
         for each in (found if isinstance(found, list) else [found])
     ]
 
 
-def _listed(key: str, given: Any) -> Any:
+def _sort_texts(key: str, given: Any) -> Any:
     """One text and a list of one text are the same to AWS."""
     return sorted([given] if isinstance(given, str) else map(str, given)) if key in ("Action", "Resource") else given

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jitrctl.ca import registry
-from jitrctl.ca.plan import RuleState
+from jitrctl.ca.plan import RuleState, adopt_command, revoked_obstacle
 from jitrctl.clock import now
 from jitrctl.errors import Refused
 from jitrctl.jitp.kept_template import KeptState, KeptTemplates
@@ -37,6 +37,7 @@ class TakeOver:
     body: str
     steps: tuple[str, ...]
     is_key_set: bool  # the fleet file says `jitp`
+    is_rule_on: bool
 
 
 def plan_take_over(stage: Stage, ca: Ca) -> TakeOver:
@@ -77,6 +78,7 @@ def plan_take_over(stage: Stage, ca: Ca) -> TakeOver:
         body=body,
         steps=tuple(steps),
         is_key_set=_is_key_set(stage, ca),
+        is_rule_on=rule is RuleState.ENABLED,
     )
 
 
@@ -90,7 +92,8 @@ def plan_undo(stage: Stage, ca: Ca) -> TakeOver:
         raise Refused(
             f"no template of CA {ca.name} is kept here: it was not taken off by `jitrctl ca adopt --take-over`"
         )
-    if kept.state is KeptState.UNDONE and found.has_template and dict(found.config) == dict(kept.config):
+    is_on_again = found.has_template and dict(found.config) == dict(kept.config)
+    if kept.state is KeptState.UNDONE and is_on_again and rule is RuleState.DISABLED:
         return TakeOver(
             ca=ca,
             found=found,
@@ -99,6 +102,7 @@ def plan_undo(stage: Stage, ca: Ca) -> TakeOver:
             body=kept.body,
             steps=(),
             is_key_set=_is_key_set(stage, ca),
+            is_rule_on=False,
         )
     _refuse_changed(stage, ca, found, kept)
     _refuse_unheld(stage, ca)
@@ -115,12 +119,25 @@ def plan_undo(stage: Stage, ca: Ca) -> TakeOver:
         body=kept.body,
         steps=(*steps, "see that it is there"),
         is_key_set=True,
+        is_rule_on=rule is RuleState.ENABLED,
     )
 
 
 def kept_templates(stage: Stage, ca: Ca) -> KeptTemplates:
     """What the stage's registry keeps of a CA's template."""
-    return KeptTemplates(stage.dynamodb, stage.names.registry_table, ca.certificate_id, stage.caller, now)
+    return KeptTemplates(
+        stage.dynamodb,
+        stage.names.registry_table,
+        ca.certificate_id,
+        stage.caller,
+        now,
+        command=adopt_command(ca.name, stage_options(stage)),
+    )
+
+
+def stage_options(stage: Stage) -> str:
+    """The options that choose this stage."""
+    return f"--account {stage.account.name} --region {stage.region}"
 
 
 def _refuse_changed(stage: Stage, ca: Ca, found: RegisteredCa, kept: KeptTemplate) -> None:
@@ -134,12 +151,12 @@ def _refuse_changed(stage: Stage, ca: Ca, found: RegisteredCa, kept: KeptTemplat
         if not found.registers_automatically:
             raise Refused(
                 f"auto-registration of CA {ca.name} was disabled since the take-over, and nothing was changed: "
-                f"{_by_hand(ca)}"
+                f"{_by_hand(stage, ca)}"
             )
         if kept.modified_at and found.modified_at and _seconds(found.modified_at) != _seconds(kept.modified_at):
             raise Refused(
                 f"CA {ca.name} was changed {found.modified_at:%Y-%m-%d %H:%M:%S}Z, after the take-over, and nothing "
-                f"was changed now: {_by_hand(ca)}"
+                f"was changed now: {_by_hand(stage, ca)}"
             )
     if name := kept.config.get("templateName"):
         try:
@@ -147,14 +164,20 @@ def _refuse_changed(stage: Stage, ca: Ca, found: RegisteredCa, kept: KeptTemplat
         except stage.iot.exceptions.ResourceNotFoundException as error:
             raise Refused(
                 f"the provisioning template {name} was deleted since, and nothing was changed: make it again, then "
-                f"this again; `jitrctl ca adopt {ca.name} --take-over --json` has its body"
+                f"this again; `{adopt_command(ca.name, stage_options(stage))} --json` has its body"
             ) from error
 
 
-def _by_hand(ca: Ca) -> str:
+def _by_hand(stage: Stage, ca: Ca) -> str:
+    """How the template is put back where `--undo` refuses: the rule is disabled first, so that not both act."""
+    disable = f"aws iot disable-topic-rule --rule-name {stage.names.rule(ca.name)} --region {stage.region}"
+    put = (
+        f"aws iot update-ca-certificate --certificate-id {ca.certificate_id} --registration-config file://kept.json "
+        f"--new-auto-registration-status ENABLE --region {stage.region}"
+    )
     return (
-        "`aws iot update-ca-certificate --registration-config` puts the template back if it is still meant; "
-        f"`jitrctl ca adopt {ca.name} --take-over --json` has it"
+        f"if the template is still meant, deploy jitp = true in ca.{ca.name} of [account.{stage.account.name}], then "
+        f"`{disable}`, then `{put}`; `{adopt_command(ca.name, stage_options(stage))} > kept.json` makes that file"
     )
 
 
@@ -170,6 +193,8 @@ def _inspect(stage: Stage, ca: Ca) -> tuple[RegisteredCa, RuleState, KeptTemplat
     found = describe_ca(stage.iot, ca.certificate_id)
     if found is None:
         raise Refused(f"CA {ca.name} is not registered here: `jitrctl ca apply` registers it")
+    if revocation := registry.read_revoked(stage).get(ca.certificate_id):
+        raise Refused(f"CA {ca.name}: {revoked_obstacle(ca.name, revocation)}")
     if not found.active:
         active = f"aws iot update-ca-certificate --certificate-id {ca.certificate_id} --new-status ACTIVE"
         raise Refused(

@@ -32,25 +32,25 @@ class TargetCa:
     declared: Ca | None  # None: the fleet file does not have it
 
 
-def find_target(fleet: Fleet, word: str, name: str | None) -> TargetCa:
-    """The CA that a word names: its name in the fleet file, its id, or the file of its certificate.
+def find_target(fleet: Fleet, given: str, name: str | None) -> TargetCa:
+    """The CA that a text names: its name in the fleet file, its id, or the file of its certificate.
 
     Raises Unusable.
     """
-    by_name = next((ca for ca in fleet.cas if ca.name == word), None)
+    by_name = next((ca for ca in fleet.cas if ca.name == given), None)
     if by_name:
         return TargetCa(certificate_id=by_name.certificate_id, name=by_name.name, declared=by_name)
-    if _ID.fullmatch(word):
-        certificate_id = word.lower()
-    elif names_file(word):
+    if _ID.fullmatch(given):
+        certificate_id = given.lower()
+    elif names_file(given):
         try:
-            certificate_id = Certificate.from_pem(read_first(Path(word))).fingerprint
+            certificate_id = Certificate.from_pem(read_first(Path(given))).fingerprint
         except Rejected as error:
-            raise Unusable(f"{word} is no certificate that can be read ({error.detail}): name a CA's") from error
+            raise Unusable(f"{given} is no certificate that can be read ({error.detail}): name a CA's") from error
     else:
         known = ", ".join(ca.name for ca in fleet.cas)
         raise Unusable(
-            f"{word} is no CA of the fleet file{f' (it has {known})' if known else ''}, no CA's id of 64 hexadecimal "
+            f"{given} is no CA of the fleet file{f' (it has {known})' if known else ''}, no CA's id of 64 hexadecimal "
             "digits, and no file: `aws iot list-ca-certificates` lists the ids"
         )
     declared = next((ca for ca in fleet.cas if ca.certificate_id == certificate_id), None)
@@ -67,7 +67,8 @@ def name_for(ca_pem: str, taken: frozenset[str]) -> str:
     name = re.sub("^[^a-z]+", "", words)[:_LONGEST_NAME].rstrip("-") or "jitp"
     number, free = 2, name
     while free in taken:
-        free, number = f"{name[: _LONGEST_NAME - 4]}-{number}", number + 1
+        suffix, number = f"-{number}", number + 1
+        free = name[: _LONGEST_NAME - len(suffix)].rstrip("-") + suffix
     return free
 
 

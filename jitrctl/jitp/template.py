@@ -11,7 +11,7 @@ from typing import Any
 
 from jitr.frozen import value
 from jitr_fleet.problems import show
-from jitrctl.jitp.values import FIELDS, Untranslatable, Values
+from jitrctl.jitp.values import FIELDS, Untranslatable, Values, check_text, join_path
 
 _THING, _CERTIFICATE, _POLICY = "AWS::IoT::Thing", "AWS::IoT::Certificate", "AWS::IoT::Policy"
 _FIELD = re.compile(r"\{([a-z_]+)\}")
@@ -66,7 +66,7 @@ class _Reader:
         self._policies: list[TemplatePolicy] = []
         self._remarks: list[str] = []
         self._missing: list[str] = [
-            f"$.{name}: this part of a template is not known"
+            f"{join_path('$', name)}: this part of a template is not known"
             for name in template
             if name not in ("Parameters", "Mappings", "Resources", "DeviceConfiguration")
         ]
@@ -75,7 +75,7 @@ class _Reader:
 
     def read(self) -> Translation:
         for name, resource in self._resources.items():
-            path = f"$.Resources.{name}"
+            path = join_path("$.Resources", name)
             kind = str(resource.get("Type")) if isinstance(resource, dict) else None
             readers = {_THING: self._thing, _CERTIFICATE: self._certificate, _POLICY: self._policy}
             given = resource.get("Properties", {}) if isinstance(resource, dict) else None
@@ -121,7 +121,10 @@ class _Reader:
         if not isinstance(attributes, dict):
             self._missing.append(f"{path}.AttributePayload: names and values are expected")
             attributes = {}
-        filled = [(name, self._text(one, f"{path}.AttributePayload.{name}")) for name, one in attributes.items()]
+        filled = [
+            (name, self._text(one, join_path(f"{path}.AttributePayload", name), name=name))
+            for name, one in attributes.items()
+        ]
         self._found["attributes"] = tuple((name, one) for name, one in filled if one is not None)
         self._report_others(
             given, path, {"ThingName", "ThingTypeName", "BillingGroup", "ThingGroups", "AttributePayload"}
@@ -165,8 +168,9 @@ class _Reader:
         if text is not None:
             self._found[name] = text
 
-    def _text(self, given: Any, path: str, *, fixed: bool = False) -> str | None:
+    def _text(self, given: Any, path: str, *, name: str = "", fixed: bool = False) -> str | None:
         try:
+            check_text(name, path)
             text = self._values.text(given, path)
         except Untranslatable as error:
             self._missing.append(str(error))
@@ -177,4 +181,6 @@ class _Reader:
         return text
 
     def _report_others(self, given: dict[str, Any], path: str, known: set[str]) -> None:
-        self._missing.extend(f"{path}.{name}: this property is not known" for name in given if name not in known)
+        self._missing.extend(
+            f"{join_path(path, name)}: this property is not known" for name in given if name not in known
+        )

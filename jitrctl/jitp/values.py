@@ -26,6 +26,7 @@ FIELDS = {
     f"{_PREFIX}SerialNumber": "serial_number",
     f"{_PREFIX}Id": "certificate_id",
 }
+_WORD = re.compile("[a-zA-Z0-9:_-]{1,128}")
 _INDEX = re.compile("[0-9]{1,9}")
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
@@ -37,6 +38,19 @@ class Untranslatable(Exception):
         super().__init__(f"{path}: {reason}")
         self.path = path
         self.reason = reason
+
+
+def join_path(path: str, name: str) -> str:
+    """The JSON path of a name below a path: in brackets and quoted, unless it is a word or a function's name."""
+    return f"{path}.{name}" if _WORD.fullmatch(name) else f"{path}[{show(name)}]"
+
+
+def check_text(text: str, path: str) -> None:
+    """Raises Untranslatable for half of a surrogate pair, which no file takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise Untranslatable(path, f"{show(text)} holds half of a surrogate pair, which is no character") from error
 
 
 class Values:
@@ -55,6 +69,7 @@ class Values:
         Raises Untranslatable.
         """
         if isinstance(value, str):
+            check_text(value, path)
             if "{" in value or "}" in value:
                 raise Untranslatable(path, f"{show(value)} holds a brace, which begins a field in fleet.toml")
             return value
@@ -63,12 +78,13 @@ class Values:
     def document(self, value: Any, path: str) -> str:
         """The same for a policy document: its own braces stay, and a field is written as IoT's policy variable."""
         if isinstance(value, str):
+            check_text(value, path)
             return value
         return self._function(value, path, literal=self.document)
 
     def _function(self, value: Any, path: str, *, literal: Any) -> str:
         name, given = _only_pair(value, path)
-        at = f"{path}.{name}"
+        at = join_path(path, name)
         match name:
             case "Ref":
                 return self._reference(given, at, literal)
@@ -109,7 +125,7 @@ class Values:
             return [literal(each, f"{path}[{number}]") for number, each in enumerate(value)]
         name, given = _only_pair(value, path)
         if name != "Fn::Split":
-            raise Untranslatable(f"{path}.{name}", "a list is expected")
+            raise Untranslatable(join_path(path, name), "a list is expected")
         at = f"{path}.Fn::Split"
         separator, whole = _pair(given, at, "a separator and a text")
         text, apart = literal(whole, f"{at}[1]"), literal(separator, f"{at}[0]")
@@ -159,7 +175,7 @@ class Values:
         if name.startswith("!"):
             return str(literal(f"${{{name[1:]}}}", path))
         if name in values:
-            at = f"{path}[1].{name}"
+            at = join_path(f"{path}[1]", name)
             return str(literal(values[name], at))
         if name.startswith("iot:"):
             return str(literal(found[0], path))

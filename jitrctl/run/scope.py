@@ -67,6 +67,21 @@ _Regions = Annotated[
         "--region", metavar="REGION", help="Only this Region; may be repeated.", autocompletion=completion.regions
     ),
 ]
+_Account = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--account",
+        metavar="NAME",
+        help="This account of the fleet file; one for each run.",
+        autocompletion=completion.accounts,
+    ),
+]
+_Region = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--region", metavar="REGION", help="This Region; one for each run.", autocompletion=completion.regions
+    ),
+]
 FLEET_HELP = (
     "The fleet file. Without it: the file that JITR_FLEET names; in a shell of the local AWS, its own; fleet.toml in "
     "this folder, or .local/fleet.toml where only that is and its local AWS runs."
@@ -78,6 +93,10 @@ _OPTIONS = [
     inspect.Parameter("region", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_Regions),
     inspect.Parameter("fleet", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=FleetOption),
     inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_Json),
+]
+_OF_ONE_STAGE = [
+    inspect.Parameter("account", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_Account),
+    inspect.Parameter("region", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_Region),
 ]
 
 
@@ -271,13 +290,15 @@ def over_stages(
     *,
     proven: bool = True,
     offline: bool = False,
+    one_stage: bool = False,
     without_file: Callable[[Mapping[str, Any], Mapping[str, Any]], Fleet | None] = lambda _own, _chosen: None,
 ) -> Callable[..., None]:
     """Decorate a command: Typer sees the four options in place of the parameter `scope`, which is made from them.
 
     With `proven=False` the fleet file may name verification certificates that do not exist yet; see
-    `jitr_fleet.parse.load`. `offline` says that the command calls nothing. `without_file` makes the fleet from the
-    command's own options and these four, where there is no fleet file; None: there is one.
+    `jitr_fleet.parse.load`. `offline` says that the command calls nothing, `one_stage` that it takes one account and
+    Region: the help says so, and the command refuses several itself. `without_file` makes the fleet from the command's
+    own options and these four, where there is no fleet file; None: there is one.
     """
     hints = get_type_hints(command, include_extras=True)
     own = [
@@ -306,7 +327,8 @@ def over_stages(
             scope=Scope(fleet=fleet, stages=stages, as_json=chosen["as_json"], fleet_option=fleet_option), **arguments
         )
 
-    parameters = [*(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own), *_OPTIONS]
+    options = [*_OF_ONE_STAGE, *_OPTIONS[len(_OF_ONE_STAGE) :]] if one_stage else _OPTIONS
+    parameters = [*(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own), *options]
     with_scope.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what Typer reads
     with_scope.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return with_scope

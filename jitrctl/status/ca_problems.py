@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jitr_fleet.choices import RegisteredBy
 from jitrctl.ca.crl_state import CrlProgress
-from jitrctl.ca.plan import RuleState, differences
+from jitrctl.ca.plan import RuleState, adopt_command, differences
 from jitrctl.status.crls import CrlState
 from jitrctl.status.problems import WHERE, Kind, Problem, Severity
 from jitrctl.status.stage_commands import aws_command, deploy_command, restore_command
@@ -70,20 +70,24 @@ def _cures(stage: Stage, state: CaState) -> Iterator[str]:
     if state.rule in (RuleState.MISSING, RuleState.ELSEWHERE) or is_wrong_in_stack:
         yield restore_command(stage)
     if found and found.has_template and not state.is_held:
-        certificate_id = state.declared.ca.certificate_id
-        yield aws_command(
-            stage, f"iot update-ca-certificate --certificate-id {certificate_id} --remove-auto-registration"
-        )
+        yield adopt_command(state.name) + WHERE
     if by_stack:
         return
     if found and found.mode is not state.declared.mode:
         yield f"jitrctl ca switch-mode --ca {state.name}{WHERE}"
-    if (
-        found is None
-        or (found.has_template and not state.is_held)
-        or not (found.active and found.registers_automatically)
-    ):
+    if state.is_held:
+        yield from _cures_of_held(stage, state)
+    elif found is None or not (found.active and found.registers_automatically):
         yield f"jitrctl ca apply --ca {state.name}{WHERE}"
+
+
+def _cures_of_held(stage: Stage, state: CaState) -> Iterator[str]:
+    """The commands for a CA under a template that registers no device; `ca apply` leaves it as it is."""
+    if state.found and not state.found.active:
+        activate = f"--certificate-id {state.declared.ca.certificate_id} --new-status ACTIVE"
+        yield aws_command(stage, f"iot update-ca-certificate {activate}")
+    if state.found and not state.found.registers_automatically:
+        yield f"{adopt_command(state.name)} --take-over{WHERE}"
 
 
 def _expiring(stage: Stage, state: CaState, now: datetime) -> Problem | None:

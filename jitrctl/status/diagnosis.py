@@ -284,7 +284,7 @@ def _notes(stage: Stage, health: Health) -> list[str]:
         waiting = "1 event waits" if health.waiting_for_hub == 1 else f"{health.waiting_for_hub} events wait"
         notes.append(f"{waiting} for the hub's function, and `jitrctl fleet devices` lags: {RUNBOOK}#hub-errors")
     notes += [
-        f"CA {state.name} is {held_text(state, f'--account {stage.account.name}')}"
+        f"CA {state.name} is {held_text(state, f'--account {stage.account.name} --region {stage.region}')}"
         for state in health.cas
         if state.is_held
     ]

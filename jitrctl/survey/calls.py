@@ -41,7 +41,7 @@ QUOTAS = {
 }
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0  # seconds
 PATIENCE = 2 * 3600.0  # seconds of throttles without a success, after which a command ends
-_TOLD_AFTER, _TOLD_EVERY = 20.0, 600.0  # seconds of waiting
+_REPORTED_AFTER, _REPORTED_EVERY = 20.0, 600.0  # seconds of waiting
 
 
 def seconds_for(operation: str, number: int) -> float:
@@ -58,18 +58,18 @@ class PatientCalls:
         *,
         again: str,
         interrupted: threading.Event | None = None,
-        tell: Callable[[str], None] = lambda _: None,
+        report: Callable[[str], None] = lambda _: None,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] | None = None,
     ) -> None:
         """`wait_for_turn` takes a turn of the account's schedule; `again` says how the work goes on after a failure.
 
-        Once `interrupted` is set, no call is made and every wait ends. `tell` is called with a sentence when AWS has
+        Once `interrupted` is set, no call is made and every wait ends. `report` is called with a sentence when AWS has
         not answered for a while, every ten minutes after that, and when it answers again.
         """
         self._wait_for_turn = wait_for_turn
-        self._again = again
-        self._interrupted, self._tell = interrupted, tell
+        self.again = again
+        self._interrupted, self._report = interrupted, report
         self._monotonic = monotonic
         self._sleep = sleep or (interrupted.wait if interrupted else time.sleep)
         self._next: dict[str, float] = {}
@@ -89,7 +89,7 @@ class PatientCalls:
 
         Raises as `make`, and what the work raises.
         """
-        begun, pause, told = self._monotonic(), _FIRST_PAUSE, 0.0
+        begun, pause, reported = self._monotonic(), _FIRST_PAUSE, 0.0
         while True:
             self._heed()
             try:
@@ -101,19 +101,19 @@ class PatientCalls:
                 waited = self._monotonic() - begun
                 if waited >= PATIENCE:
                     raise Refused(
-                        f"AWS has throttled or failed {name} for {waited / 60:.0f} minutes ({error}): {self._again}"
+                        f"AWS has throttled or failed {name} for {waited / 60:.0f} minutes ({error}): {self.again}"
                     ) from error
-                if waited >= (told + _TOLD_EVERY if told else _TOLD_AFTER):
-                    told = waited
-                    self._tell(
+                if waited >= (reported + _REPORTED_EVERY if reported else _REPORTED_AFTER):
+                    reported = waited
+                    self._report(
                         f"AWS has throttled or failed {name} for {_in_words(waited)} ({error}); it is tried again "
                         f"every minute, for {PATIENCE / 3600:.0f} hours. Ctrl-C ends the wait, and nothing is lost"
                     )
                 self._sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
             else:
-                if told:
-                    self._tell(f"AWS answers {name} again, after {_in_words(self._monotonic() - begun)}")
+                if reported:
+                    self._report(f"AWS answers {name} again, after {_in_words(self._monotonic() - begun)}")
                 return done
 
     def take_turn(self, operation: str) -> None:
@@ -132,7 +132,7 @@ class PatientCalls:
     def _heed(self) -> None:
         """Raises Interrupted after Ctrl-C."""
         if self._interrupted is not None and self._interrupted.is_set():
-            raise Interrupted(f"interrupted: {self._again}")
+            raise Interrupted(f"interrupted: {self.again}")
 
     def _once(self, operation: str, call: Callable[..., T], parameters: dict[str, Any]) -> T:
         self.take_turn(operation)

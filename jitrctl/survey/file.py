@@ -7,8 +7,9 @@ transaction: a survey that is killed before its end leaves an empty file, which 
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from jitrctl.errors import Refused, Unusable
@@ -56,11 +57,13 @@ class SurveyFile:
 
     @classmethod
     def create(cls, path: Path, fleet: str) -> SurveyFile:
-        """Make a new survey file; an empty one, which a killed survey left, is taken.
+        """Make a new survey file; an empty one, which a killed survey left, is taken. Its owner alone may read it.
 
         Raises Unusable when there is a file of that name already, or it cannot be written.
         """
         made = cls(path)
+        with suppress(OSError):  # SQLite makes it for everybody to read; it says why it cannot be made
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         try:
             with closing(made._open()) as database, database:
                 database.execute("BEGIN EXCLUSIVE")  # of two at once, the second sees the first one's tables

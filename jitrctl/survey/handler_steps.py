@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -10,6 +11,7 @@ from botocore.exceptions import ClientError
 from jitr.aws.calls import is_denied
 from jitr.errors import NotPermitted, Rejected
 from jitr.x509.certificate import Certificate
+from jitr_fleet.problems import escape_controls
 from jitrctl.survey.survey_calls import in_iso
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 _REGISTERED = ("$aws", "events", "certificates", "registered", "+")  # levels; the last is a CA's id
 A_BODY = "(a body)"  # the name of a CA's template that has none
+_HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]+)?")
 UNREADABLE = ("(may not be read)",)
 
 
@@ -55,7 +58,9 @@ def list_registration_rules(survey: SurveyCalls, _: str | None) -> None:
             pattern = rule.get("topicPattern", "").strip("'")
             if reaches_registrations(pattern):
                 actions = json.dumps(_actions_of(survey, rule["ruleName"]))
-                rows.append((survey.name, rule["ruleName"], pattern, bool(rule.get("ruleDisabled")), actions))
+                rows.append(
+                    (survey.name, rule["ruleName"], escape_controls(pattern), bool(rule.get("ruleDisabled")), actions)
+                )
         survey.file.write(("INSERT OR REPLACE INTO rule VALUES (?, ?, ?, ?, ?)", rows))
 
 
@@ -103,7 +108,7 @@ def policies_in(body: str) -> list[str]:
         resources = json.loads(body).get("Resources", {})
         properties = [one.get("Properties", {}) for one in resources.values() if one.get("Type") == "AWS::IoT::Policy"]
         return [one["PolicyName"] for one in properties if isinstance(one.get("PolicyName"), str)]
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, RecursionError, AttributeError, TypeError):
         return []
 
 
@@ -125,9 +130,22 @@ def _actions_of(survey: SurveyCalls, rule: str) -> tuple[str, ...]:
 
 
 def _target(action: dict[str, Any]) -> str:
-    """Where an action sends to: a function, a queue, a topic."""
+    """Where an action sends to: a function, a queue, a topic; of a URL, which may hold a secret, scheme and host."""
     keys = ("functionArn", "queueUrl", "targetArn", "topic", "streamName", "stateMachineName", "bucketName", "url")
-    return next((str(action[key]) for key in keys if key in action), "")
+    key = next((key for key in keys if key in action), None)
+    if key in ("queueUrl", "url"):
+        return describe_url(str(action[key]), with_path=key == "queueUrl")
+    return str(action[key]) if key else ""
+
+
+def describe_url(url: str, *, with_path: bool) -> str:
+    """Scheme and host of a URL, and with its path if that names a queue: user, password and query may be secrets."""
+    scheme, separator, rest = url.partition("://")
+    place, _, path = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
+    host = place.rpartition("@")[2]
+    if not separator or not _HOST.fullmatch(host):  # it may have substitution templates
+        return "a URL"
+    return f"{scheme}://{host}/{path}" if with_path else f"{scheme}://{host}"
 
 
 def _end_of(ca: dict[str, Any]) -> str | None:

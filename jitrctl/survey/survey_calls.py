@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from jitrctl.errors import Refused
 from jitrctl.survey.file import put_place
 
 if TYPE_CHECKING:
@@ -41,20 +42,28 @@ class SurveyCalls:
     def pages(
         self, operation: str, call: Callable[..., Any], marker: str | None, *, old: bool = True, **parameters: Any
     ) -> Iterator[tuple[Any, str | None]]:
-        """Each page of a list from a marker on, with the next page's marker; anew when AWS refuses the marker.
+        """Each page of a list from a marker on, with the next page's marker; anew once if AWS refuses a marker.
 
         `old` operations call it a marker, newer ones a token. There is no page of what does not exist, or no more.
+
+        Raises Refused when AWS refuses a marker after the list was begun anew; as `make`.
         """
         size, sent, got = ("pageSize", "marker", "nextMarker") if old else ("maxResults", "nextToken", "nextToken")
         if operation not in _UNPAGED:
             parameters[size] = PAGE
+        is_anew = False
         while True:
             try:
                 answer = self.make(operation, call, **parameters, **({sent: marker} if marker else {}))
             except ClientError as error:
                 if marker is None or error.response["Error"]["Code"] != "InvalidRequestException":
                     raise
-                marker = None  # it has expired: what is listed again changes nothing
+                if is_anew:
+                    raise Refused(
+                        f"AWS refuses the marker of {operation}, also after the list was begun anew ({error}): "
+                        f"{self.calls.again}"
+                    ) from error
+                marker, is_anew = None, True  # it has expired: what is listed again changes nothing
                 continue
             if answer is None:
                 return

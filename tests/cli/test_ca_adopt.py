@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from jitr_fleet.model import Account
+from jitr_fleet.names import OWN_NAME, OWN_NAME_LENGTH
 from jitr_fleet.parse import load
+from jitrctl.jitp.target import name_for
 from jitrctl.session import stage as stages
-from simulation.faults import Call, Fault, Moment
+from simulation import Authority
+from simulation.faults import Call, Fault, Moment, ServiceError
 from tests.support.cli.jitp_fleet import ARN, POLICY, PREFIX, JitpFleet, jitp_fleet, template
 from tests.support.cli.orders import strike
 from tests.support.cli.simulated import DEV, IDS, REGION, Access
@@ -119,6 +122,31 @@ def test_no_file_is_overwritten_and_none_is_written_beside_one_that_exists(jitp:
     assert "policies/factory-1.json is there already, and was not changed" in said
     assert [path.name for path in out.rglob("*.*")] == ["factory-1.json"]
     assert (out / "policies" / "factory-1.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize("in_the_way", ["out", "out/policies", "out/certs"])
+def test_nothing_is_written_where_a_file_has_the_name_of_a_folder(
+    jitp: JitpFleet, tmp_path: Path, in_the_way: str
+) -> None:
+    file, out = tmp_path / in_the_way, tmp_path / "out"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("mine")
+    said = jitp.fleet.say("ca", "adopt", jitp.ca.certificate_id, "--write", str(out), code=2)
+    assert f"{file} is no folder, and was not changed" in said
+    assert (file.read_text(), list(out.rglob("*"))) == ("mine", [] if file == out else [file])
+
+
+@pytest.mark.parametrize(
+    "name", [f"{'a' * 26}-{'b' * 10}", f"{'a' * 25}-{'b' * 10}", "a" * 40, "9 CA", "-", "Zähler CA"]
+)
+def test_the_name_that_a_ca_gets_is_legal_also_when_it_is_taken(name: str) -> None:
+    pem, taken = Authority.new(name).pem, frozenset[str]()
+    for _ in range(12):
+        found = name_for(pem, taken)
+        assert OWN_NAME.fullmatch(found)
+        assert len(found) <= OWN_NAME_LENGTH
+        assert found not in taken
+        taken |= {found}
 
 
 def test_what_differs_is_marked_device_by_device(jitp: JitpFleet) -> None:
@@ -269,12 +297,26 @@ def test_without_a_fleet_file_a_whole_one_is_written(
         (["--profile", "p", "--region", REGION, "--account", DEV], "leave out --fleet and --account"),
         (["--profile", "p", "--region", REGION, "--take-over"], "need the fleet file and its stack"),
         (["--take-over", "--undo"], "are opposites"),
+        (["--note", "INC-7"], "--note and --yes are for --take-over and --undo"),
+        (["--yes"], "--note and --yes are for --take-over and --undo"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(jitp: JitpFleet, words: list[str], said: str) -> None:
     assert said in jitp.fleet.say_without_file("ca", "adopt", jitp.ca.certificate_id, *words, code=2) or (
         said in jitp.fleet.say("ca", "adopt", jitp.ca.certificate_id, *words, code=2)
     )
+
+
+def test_a_name_for_a_ca_that_has_one_in_the_fleet_file_is_refused(jitp: JitpFleet) -> None:
+    said = jitp.fleet.say("ca", "adopt", "other", "--name", "mine", code=2)
+    assert "--name is for a CA that the fleet file does not have, and it calls this one other" in said
+
+
+def test_the_help_says_that_one_account_and_one_region_are_taken(jitp: JitpFleet) -> None:
+    said = " ".join(jitp.fleet.say("ca", "adopt", "--help").split())
+    assert "one for each run" in said
+    assert "may be repeated" not in said
+    assert "jitrctl ca adopt factory --account dev --take-over" in said
 
 
 def test_a_take_over_of_a_ca_that_the_fleet_file_does_not_have_says_what_comes_first(jitp: JitpFleet) -> None:
@@ -346,3 +388,16 @@ def test_a_ca_that_no_fleet_file_takes_is_told_why(jitp: JitpFleet) -> None:
     jitp.registered.pem = leaf.pem
     said = jitp.fleet.say("ca", "adopt", jitp.ca.certificate_id, code=1)
     assert "this CA cannot be in a fleet file: " in said
+
+
+@pytest.mark.parametrize("name", ["", "..", "../../x y\n", "x" * 300, "pump policy", "a/b"])
+def test_a_policys_name_that_aws_refuses_is_named_with_its_place(jitp: JitpFleet, name: str) -> None:
+    jitp.put(templateBody=template(policy={"PolicyName": name}), roleArn="arn:aws:iam::111111111111:role/JITPRole")
+
+    def refuse(call: Call, _: Moment) -> None:
+        if call.name == "iot:GetPolicy":
+            raise ServiceError("InvalidRequestException", "the name is not valid", status=400)
+
+    with strike(jitp.fleet, refuse):
+        found = jitp.adopt(jitp.ca.certificate_id)
+    assert found["missing"][0].startswith("$.Resources.policy.Properties.PolicyName: there is no policy ")

@@ -98,7 +98,7 @@ def test_a_wrong_mode_is_told_and_never_changed_by_a_plan(state: CaState) -> Non
 
 def test_a_provisioning_template_stands_in_the_way(state: CaState) -> None:
     other = found(state, has_template=True)
-    assert "--remove-auto-registration" in plan(other).obstacles[0]
+    assert "`jitrctl ca adopt factory` shows what it does" in plan(other).obstacles[0]
     assert len(differences(other)) == 1
 
 

@@ -1,13 +1,17 @@
 """`jitrctl ca adopt --take-over | --undo`: from JITP to JITR and back, broken off at each call, by two engineers."""
 
 import json
+import re
+from contextlib import redirect_stdout
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jitr.errors import Reason
+from jitrctl.__main__ import main
 from jitrctl.audit import log
 from jitrctl.clock import now
 from jitrctl.jitp import take_over as orders
@@ -23,6 +27,8 @@ RULES = 'common_name = "pump-[0-9]+"\nthing_type = "pump"\nthing_groups = ["hall
 ON = {"templateBody": template(), "roleArn": ROLE}
 TAKE, UNDO = ("factory", "--take-over", "--yes"), ("factory", "--undo", "--yes")
 READS = ("Describe", "Get", "List")
+HERE = "jitrctl ca adopt factory --account dev --region eu-central-1"
+KILLED_AFTER = 241  # seconds, after which an order that has not ended counts as killed
 CHANGING = ("iot:UpdateCACertificate", "iot:EnableTopicRule", "iot:DisableTopicRule")
 
 
@@ -201,6 +207,7 @@ def break_off(directory: Path, monkeypatch: pytest.MonkeyPatch, order: str, *, a
                 strike_one(jitp, number, moment, fault, *words)
                 template, _, rule_is_on = jitp.state()
                 assert not (template and rule_is_on), f"{made[number]} {moment}: both act"
+                jitp.fleet.aws.clock.advance(KILLED_AFTER)
                 jitp.adopt(*words)
                 assert jitp.state() == end, f"{made[number]} {moment} {fault}"
                 if order == "take-over":
@@ -222,15 +229,21 @@ def test_an_order_that_ends_at_any_call_by_any_fault_is_done_by_the_next_run(
     break_off(tmp_path, monkeypatch, order, at_reads=True)
 
 
-def test_the_gap_is_measured_across_runs(jitp: JitpFleet) -> None:
+@pytest.mark.parametrize(
+    ("words", "last"), [(TAKE, "iot:EnableTopicRule"), (UNDO, "iot:UpdateCACertificate")], ids=["take-over", "undo"]
+)
+def test_the_gap_is_measured_across_runs(jitp: JitpFleet, words: tuple[str, ...], last: str) -> None:
+    if words is UNDO:
+        jitp.adopt(*TAKE)
+
     def die(call: Call, moment: Moment) -> None:
-        if call.name == "iot:EnableTopicRule" and moment == "before":
+        if call.name == last and moment == "before":
             raise Died
 
     with strike(jitp.fleet, die):
-        assert jitp.fleet.ask_any("ca", "adopt", *TAKE, "--account", DEV) is None
-    jitp.fleet.aws.clock.advance(100)
-    assert jitp.adopt(*TAKE)["gap_seconds"] >= 100
+        assert jitp.fleet.ask_any("ca", "adopt", *words, "--account", DEV) is None
+    jitp.fleet.aws.clock.advance(KILLED_AFTER)
+    assert jitp.adopt(*words)["gap_seconds"] >= KILLED_AFTER
 
 
 def as_bob(jitp: JitpFleet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,10 +267,160 @@ def test_a_second_engineer_is_told_until_the_first_ones_order_counts_as_broken_o
     before = jitp.state()
     as_bob(jitp, monkeypatch)
     said = jitp.fleet.say("ca", "adopt", *words, "--account", DEV, code=1)
-    assert "assumed-role/operator/ann has begun the same or the reverse" in said
+    assert f"assumed-role/operator/ann began {words[1]} of this CA" in said
     assert jitp.state() == before
-    jitp.fleet.aws.clock.advance(121)
+    jitp.fleet.aws.clock.advance(KILLED_AFTER)
     jitp.adopt(*words)
+
+
+@pytest.mark.parametrize("words", [TAKE, UNDO])
+def test_a_killed_order_is_repeated_by_its_caller_when_the_time_that_is_said_is_over(
+    jitp: JitpFleet, words: tuple[str, ...]
+) -> None:
+    """The same ARN may be two engineers, who share a role and the name of its session."""
+    if words is UNDO:
+        jitp.adopt(*TAKE)
+
+    def die(call: Call, moment: Moment) -> None:
+        if call.name in CHANGING and moment == "after":
+            raise Died
+
+    with strike(jitp.fleet, die):
+        jitp.fleet.ask_any("ca", "adopt", *words, "--account", DEV)
+    said = jitp.fleet.say("ca", "adopt", *words, "--account", DEV, code=1)
+    (until,) = re.findall(r"If it was killed, wait until (\d\d:\d\d:\d\d)Z", said)
+    now_on = jitp.fleet.aws.clock.now()
+    hour, minute, second = map(int, until.split(":"))
+    wait = now_on.replace(hour=hour, minute=minute, second=second) - now_on
+    jitp.fleet.aws.clock.advance(wait.total_seconds() % 86_400 + 1)
+    (command,) = re.findall(r"`jitrctl (ca adopt factory [^`]*)` does the rest", said)
+    jitp.fleet.say(*command.split(), "--yes")
+    assert jitp.state() == ((None, "ENABLE", True) if words is TAKE else (ON, "ENABLE", False))
+
+
+def interrupt(call: Call, moment: Moment) -> None:
+    if call.name == "iot:UpdateCACertificate" and moment == "after":
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("hook", [deny_calls("iot:UpdateCACertificate"), interrupt], ids=["denied", "Ctrl-C"])
+@pytest.mark.parametrize("words", [TAKE, UNDO])
+def test_what_ends_by_an_error_or_ctrl_c_can_be_repeated_or_reversed_at_once(
+    jitp: JitpFleet, words: tuple[str, ...], hook: Any
+) -> None:
+    if words is UNDO:
+        jitp.adopt(*TAKE)
+    with strike(jitp.fleet, hook):
+        jitp.fleet.ask_any("ca", "adopt", *words, "--account", DEV)
+    jitp.adopt(*words)
+    assert jitp.state() == ((None, "ENABLE", True) if words is TAKE else (ON, "ENABLE", False))
+
+
+def test_a_failed_undo_says_what_is_on_and_which_commands_and_permission_go_on(jitp: JitpFleet) -> None:
+    jitp.adopt(*TAKE)
+    with strike(jitp.fleet, deny_calls("iot:UpdateCACertificate")):
+        said = jitp.fleet.say("ca", "adopt", *UNDO, "--account", DEV, code=1)
+    assert f"putting the template back needs iam:PassRole on {ROLE}, too" in said
+    assert "now the template is off the CA, auto-registration is on, and jitr's topic rule is disabled" in said
+    assert f"`{HERE} --undo` does the rest, `{HERE} --take-over` goes back" in said
+    jitp.fleet.say(*HERE.split()[1:], "--take-over", "--yes")
+    assert jitp.state() == (None, "ENABLE", True)
+
+
+def test_a_failed_take_over_says_what_is_on_and_which_commands_go_on(jitp: JitpFleet) -> None:
+    with strike(jitp.fleet, deny_calls("iot:EnableTopicRule")):
+        said = jitp.fleet.say("ca", "adopt", *TAKE, "--account", DEV, code=1)
+    assert "now the template is off the CA, auto-registration is on, and jitr's topic rule is disabled" in said
+    assert f"`{HERE} --take-over` does the rest, `{HERE} --undo` goes back" in said
+    assert "iam:PassRole" not in said.partition("now the template")[0].partition("ERROR")[2]
+    jitp.fleet.say(*HERE.split()[1:], "--undo", "--yes")
+    assert jitp.state() == (ON, "ENABLE", False)
+
+
+def test_an_order_that_ends_as_aws_fails_says_that_the_next_one_has_to_wait(jitp: JitpFleet) -> None:
+    has_begun = False
+
+    def fail(call: Call, moment: Moment) -> Fault | None:
+        nonlocal has_begun
+        has_begun = has_begun or call.name == "iot:EnableTopicRule"
+        return Fault.SERVER_ERROR if has_begun and moment == "before" else None
+
+    with strike(jitp.fleet, fail):
+        said = jitp.fleet.say("ca", "adopt", *TAKE, "--account", DEV, code=1)
+    assert "what is on now could not be read" in said
+    assert "either only in four minutes, since the registry could not be told that this one ended" in said
+    jitp.fleet.aws.clock.advance(KILLED_AFTER)
+    jitp.adopt(*TAKE)
+    assert jitp.state() == (None, "ENABLE", True)
+
+
+@pytest.mark.parametrize("last", ["iot:EnableTopicRule", "iot:UpdateCACertificate"])
+def test_a_call_that_hangs_until_a_colleague_has_reversed_the_order_leaves_not_both_on(
+    jitp: JitpFleet, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    """A call is repeated for minutes, and the colleague may begin after four."""
+    mine, theirs = (TAKE, UNDO) if last == "iot:EnableTopicRule" else (UNDO, TAKE)
+    if mine is UNDO:
+        jitp.adopt(*TAKE)
+
+    def hang(call: Call, moment: Moment) -> None:
+        if call.name == last and moment == "before":
+            jitp.fleet.aws.fault = None
+            jitp.fleet.aws.clock.advance(KILLED_AFTER)
+            with monkeypatch.context() as patch:
+                as_bob(jitp, patch)
+                jitp.adopt(*theirs)
+
+    with strike(jitp.fleet, hang):
+        said = jitp.fleet.say("ca", "adopt", *mine, "--account", DEV, code=1)
+    assert f"operator/bob began {theirs[1]} of this CA" in said
+    assert jitp.state() == (ON, "ENABLE", False)
+
+
+def test_who_is_overtaken_by_the_same_order_leaves_the_rule_to_it(
+    jitp: JitpFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hang(call: Call, moment: Moment) -> None:
+        if call.name == "iot:EnableTopicRule" and moment == "before":
+            jitp.fleet.aws.fault = None
+            jitp.fleet.aws.clock.advance(KILLED_AFTER)
+            with monkeypatch.context() as patch:
+                as_bob(jitp, patch)
+                jitp.adopt(*TAKE)
+
+    with strike(jitp.fleet, hang):
+        said = jitp.fleet.say("ca", "adopt", *TAKE, "--account", DEV, code=1)
+    assert "that order has ended" in said
+    assert jitp.state() == (None, "ENABLE", True)
+
+
+def test_a_template_that_is_put_on_as_the_rule_is_enabled_has_it_disabled_again(jitp: JitpFleet) -> None:
+    def put(call: Call, moment: Moment) -> None:
+        if call.name == "iot:EnableTopicRule" and moment == "after":
+            jitp.fleet.aws.fault = None
+            jitp.put(**ON)
+
+    with strike(jitp.fleet, put):
+        said = jitp.fleet.say("ca", "adopt", *TAKE, "--account", DEV, code=1)
+    assert "a template was put on CA factory meanwhile, so its topic rule was disabled again" in said
+    assert jitp.state() == (ON, "ENABLE", False)
+    jitp.adopt(*TAKE)
+    assert jitp.state() == (None, "ENABLE", True)
+
+
+def test_a_template_that_is_put_on_while_undo_is_open_stays_and_is_no_success(jitp: JitpFleet) -> None:
+    jitp.adopt(*TAKE)
+    other = {"templateBody": template(Mappings={}), "roleArn": ROLE}
+
+    def put(call: Call, moment: Moment) -> None:
+        if call.name == "iot:DisableTopicRule" and moment == "after":
+            jitp.fleet.aws.fault = None
+            jitp.put(**other)
+
+    with strike(jitp.fleet, put):
+        said = jitp.fleet.say("ca", "adopt", *UNDO, "--account", DEV, code=1)
+    assert "another template than the kept one was put on CA factory meanwhile" in said
+    assert (jitp.state(), kept_config(jitp)) == ((other, "ENABLE", False), ON)
 
 
 def test_an_order_that_another_engineer_has_overtaken_stops_before_its_next_step(
@@ -276,7 +439,7 @@ def test_an_order_that_another_engineer_has_overtaken_stops_before_its_next_step
 
     with strike(jitp.fleet, sleep):
         said = jitp.fleet.say("ca", "adopt", *TAKE, "--account", DEV, code=1)
-    assert "operator/bob has begun the same or the reverse" in said
+    assert "operator/bob began --undo of this CA" in said
     assert jitp.state() == (ON, "ENABLE", False)
 
 
@@ -345,6 +508,56 @@ def test_the_cures_of_a_rule_that_is_on_and_of_a_ca_that_is_inactive_let_the_ord
     assert jitp.state() == (None, "ENABLE", True)
 
 
+@pytest.mark.parametrize("status", ["INACTIVE", "ACTIVE"])
+@pytest.mark.parametrize("words", [TAKE, UNDO])
+def test_a_revoked_ca_is_refused_until_the_revocation_is_lifted(
+    jitp: JitpFleet, words: tuple[str, ...], status: str
+) -> None:
+    if words is UNDO:
+        jitp.adopt(*TAKE)
+    jitp.fleet.say("ca", "revoke", "factory", "--yes")
+    jitp.iot.update_ca_certificate(certificateId=jitp.ca.certificate_id, newStatus=status)
+    before = jitp.state()
+    said = jitp.fleet.say("ca", "adopt", *words, "--account", DEV, code=1)
+    assert "`jitrctl ca revoke factory --lift` takes that back" in said
+    assert "--new-status ACTIVE" not in said
+    assert jitp.state() == before
+
+
+def test_a_lifted_revocation_leaves_the_rule_disabled_under_a_template(jitp: JitpFleet) -> None:
+    before = jitp.state()
+    jitp.fleet.say("ca", "revoke", "factory", "--yes")
+    jitp.fleet.say("ca", "revoke", "factory", "--lift", "--yes")
+    assert jitp.state() == before
+    jitp.adopt(*TAKE)
+    jitp.fleet.say("ca", "revoke", "factory", "--yes")
+    jitp.fleet.say("ca", "revoke", "factory", "--lift", "--yes")
+    assert jitp.state() == (None, "ENABLE", True)
+
+
+def test_the_cure_of_a_template_without_the_key_leads_to_a_take_over_that_keeps_it(jitp: JitpFleet) -> None:
+    jitp.write_key(on=False)
+    enable_rule(jitp)
+    here = ("--account", DEV)
+    assert "`jitrctl ca adopt factory` shows what it does" in jitp.fleet.say("ca", "plan", *here, code=1)
+    assert "deploy the stack with jitp = true" in jitp.fleet.say("ca", "adopt", "factory", *here)
+    jitp.hold(RULES)
+    jitp.adopt(*TAKE)
+    assert (jitp.state(), kept_config(jitp)) == ((None, "ENABLE", True), ON)
+
+
+def test_the_key_is_to_be_taken_out_only_after_the_other_regions_of_the_account(jitp: JitpFleet) -> None:
+    text = jitp.fleet.file.read_text()
+    jitp.fleet.file.write_text(text.replace('["eu-central-1"]', '["eu-central-1", "us-east-1"]', 1))
+    here = ("--account", DEV, "--region", "eu-central-1")
+    shown = jitp.fleet.say("ca", "adopt", "factory", *here)
+    assert f"`jitrctl ca adopt factory {' '.join(here)} --take-over" in shown
+    said = jitp.fleet.say("ca", "adopt", *TAKE, *here)
+    first, last = said.index("--account dev --region us-east-1 --take-over"), said.index("Only then take jitp = true")
+    assert first < last
+    assert "Next: take jitp" not in said
+
+
 def test_a_function_that_was_deployed_without_the_key_is_a_refusal(
     jitp: JitpFleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -387,6 +600,36 @@ def test_undo_is_refused_when_something_else_was_changed(jitp: JitpFleet, change
         assert jitp.adopt(*TAKE)["kept"]["config"] == ON
 
 
+def test_the_commands_that_a_refused_undo_names_put_the_template_back_with_the_rule_disabled(jitp: JitpFleet) -> None:
+    jitp.adopt(*TAKE)
+    jitp.write_key(on=False)
+    jitp.fleet.aws.clock.advance(60)
+    jitp.iot.update_ca_certificate(certificateId=jitp.ca.certificate_id, newStatus="ACTIVE")
+    said = jitp.fleet.say("ca", "adopt", *UNDO, "--account", DEV, code=1)
+    assert "if the template is still meant, deploy jitp = true in ca.factory of [account.dev], then" in said
+    disable, put, kept = re.findall("`([^`]*)`", said)
+    jitp.write_key(on=True)
+    assert disable == f"aws iot disable-topic-rule --rule-name {RULE} --region eu-central-1"
+    jitp.iot.disable_topic_rule(ruleName=RULE)
+    command, _, file = kept.partition(" > ")
+    assert f"file://{file}" in put
+    screen = StringIO()
+    with redirect_stdout(screen):
+        assert main([*command.split()[1:], "--fleet", str(jitp.fleet.file)]) == 0
+    jitp.put(**json.loads(screen.getvalue()))
+    assert jitp.state() == (ON, "ENABLE", False)
+
+
+def test_what_is_kept_is_shown_once_no_template_is_on_the_ca(jitp: JitpFleet) -> None:
+    jitp.adopt(*TAKE)
+    found = jitp.adopt("factory")
+    assert (found["kept"]["config"], found["kept"]["state"]) == (ON, "taken")
+    said = jitp.fleet.say("ca", "adopt", "factory", "--account", DEV)
+    assert f"`{HERE} --undo --fleet {jitp.fleet.file}` puts it back" in said
+    jitp.adopt(*UNDO)
+    assert "toml" in jitp.adopt("factory")
+
+
 def test_another_mode_does_not_lose_the_template_with_the_registration(jitp: JitpFleet) -> None:
     jitp.registered.mode = "DEFAULT"
     jitp.fleet.place(DEV).iot.cas._place.default_cas[jitp.ca.certificate_id] = IDS[DEV]
@@ -416,6 +659,27 @@ def test_the_cure_where_aws_keeps_the_template_lets_jitr_take_the_ca_over(jitp: 
     assert jitp.accepts("pump-9", jitp.connect("pump-9"))
 
 
+@pytest.mark.parametrize("option", ["--take-over", "--undo"])
+def test_killed_where_aws_keeps_the_template_ca_plan_names_both_ways_on(jitp: JitpFleet, option: str) -> None:
+    undocumented = jitp.fleet.aws.undocumented
+    undocumented.removal_takes_template, undocumented.removal_ends_registration = False, True
+
+    def die(call: Call, moment: Moment) -> None:
+        if call.name == "iot:UpdateCACertificate" and moment == "after":
+            raise Died
+
+    with strike(jitp.fleet, die):
+        jitp.fleet.ask_any("ca", "adopt", *TAKE, "--account", DEV)
+    assert jitp.state() == (ON, "DISABLE", False)
+    said = jitp.fleet.say("ca", "plan", "--account", DEV, code=1)
+    assert "auto-registration is off" in said
+    assert f"`jitrctl ca adopt factory {option}`" in said
+    undocumented.removal_takes_template = True
+    jitp.fleet.aws.clock.advance(KILLED_AFTER)
+    jitp.adopt("factory", option, "--yes")
+    assert jitp.state() == ((ON, "ENABLE", False) if option == "--undo" else (None, "ENABLE", True))
+
+
 def test_a_second_template_that_is_taken_off_does_not_lose_the_first(jitp: JitpFleet) -> None:
     jitp.adopt(*TAKE)
     other = {"templateBody": template(Mappings={}), "roleArn": ROLE}
@@ -440,6 +704,9 @@ def test_the_sweep_that_the_order_starts_brings_in_who_was_held_under_the_templa
     decision = jitp.fleet.record(DEV, leaf).decision
     assert decision
     assert decision.reason is Reason.CA_HAS_TEMPLATE
+    shown = jitp.fleet.say("device", "show", leaf.certificate_id, "--account", DEV)
+    assert "evaluated again once no provisioning template is on its CA" in shown
+    assert "evaluated again at" not in shown
 
     def start_sweep(_: object) -> bool:
         jitp.fleet.sweep(DEV)
@@ -449,6 +716,27 @@ def test_the_sweep_that_the_order_starts_brings_in_who_was_held_under_the_templa
     jitp.adopt(*TAKE)
 
     assert jitp.accepts("pump-1", leaf)
+
+
+def test_a_device_that_jitp_left_half_made_is_held_until_its_registration_is_released(jitp: JitpFleet) -> None:
+    """Its thing and the first of two policies are attached; the second one does not exist."""
+    body = json.loads(template())
+    body["Resources"]["second"] = {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": "missing"}}
+    jitp.put(templateBody=json.dumps(body), roleArn=ROLE)
+    leaf = jitp.connect("pump-8")
+    jitp.adopt(*TAKE)
+    for _ in range(2):
+        jitp.fleet.sweep(DEV, after=1200)
+        decision = jitp.fleet.record(DEV, leaf).decision
+        assert decision
+        assert decision.reason is Reason.REQUEST_REFUSED
+        assert "NON_EXCLUSIVE_THING" in str(decision.detail)
+    shown = jitp.fleet.say("device", "show", leaf.certificate_id, "--account", DEV)
+    assert "REQUEST_REFUSED" in shown
+    jitp.fleet.say("device", "release", leaf.certificate_id, "--account", DEV, "--yes")
+    assert jitp.accepts("pump-8", jitp.connect("pump-8", leaf))
+    arn = jitp.fleet.place(DEV).iot.certificates.arn(leaf.certificate_id)
+    assert [one.name for one in jitp.fleet.place(DEV).iot.policies.of_target(arn)] == ["jitr-acme--factory"]
 
 
 def test_a_sweep_that_may_not_be_started_is_a_warning_and_the_rest_is_done(jitp: JitpFleet) -> None:
@@ -466,6 +754,9 @@ def test_a_take_over_and_its_undoing_run_on_the_reading_policy_and_that_of_cas(j
     assert jitp.state() == (ON, "ENABLE", False)
     with strike(jitp.fleet, under("read", "cas")):
         jitp.adopt(*TAKE)
+    with strike(jitp.fleet, under("read")):
+        assert jitp.adopt("factory")["kept"]["config"] == ON
+    with strike(jitp.fleet, under("read", "cas")):
         jitp.adopt(*UNDO)
     assert jitp.state() == (ON, "ENABLE", False)
 
@@ -473,3 +764,29 @@ def test_a_take_over_and_its_undoing_run_on_the_reading_policy_and_that_of_cas(j
 def test_the_role_that_undo_hands_back_is_named_before_the_question(jitp: JitpFleet) -> None:
     said = jitp.fleet.say("ca", "adopt", "factory", "--take-over", "--account", DEV, code=2)
     assert f"it is kept for --undo, which needs iam:PassRole on {ROLE}" in said
+
+
+@pytest.mark.parametrize("call", ["iot:GetPolicy", "iot:ListCertificatesByCA", "iot:ListAttachedPolicies"])
+def test_a_take_over_whose_sample_may_not_be_read_says_so_and_goes_on(jitp: JitpFleet, call: str) -> None:
+    jitp.connect("pump-1")
+    with strike(jitp.fleet, deny_calls(call)):
+        said = jitp.fleet.say("ca", "adopt", *TAKE, "--account", DEV)
+    assert f"No device was compared: {call} is not allowed" in said
+    assert jitp.state() == (None, "ENABLE", True)
+
+
+def test_a_take_over_whose_sample_fails_says_so_in_json_and_goes_on(jitp: JitpFleet) -> None:
+    jitp.connect("pump-1")
+    with strike(jitp.fleet, lambda call, _: Fault.SERVER_ERROR if call.name == "iot:ListAttachedPolicies" else None):
+        assert jitp.adopt(*TAKE)["order"] == "ca adopt --take-over"
+
+
+def test_a_template_with_half_of_a_surrogate_pair_is_taken_off(jitp: JitpFleet) -> None:
+    jitp.put(templateBody=template(thing={"ThingName": "x", "ThingTypeName": "\ud800"}), roleArn=ROLE)
+    jitp.adopt(*TAKE)
+    assert jitp.state() == (None, "ENABLE", True)
+
+
+def test_what_comes_next_does_not_order_a_deployment_that_was_made(jitp: JitpFleet) -> None:
+    said = jitp.fleet.say("ca", "adopt", "factory", "--account", DEV)
+    assert "Next: once the stack is deployed with jitp = true, `jitrctl ca adopt factory --account dev" in said

@@ -174,7 +174,7 @@ DEPLOY = "node_modules/.bin/cdk deploy"
         ({}, RuleState.MISSING, [DEPLOY]),
         ({}, RuleState.ELSEWHERE, [DEPLOY]),
         ({"active": False}, RuleState.DISABLED, [DISABLED, APPLY]),
-        ({"has_template": True}, RuleState.ENABLED, ["aws iot update-ca-certificate --certificate-id ", APPLY]),
+        ({"has_template": True}, RuleState.ENABLED, [f"jitrctl ca adopt factory{WHERE}"]),
     ],
 )
 def test_a_ca_that_is_not_as_declared_has_the_commands_that_make_it_so(
@@ -414,6 +414,24 @@ def test_a_ca_that_is_held_under_a_template_is_a_note_and_no_problem(stage: Stag
     assert text.startswith("CA factory is held: a provisioning template is on this CA")
     assert "jitrctl ca adopt" in text
     assert not healthy(stage, cas=cas).drift
+
+
+@pytest.mark.parametrize(
+    ("found", "cures"),
+    [
+        ({"registers_automatically": False}, [f"jitrctl ca adopt factory --take-over{WHERE}"]),
+        ({"active": False}, ["aws iot update-ca-certificate --certificate-id "]),
+    ],
+)
+def test_a_held_ca_that_registers_no_device_has_a_cure_that_does_something(
+    stage: Stage, found: dict[str, Any], cures: list[str]
+) -> None:
+    state = with_key(stage, RuleState.DISABLED, has_template=True)
+    assert state.found
+    problem = only(stage, cas=(replace(state, found=replace(state.found, **found)),))
+    assert len(problem.cures) == len(cures)
+    for cure, beginning in zip(problem.cures, cures, strict=True):
+        assert cure.startswith(beginning)
 
 
 @pytest.mark.parametrize("rule", [RuleState.DISABLED, RuleState.ENABLED])

@@ -82,10 +82,10 @@ def test_doctor_says_why_a_pending_device_is_held_and_by_what(held: Doctored) ->
 def test_show_and_doctor_say_that_a_held_device_waits_for_the_template_to_go(held: Doctored) -> None:
     leaf = left_pending(held)
     shown = held.fleet.say("device", "show", leaf.certificate_id, "--account", DEV)
-    assert "evaluated again when the template is off" in shown
+    assert "evaluated again once no provisioning template is on its CA" in shown
     assert "evaluated again at" not in shown
     _, printed = held.ask_doctor(held.file(leaf))
-    assert "evaluated again when the template is off" in " ".join(printed.split())
+    assert "evaluated again once no provisioning template is on its CA" in " ".join(printed.split())
 
 
 def test_show_says_of_a_held_device_that_is_active_who_activated_it_and_offers_no_reconcile(held: Doctored) -> None:

@@ -126,3 +126,47 @@ def test_the_variables_are_those_of_the_guides_page_on_certificate_policy_variab
     known = {f"iot:Certificate.Subject.{name}" for name in page} | {"iot:CertificateId"}
     assert set(VARIABLES.values()) <= known
     assert len(set(VARIABLES.values())) == len(VARIABLES)
+
+
+ESCAPE = "\x1b[2J\nINJECTED \x9b\ud800"
+NAME = {"Ref": "AWS::IoT::Certificate::CommonName"}
+
+
+@pytest.mark.parametrize(
+    ("thing", "at"),
+    [
+        ({"ThingTypeName": "\ud800x"}, "$.Resources.t.Properties.ThingTypeName: "),
+        ({"ThingGroups": [{"Fn::Join": ["", ["\ud83d", "\ude00"]]}]}, "$.Resources.t.Properties.ThingGroups[0].Fn::"),
+        ({"AttributePayload": {"a": "\udc00"}}, "$.Resources.t.Properties.AttributePayload.a: "),
+        ({"AttributePayload": {"\udc00": "a"}}, '$.Resources.t.Properties.AttributePayload["\\udc00"]: '),
+    ],
+)  # fmt: skip
+def test_half_of_a_surrogate_pair_is_left_out_and_named_with_its_place(thing: dict[str, Any], at: str) -> None:
+    body = json.dumps({"Resources": {"t": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": NAME, **thing}}}})
+    assert any(line.startswith(at) and "surrogate" in line for line in translate(body).missing)
+    translated(body)
+
+
+@pytest.mark.parametrize("document", ['"\\ud800"', '[{"Effect": "Allow", "Resource": "\\ud800"}]'])
+def test_a_policy_with_half_of_a_surrogate_pair_is_named_and_not_written(document: str) -> None:
+    given = {"PolicyDocument": f'{{"Statement": {document}}}'}
+    body = json.dumps({"Resources": {"p": {"Type": "AWS::IoT::Policy", "Properties": given}}})
+    block = make_block("pumps", translate(body), {}, PLACE)
+    assert block.policy is None
+    assert any(line.startswith("$.Resources.p.Properties.PolicyDocument: ") for line in block.missing)
+
+
+def test_no_text_of_a_template_is_told_as_a_terminal_would_obey_it() -> None:
+    thing = {"ThingName": NAME, ESCAPE: 1, "ThingTypeName": {ESCAPE: 1}, "AttributePayload": {ESCAPE: "x", "y": {}}}
+    body = {
+        ESCAPE: 1,
+        "Resources": {
+            "t": {"Type": "AWS::IoT::Thing", "Properties": thing},
+            ESCAPE: {"Type": ESCAPE},
+            "p": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": "\x1b[2J\nINJECTED \x9b"}},
+        },
+    }
+    block = make_block("pumps", translate(json.dumps(body)), {}, PLACE)
+    told = [*block.missing, *block.remarks]
+    assert all(line.isprintable() for line in told)
+    assert sum("INJECTED" in line for line in told) == 6

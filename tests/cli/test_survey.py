@@ -202,3 +202,46 @@ def test_a_survey_calls_what_the_reading_policy_allows_and_changes_nothing(old: 
     assert len(called) == 18
     assert called <= allowed
     assert old.facts() == before
+
+
+@pytest.mark.parametrize(
+    ("action", "told"),
+    [
+        ({"http": {"url": "https://user:SECRET@hooks.example:8443/SECRET?token=SECRET#SECRET"}}, "http https://hooks.example:8443"),
+        ({"http": {"url": "https://hooks.example?token=SECRET@x"}}, "http https://hooks.example"),
+        ({"http": {"url": "https://user:SECRET/SECRET@hooks.example/"}}, "http a URL"),
+        ({"http": {"url": "user:SECRET@hooks.example"}}, "http a URL"),
+        ({"salesforce": {"token": "SECRET", "url": "https://a.my.salesforce.com/SECRET"}}, "salesforce https://a.my.salesforce.com"),
+        ({"sqs": {"queueUrl": "https://u:SECRET@sqs.eu-central-1.amazonaws.com/1/theirs?x=SECRET"}}, "sqs https://sqs.eu-central-1.amazonaws.com/1/theirs"),
+    ],
+)  # fmt: skip
+def test_a_handlers_url_is_kept_and_told_without_what_may_be_a_secret(
+    old: OldFleet, tmp_path: Path, action: dict[str, dict[str, str]], told: str
+) -> None:
+    old.fleet.place(DEV).iot.broker.others["theirs"] = ({"actions": [action]}, "$aws/events/#")
+    found = old.survey(tmp_path / "dev.survey")
+    assert [one["actions"] for one in found["handlers"] if one["rule"] == "theirs"] == [[told]]
+    assert b"SECRET" not in (tmp_path / "dev.survey").read_bytes()
+
+
+def test_the_owner_alone_may_read_a_survey_and_its_plan(old: OldFleet, tmp_path: Path) -> None:
+    plan = old.plan(tmp_path)
+    assert [oct(file.stat().st_mode & 0o777) for file in (tmp_path / "dev.survey", plan)] == ["0o600", "0o600"]
+
+
+def test_a_template_that_is_nested_too_deeply_ends_no_survey(old: OldFleet, tmp_path: Path) -> None:
+    deep = '{"Resources": {"x": ' + "[" * 3_000 + "]" * 3_000 + "}}"
+    place = old.fleet.place(DEV).iot
+    place.cas.by_id[old.jitp.certificate_id].template = {"templateBody": deep}
+    found = old.survey(tmp_path / "dev.survey")
+    assert [one["template"] for one in found["cas"]] == ["(a body)"]
+
+
+def test_what_a_terminal_would_obey_is_escaped_in_a_survey(old: OldFleet, tmp_path: Path) -> None:
+    old.fleet.place(DEV).iot.broker.others["theirs"] = (
+        {"actions": [{"republish": {"topic": "\x9b2J"}}]},
+        "$aws/events/certificates/registered/\x1b[2J\ud800",
+    )
+    told = old.fleet.say("fleet", "survey", str(tmp_path / "dev.survey"), "--account", DEV)
+    assert r"handles $aws/events/certificates/registered/\u001b[2J\ud800: republish \u009b2J" in told
+    assert all(line.isprintable() for line in told.splitlines())

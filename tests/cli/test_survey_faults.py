@@ -210,6 +210,27 @@ def test_a_marker_that_has_expired_begins_the_list_anew(old: OldFleet, tmp_path:
     assert (found["things"], found["group_policies"][0]["things"], is_refused) == (260, 260, True)
 
 
+def test_a_marker_that_aws_refuses_each_time_ends_the_survey_with_how_it_goes_on(old: OldFleet, tmp_path: Path) -> None:
+    things = old.fleet.place(DEV).iot.things
+    for number in range(260):
+        things.create_thing({"thingName": f"thing-{number}"})
+    refused = 0
+
+    def refuse(call: Call, moment: Moment) -> None:
+        nonlocal refused
+        if call.operation == "ListThings" and "nextToken" in call.parameters and moment == "before":
+            refused += 1
+            assert refused < 10, "the list has no end"
+            raise ServiceError("InvalidRequestException", "nextToken has expired")
+
+    file = tmp_path / "dev.survey"
+    with strike(old.fleet, refuse):
+        told = old.fleet.say("fleet", "survey", str(file), "--account", DEV, code=1)
+    assert "AWS refuses the marker of ListThings, also after the list was begun anew" in told
+    assert f"`jitrctl fleet survey {file} --resume --account dev --fleet {old.fleet.file}` goes on from there" in told
+    assert old.survey(file, "--resume")["things"] == 260
+
+
 def test_an_account_without_a_stack_is_surveyed(old: OldFleet, tmp_path: Path) -> None:
     old.add("sensor-0001")
     old.fleet.place(DEV).dynamodb.tables.clear()

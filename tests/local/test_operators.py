@@ -128,6 +128,8 @@ def needs(call: Called, arn: Mapping[str, str]) -> Iterator[tuple[str, str]]:  #
             yield action, f"{prefix}thing/{said['thingName']}"
         case "iot", "CreateThing" | "UpdateThing":
             yield action, f"{prefix}thing/{said['thingName']}"
+        case "iot", "ListThingsInThingGroup":
+            yield action, f"{prefix}thinggroup/{said['thingGroupName']}"
         case "iot", "AddThingToThingGroup":
             yield action, f"{prefix}thing/{said['thingName']}"
             yield action, f"{prefix}thinggroup/{said['thingGroupName']}"

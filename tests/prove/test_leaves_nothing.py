@@ -223,7 +223,7 @@ def test_what_aws_refuses_to_delete_stays_in_the_journal(world: World, stranger:
     assert code == 1
     assert "could not be deleted: DeleteThing is not allowed" in said
     (journal,) = world.journals
-    assert [one["kind"] for one in json.loads(journal.read_text())["entries"]] == ["thing", "thing"]
+    assert [one["kind"] for one in json.loads(journal.read_text())["entries"]] == ["thing", "thing", "thing"]
 
     world.lies.clear()
     assert world.say("--clean")[0] == 0

@@ -98,8 +98,8 @@ COLLECTION = "(collection)"
 BUDGET = {
     COLLECTION: 40,
     "asset": 10,
-    "bench": 30,
-    "cli": 72,
+    "bench": 40,
+    "cli": 100,
     "contract": 10,
     "differential": 22,
     "e2e": 140,
@@ -107,10 +107,10 @@ BUDGET = {
     "fleet": 18,
     "infra": 46,
     "local": 60,
-    "prove": 12,
+    "prove": 17,
     "simulation": 15,
     "suite": 8,
-    "survival": 160,
+    "survival": 190,
     "unit": 58,
 }
 

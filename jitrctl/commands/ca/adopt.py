@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jitr_fleet.names import OWN_NAME, OWN_NAME_LENGTH
+from jitrctl.commands.ca.kept_template import KeptOfCa, find_kept, kept_document, show_kept
 from jitrctl.commands.ca.take_over import change_jitp
 from jitrctl.errors import Unusable
 from jitrctl.jitp.adoption import inspect_jitp
@@ -49,7 +50,7 @@ def _without_file(own: Mapping[str, Any], chosen: Mapping[str, Any]) -> Fleet | 
     return fleet_of_profile(_NEW_FLEET, _NEW_ACCOUNT, own["profile"], regions[0])
 
 
-@functools.partial(over_stages, proven=False, without_file=_without_file)
+@functools.partial(over_stages, proven=False, one_stage=True, without_file=_without_file)
 def adopt(
     scope: Scope,
     name: Annotated[
@@ -83,13 +84,18 @@ def adopt(
     undo: Annotated[bool, typer.Option("--undo", help="Put the template back that --take-over has taken off.")] = False,
     yes: Yes = False,
 ) -> None:
-    """Adopt a CA whose devices JITP provisions: print the block of fleet.toml that does what its template does.
+    """Adopt a CA of just-in-time provisioning (JITP): print its block of fleet.toml, or take it over (--take-over).
 
-    Below it comes what the template says that jitr does not, and, for some devices, what JITP made and what jitr would
+    The block does what the CA's template does. Below it comes what the template says that jitr does not, and, for some
+    devices, what JITP made and what jitr would
     make. This changes nothing. --take-over takes the template off, once the stack is deployed with `jitp = true` in the
-    CA's entry of the account; --undo puts it back.
+    CA's entry of the account; --undo puts it back. Where it was taken off, the template that is kept is printed.
+
+    One account and one Region for each run.
 
     Example: jitrctl ca adopt factory --account dev
+
+    jitrctl ca adopt factory --account dev --take-over
     """
     if new_name is not None and not (OWN_NAME.fullmatch(new_name) and len(new_name) <= OWN_NAME_LENGTH):
         raise Unusable(
@@ -99,8 +105,12 @@ def adopt(
     if take_over and undo:
         raise Unusable("--take-over and --undo are opposites: choose one")
     target = find_target(scope.fleet, name, new_name)
+    if target.declared and new_name not in (None, target.name):
+        raise Unusable(f"--name is for a CA that the fleet file does not have, and it calls this one {target.name}")
     stage = _only_stage(scope, target)
     if not (take_over or undo):
+        if note or yes:
+            raise Unusable("--note and --yes are for --take-over and --undo: this reads, and changes nothing")
         _show_block(scope, stage, target, write, sample, is_written=profile is None)
         return
     if target.declared is None:
@@ -125,15 +135,18 @@ def _only_stage(scope: Scope, target: TargetCa) -> Stage:
 def _show_block(
     scope: Scope, stage: Stage, target: TargetCa, write: Path | None, sample: int, *, is_written: bool
 ) -> None:
-    results = scope.across(
-        lambda stage: inspect_jitp(stage, target, is_written=is_written, sample=sample),
-        doing="asking AWS IoT",
-        stages=[stage],
-    )
+    def inspect(stage: Stage) -> Adoption | KeptOfCa:
+        kept = find_kept(stage, target.declared) if target.declared and not write else None
+        return kept or inspect_jitp(stage, target, is_written=is_written, sample=sample)
+
+    results = scope.across(inspect, doing="asking AWS IoT", stages=[stage])
     written: list[str] = []
 
     def show() -> None:
         (done,) = results.done
+        if isinstance(done.value, KeptOfCa):
+            show_kept(stage, done.value, scope.fleet_option)
+            return
         screen = out if write else err
         if not write:
             out.print(done.value.toml, end="", markup=False, soft_wrap=True)
@@ -143,16 +156,23 @@ def _show_block(
 
     if write:
         for done in results.done:
-            written += _write_files(write, done.value.files)
-    scope.report(results, show=show, fields=lambda one: _document(one, written))
+            if not isinstance(done.value, KeptOfCa):
+                written += _write_files(write, done.value.files)
+
+    def fields(one: Adoption | KeptOfCa) -> dict[str, Any]:
+        return kept_document(one) if isinstance(one, KeptOfCa) else _document(one, written)
+
+    scope.report(results, show=show, fields=fields)
 
 
 def _next(scope: Scope, stage: Stage, target: TargetCa, found: Adoption, written: list[str]) -> str:
     """What an engineer does after this."""
-    order = f"jitrctl ca adopt {found.block.name} --account {stage.account.name} --take-over{scope.fleet_option}"
+    here = f"--account {stage.account.name} --region {stage.region}"
+    order = f"jitrctl ca adopt {found.block.name} {here} --take-over{scope.fleet_option}"
     deployed = f"deploy the stack with jitp = true, then `{order}`."
     if target.declared:
-        return f"Next: {deployed}"
+        has_key = any(one.jitp for one in stage.account.cas if one.ca.name == target.name)
+        return f"Next: once the stack is deployed with jitp = true, `{order}`." if has_key else f"Next: {deployed}"
     if written and not found.entry.is_written:
         return (
             "Next: choose the names of the fleet and of the account, which become names of resources, look through the "
@@ -171,6 +191,9 @@ def _write_files(folder: Path, files: Mapping[str, str]) -> list[str]:
     for path in files:
         if (folder / path).exists():
             raise Unusable(f"{folder / path} is there already, and was not changed: name another folder, or move it")
+        for above in ((folder / path).parent, folder):
+            if above.exists() and not above.is_dir():
+                raise Unusable(f"{above} is no folder, and was not changed: name another folder, or move it")
     for path, text in files.items():
         try:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)

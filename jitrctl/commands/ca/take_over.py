@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitrctl.audit.record import audited
-from jitrctl.errors import Refused
 from jitrctl.jitp.adoption import inspect_jitp
 from jitrctl.jitp.take_over import TakeOverResult, take_over, undo
 from jitrctl.jitp.take_over_plan import plan_take_over, plan_undo
@@ -59,7 +58,7 @@ def change_jitp(scope: Scope, stage: Stage, ca: Ca, note: str, *, sample: int, u
 
     def show() -> None:
         for one in results.done:
-            for line in _lines(one.stage, one.value, undoes=undoes):
+            for line in _lines(scope, one.stage, one.value, undoes=undoes):
                 out.print(line, markup=False, soft_wrap=True)
 
     scope.report(results, show=show, fields=lambda one: _document(one, undoes=undoes))
@@ -70,10 +69,14 @@ def _describe_sample(scope: Scope, stage: Stage, ca: Ca, plan: TakeOver, sample:
     if not plan.found.has_template or not sample:
         return []
     target = TargetCa(certificate_id=ca.certificate_id, name=ca.name, declared=ca)
-    try:
-        found = inspect_jitp(stage, target, is_written=True, sample=sample)
-    except Refused as error:
-        return [f"  No device was compared: {error}"]
+    compared = scope.across(
+        lambda stage: inspect_jitp(stage, target, is_written=True, sample=sample),
+        doing="comparing devices",
+        stages=[stage],
+    )
+    if compared.failed:
+        return [f"  No device was compared: {compared.failed[0].error}."]
+    found = compared.done[0].value
     others = sum(not one.is_same for one in found.sample)
     if not found.sample:
         return ["  No certificate is listed under the CA, so no device was compared."]
@@ -82,7 +85,7 @@ def _describe_sample(scope: Scope, stage: Stage, ca: Ca, plan: TakeOver, sample:
     return [f"{said} Devices that are ACTIVE stay as they are."]
 
 
-def _lines(stage: Stage, one: TakeOverResult, *, undoes: bool) -> list[str]:
+def _lines(scope: Scope, stage: Stage, one: TakeOverResult, *, undoes: bool) -> list[str]:
     name = one.plan.ca.name
     key = f"jitp = true in ca.{name} of [account.{stage.account.name}]"
     if not one.plan.steps:
@@ -109,8 +112,25 @@ def _lines(stage: Stage, one: TakeOverResult, *, undoes: bool) -> list[str]:
     if undoes:
         lines.append(f"Keep {key}: jitr holds the CA's devices for it.")
     elif one.plan.is_key_set:
-        lines.append(f"Next: take {key} out, and deploy; until then a deployment may disable the rule again.")
+        lines += _next(scope, stage, name, key)
     return lines
+
+
+def _next(scope: Scope, stage: Stage, name: str, key: str) -> list[str]:
+    """What an engineer does after a take-over: the key holds in all Regions of the account, this order in one."""
+    others = [region for region in stage.account.regions if region != stage.region]
+    take_out = f"take {key} out, and deploy; until then a deployment may disable the rule again."
+    if not others:
+        return [f"Next: {take_out}"]
+    orders = (
+        f"  jitrctl ca adopt {name} --account {stage.account.name} --region {region} --take-over{scope.fleet_option}"
+        for region in others
+    )
+    return [
+        f"Next: take the CA over in the account's other Regions, too; {key} holds it there, template or not:",
+        *orders,
+        f"Only then {take_out}",
+    ]
 
 
 def _seconds(gap: timedelta | None) -> str:

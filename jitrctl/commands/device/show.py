@@ -173,7 +173,7 @@ def _notes(found: StageCertificate) -> list[str]:
         notes.append(f"{decision.outcome}, {decision.reason}: {decision.detail}")
     if found.record.is_held_under_template:
         is_active = found.registered is not None and found.registered.status is Status.ACTIVE
-        notes.append(_ACTIVATED_SINCE if is_active else "evaluated again when the template is off")
+        notes.append(_ACTIVATED_SINCE if is_active else "evaluated again once no provisioning template is on its CA")
     elif decision and decision.next_evaluation:
         notes.append(f"evaluated again at {at(decision.next_evaluation)}, or when its rules, entries or CRL change")
     if decision and decision.would_reject:

@@ -107,10 +107,10 @@ def apply_plan(scope: Scope, file: _File, note: Note = "", *, yes: Yes = False) 
         calls = PatientCalls(
             partial(turns_in(stage).wait, "DescribeCertificate"),
             again=again,
-            tell=lambda text: err.print(f"{stage}: {text}.", markup=False, soft_wrap=True),
+            report=lambda text: err.print(f"{stage}: {text}.", markup=False, soft_wrap=True),
             sleep=partial(wait_for_aws, interrupted),
         )
-        prepared = PlanRun(stage, lines[stage], calls, note, told=partial(done.__setitem__, stage))
+        prepared = PlanRun(stage, lines[stage], calls, note, report_done=partial(done.__setitem__, stage))
         prepared.leave_out_done(interrupted)
         return prepared
 

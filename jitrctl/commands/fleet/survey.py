@@ -96,11 +96,11 @@ class _Run:
     def begin(self, stage: Stage) -> None:
         """Make the lists of a stage."""
 
-        def tell(text: str) -> None:
+        def report(text: str) -> None:
             print_error(f"{stage}: {text}.")
 
         turns = partial(turns_in(stage).wait, "DescribeCertificate")
-        calls = PatientCalls(turns, again=self.again, interrupted=self.interrupted, tell=tell)
+        calls = PatientCalls(turns, again=self.again, interrupted=self.interrupted, report=report)
         self._surveys[stage] = StageSurvey(stage, self._file, calls)
         self._carry_out(self._surveys[stage].list_all)
 
@@ -143,11 +143,11 @@ def _in_words(calls: Mapping[str, int], seconds: float) -> str:
         "ListTargetsForPolicy": " (one more for each further 250 targets of a policy)",
         "DescribeCertificate": " at most",
     }
-    told = ", ".join(f"{number:,} {name}{words.get(name, '')}" for name, number in calls.items() if number)
-    if not told:
+    parts = ", ".join(f"{number:,} {name}{words.get(name, '')}" for name, number in calls.items() if number)
+    if not parts:
         return "no calls are left to make"
     return (
-        f"calls to make: {told}, and one ListThingsInThingGroup for each 250 things of a group that has a policy; "
+        f"calls to make: {parts}, and one ListThingsInThingGroup for each 250 things of a group that has a policy; "
         f"about {rough(timedelta(seconds=seconds))}"
     )
 

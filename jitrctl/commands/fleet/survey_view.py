@@ -1,4 +1,4 @@
-"""What `jitrctl fleet survey` tells of one stage: tables and sentences for people, and its part of the document."""
+"""What `jitrctl fleet survey` says of one stage: tables and sentences for people, and its part of the document."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jitrctl.session.stage import Stage
     from jitrctl.survey.summary import Findings
 
-    _Told = tuple[str, str]  # what it is about, what was found
+    _Row = tuple[str, str]  # what it is about, what was found
 
 _SOME = 5  # names
 
@@ -33,12 +33,12 @@ def show_findings(stage: Stage, found: Findings) -> None:
         ]
         out.print(table(evidence))
         out.print()
-    told = [*_tell_things(found), *_tell_policies(found), *_tell_handlers(found)]
-    out.print(table([{"about": about, "found": text} for about, text in told]))
+    described = [*_describe_things(found), *_describe_policies(found), *_describe_handlers(found)]
+    out.print(table([{"about": about, "found": text} for about, text in described]))
     out.print()
 
 
-def _tell_things(found: Findings) -> Iterator[_Told]:
+def _describe_things(found: Findings) -> Iterator[_Row]:
     several = f", such as {', '.join(found.several_named[:_SOME])}" if found.several_named else ""
     things = (
         f"{found.things:,}: {found.things_without:,} without a principal, {found.things_with_several:,} with several"
@@ -55,7 +55,7 @@ def _tell_things(found: Findings) -> Iterator[_Told]:
         yield "certificates", f"{number:,} have a policy of jitr's fleet {fleet}, which is not this one"
 
 
-def _tell_policies(found: Findings) -> Iterator[_Told]:
+def _describe_policies(found: Findings) -> Iterator[_Row]:
     read = f"; {found.policies_read:,} documents were read, those of the most targets"
     targets = f"{found.policies_of_one:,} with one target each, {found.policies_of_none:,} with none"
     yield "policies", f"{found.policies:,}: {targets}{read if found.policies_read < found.policies else ''}"
@@ -81,7 +81,7 @@ def _tell_policies(found: Findings) -> Iterator[_Told]:
             )
 
 
-def _tell_handlers(found: Findings) -> Iterator[_Told]:
+def _describe_handlers(found: Findings) -> Iterator[_Row]:
     for ca in found.cas:
         if ca.template:
             yield f"CA {ca.name}", f"{ca.status}, with a provisioning template: {ca.template}"

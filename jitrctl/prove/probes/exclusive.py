@@ -21,13 +21,21 @@ _EXCLUSIVE, _SHARED = "EXCLUSIVE_THING", "NON_EXCLUSIVE_THING"
 def run(run: Run) -> Mapping[str, Json]:
     one, two = run.register_device(SNI_ONLY, "exclusive"), run.register_device(SNI_ONLY, "exclusive")
     thing, other = run.create_thing(one.place), run.create_thing(one.place)
+    shared, third = run.register_device(SNI_ONLY, "exclusive"), run.create_thing(one.place)
     _attach(one, thing, _EXCLUSIVE)
     return {
         "attached again": try_call(lambda: _attach(one, thing, _EXCLUSIVE)),
         "attached again, not exclusively": try_call(lambda: _attach(one, thing, _SHARED)),
         "attached to another thing": try_call(lambda: _attach(one, other, _EXCLUSIVE)),
         "two certificates on one thing": try_call(lambda: _attach(two, thing, _EXCLUSIVE)),
+        "attached not exclusively, then exclusively": _attach_both_ways(shared, third),
     }
+
+
+def _attach_both_ways(device: ProbeDevice, thing: str) -> Json:
+    """As jitr does with a device that a provisioning template has attached to its thing."""
+    _attach(device, thing, _SHARED)
+    return try_call(lambda: _attach(device, thing, _EXCLUSIVE))
 
 
 def _attach(device: ProbeDevice, thing: str, kind: str) -> None:
@@ -62,10 +70,16 @@ PROBE = Probe(
             assumed=ACCEPTED,
             otherwise="the overlap of a rotation is not possible: old and new cannot both be the thing's",
         ),
+        Expectation(
+            what="attached not exclusively, then exclusively",
+            assumed="InvalidRequestException",
+            otherwise="a device that a provisioning template left half made comes up without `jitrctl device release`, "
+            "with the template's policy beside jitr's",
+        ),
     ),
     run=run,
-    makes="2 devices, 2 things",
-    calls=80,
+    makes="3 devices, 3 things",
+    calls=110,
     seconds=10,
     not_local="ministack ignores thingPrincipalType (docs/divergences.md, exclusive-thing-ignored)",
 )

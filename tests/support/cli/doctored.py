@@ -75,8 +75,6 @@ class Doctored:
                 self.disabled_rules.remove(rule)
             case ["iot", "list-principal-things", *_]:
                 pass
-            case ["iot", "update-ca-certificate", "--certificate-id", ca, "--remove-auto-registration", *_]:
-                self.fleet.iot(DEV).update_ca_certificate(certificateId=ca, removeAutoRegistration=True)
             case _:
                 raise AssertionError(f"not expected: {shlex.join(command)}")
 

@@ -264,6 +264,9 @@ LIES: dict[tuple[str, str], Tell] = {
     ("exclusive", "two certificates on one thing"): instead(
         "attach_thing_principal", lambda _, __, number: _NO if number == 5 else None
     ),
+    ("exclusive", "attached not exclusively, then exclusively"): instead(
+        "attach_thing_principal", lambda _, __, number: {} if number == 7 else None
+    ),
     ("detached", "detached after"): undocumented(detach_seconds=40),
     ("connected-after", "ACTIVE to CONNACK"): turned_away(
         lambda _, identity, *rest: "-activated-" in identity.name and 1 < rest[-1] < 20

@@ -19,10 +19,12 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from jitr.errors import JitrError
+from jitr.store.revoked_cas import RevokedCas
 from jitr.x509.certificate import Certificate
 from jitr_fleet.resources import ResourceNames
 from jitrctl.errors import Refused
 from jitrctl.jitp import take_over, take_over_plan
+from jitrctl.jitp.half_done import HalfDone
 from jitrctl.jitp.take_over_plan import plan_take_over, plan_undo
 from simulation import Call, Leaf, Moment
 from simulation.clock import START
@@ -35,6 +37,7 @@ from tests.support.survival.one_thread import Act
 RULE = ResourceNames("acme").rule(HOME)
 _COUNTRY = (x509.NameAttribute(NameOID.COUNTRY_NAME, "CH"),)
 _CONNECTS = 3
+_COUNTS_AS_KILLED = 241  # seconds
 # A rule of nothing: a call on it marks a CONNECT, as a write that every other act may meet.
 _MARK = "mark"
 
@@ -134,12 +137,14 @@ class JitpWorld(ExploredWorld):
         self.clock.advance(700)
         return leaf
 
-    def take_over(self, name: str, *, undoes: bool = False) -> Act:
+    def take_over(self, name: str, *, undoes: bool = False, again: bool = False) -> Act:
         """`jitrctl ca adopt --take-over`, or `--undo`: jitrctl's own code; who is cut off gives the order again."""
         stage = self._stage(name)
 
         def run() -> None:
             done = False
+            if again:
+                self.clock.advance(_COUNTS_AS_KILLED)
             try:
                 with self._in_this_world():
                     if undoes:
@@ -147,25 +152,29 @@ class JitpWorld(ExploredWorld):
                     else:
                         take_over.take_over(stage, plan_take_over(stage, self.ca), sleep=self.clock.sleep)
                 done = True
+            except HalfDone:
+                pass
             except Refused:
                 done = True  # an answer: it said what is in the way
             except (JitrError, ClientError):
                 pass
             finally:
                 if not done:
-                    self.unfinished.append(self.take_over(name, undoes=undoes))
+                    self.unfinished.append(self.take_over(name, undoes=undoes, again=True))
 
         return run
 
     def _stage(self, name: str) -> Any:
         """What jitrctl's code uses of a stage."""
         client = self.account.client("iot", caller=name)
-        declared = SimpleNamespace(ca=self.ca, jitp=True)
+        declared, names = SimpleNamespace(ca=self.ca, jitp=True), ResourceNames("acme")
         return SimpleNamespace(
             caller=f"arn:{name}",
+            region="eu-central-1",
+            revoked_cas=RevokedCas(self.account.client("dynamodb", caller=name), names.registry_table),
             iot=client,
             dynamodb=self.account.client("dynamodb", caller=name),
-            names=ResourceNames("acme"),
+            names=names,
             account=SimpleNamespace(name="dev", cas=(declared,)),
             rules=self.deployment.rules,
         )
