@@ -13,7 +13,7 @@ from jitr.errors import Reason
 from jitr.frozen import value
 from jitr.iot_models import Status
 from jitr.provisioning import DetachPolicy
-from jitrctl.adoption.refusals import refuse_another_name, refuse_taken_away
+from jitrctl.adoption.refusals import refuse_another_name, refuse_several_things, refuse_taken_away
 from jitrctl.audit.record import audited
 from jitrctl.device.adopt import foreign_policies, refuse_another_fleets
 from jitrctl.device.reconcile import ReconcileChange, Reconciliation, apply, compare, refuse_another_verdict
@@ -56,6 +56,7 @@ class Alignment:
         record = calls.repeat("BatchGetItem", lambda: stage.registry.recall([one])[one])
         refuse_another_name(stage, line, with_recorded_ca(device, record))
         refuse_taken_away(record)
+        refuse_several_things(stage, calls, line, device.arn)
 
         def compare_now() -> Reconciliation | None:
             calls.take_turn("DescribeCertificate")

@@ -17,10 +17,10 @@ from jitr.rules import is_source
 from jitrctl.adoption.aligning import Alignment
 from jitrctl.adoption.left_attached import AttachedPolicies, LeftAttached
 from jitrctl.adoption.plan_file import PlanVerb
-from jitrctl.adoption.refusals import refuse_unfit
+from jitrctl.adoption.refusals import refuse_several_things, refuse_unfit
 from jitrctl.audit.record import audited
 from jitrctl.device.adopt import Adoption, is_recorded, refuse_another_fleets
-from jitrctl.errors import AccessError, Interrupted, JitrctlError, OperatingError, Refused
+from jitrctl.errors import AccessError, Interrupted, JitrctlError, Refused
 from jitrctl.run.parallel import ON_PURPOSE, describe_error
 from jitrctl.survey.calls import seconds_for
 
@@ -157,12 +157,13 @@ class PlanRun:
                 if line.verb is PlanVerb.ALIGN
                 else None
             )
+            principals: tuple[str, ...] = ()
             if _is_done(line, owner, record):
                 self.result.already += 1
             else:
-                self._adopt(line)
+                principals = self._adopt(line)
             if alignment:
-                self.result.aligned += self._align(line, alignment)
+                self._align(line, alignment, principals)
         except (NotPermitted, AccessError, BotoCoreError, Interrupted):
             raise  # as it would for every other line
         except CertificateUnknown:
@@ -174,7 +175,8 @@ class PlanRun:
                 raise
             self.result.failed.append((line, describe_error(error)))
 
-    def _adopt(self, line: PlanLine) -> None:
+    def _adopt(self, line: PlanLine) -> tuple[str, ...]:
+        """Adopt one thing; its other principals."""
         adoption = Adoption(
             line.thing_name,
             client=self._stage.iot,
@@ -196,7 +198,7 @@ class PlanRun:
                     return
                 policies = self._policies.of_certificate(adoption.arn)
                 refuse_another_fleets(policies, self._stage.fleet.name)
-                self._refuse_several_things(line, adoption.arn)
+                refuse_several_things(self._stage, self._calls, line, adoption.arn)
                 # Before the adoption: what cannot be read then would be told by no later run.
                 left = self._policies.find_left(line.thing_name, policies, adoption.other_principals)
                 order.enter_context(audited(self._stage, _ORDER, line.certificate_id, [step], self._note))
@@ -216,16 +218,9 @@ class PlanRun:
             self.result.foreign_cas.append(line.thing_name)
         elif not is_source(ca) and ca not in active_cas:
             self.result.inactive_cas.append(line.thing_name)
-        if left and (line.verb is PlanVerb.ADOPT or left.principals):
+        if left and line.verb is PlanVerb.ADOPT:
             self.result.left.append(left)
-
-    def _refuse_several_things(self, line: PlanLine, arn: str) -> None:
-        answer = self._calls.make("ListPrincipalThings", self._stage.iot.list_principal_things, principal=arn)
-        if others := [name for name in answer["things"] if name != line.thing_name]:
-            raise OperatingError(
-                f"the certificate is attached to {', '.join(others)} now, too: detach it from all but one, and survey "
-                "again"
-            )
+        return adoption.other_principals
 
     def _read_active_cas(self) -> frozenset[str]:
         """The CAs that are registered and ACTIVE now; read once for each run."""
@@ -237,12 +232,10 @@ class PlanRun:
             )
         return self._active_cas
 
-    def _align(self, line: PlanLine, alignment: Alignment) -> int:
-        """Carry out an alignment; 1 if there was something to do."""
-        changed = alignment.carry_out(_ORDER, self._note)
-        if left := self._policies.find_left(line.thing_name, ()):
+    def _align(self, line: PlanLine, alignment: Alignment, principals: tuple[str, ...]) -> None:
+        self.result.aligned += alignment.carry_out(_ORDER, self._note)
+        if left := self._policies.find_left(line.thing_name, (), principals):
             self.result.left.append(left)
-        return int(changed)
 
 
 def _is_done(line: PlanLine, owner: str | None, record: Record) -> bool:

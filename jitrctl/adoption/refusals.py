@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jitr.x509.certificate import Certificate
     from jitrctl.adoption.plan_file import PlanLine
     from jitrctl.session.stage import Stage
+    from jitrctl.survey.calls import PatientCalls
 
 
 def refuse_unfit(
@@ -53,6 +54,18 @@ def refuse_another_name(stage: Stage, line: PlanLine, device: DeviceRegistration
         f"the rules make {made} of its certificate, so its next certificate would not be {line.thing_name}'s: correct "
         f"thing_name of [{section}] so that it makes {line.thing_name} and deploy, or skip it"
     )
+
+
+def refuse_several_things(stage: Stage, calls: PatientCalls, line: PlanLine, arn: str) -> None:
+    """Refuse a certificate that is attached to another thing, too.
+
+    Raises OperatingError; as `PatientCalls.make`.
+    """
+    answer = calls.make("ListPrincipalThings", stage.iot.list_principal_things, principal=arn)
+    if others := [name for name in answer["things"] if name != line.thing_name]:
+        raise OperatingError(
+            f"the certificate is attached to {', '.join(others)} now, too: detach it from all but one, and survey again"
+        )
 
 
 def refuse_taken_away(record: Record) -> None:

@@ -367,16 +367,18 @@ def test_what_is_left_attached_is_told_once_though_an_error_ends_the_run(
     assert operation in said
 
 
-def test_other_principals_of_a_thing_are_named_as_left_attached(old: OldFleet, tmp_path: Path) -> None:
+@pytest.mark.parametrize("verb", ["adopt", "align"])
+def test_other_principals_of_a_thing_are_named_as_left_attached(old: OldFleet, tmp_path: Path, verb: str) -> None:
     first, second = old.add("sensor-0001"), old.add("sensor-0001")
     plan = old.plan(tmp_path)
     edit(
         plan,
         f"review  dev/eu-central-1  sensor-0001  {first.certificate_id}",
-        f"adopt  dev/eu-central-1  sensor-0001  {first.certificate_id}",
+        f"{verb}  dev/eu-central-1  sensor-0001  {first.certificate_id}",
     )
     (left,) = old.apply(plan)["left_attached"]
     assert left["principals"] == [second.certificate_id]
+    assert left["policies"] == (["old"] if verb == "adopt" else [])
 
 
 def test_active_certificates_on_no_thing_are_in_the_plan_with_their_cure(old: OldFleet, tmp_path: Path) -> None:

@@ -107,9 +107,11 @@ def test_a_certificate_that_owns_another_name_does_not_get_a_second_one(old: Old
     assert not any(line.startswith(("adopt", "review")) for line in again.read_text().splitlines())
 
 
-def test_a_certificate_on_a_second_thing_since_the_survey_is_refused(old: OldFleet, tmp_path: Path) -> None:
+@pytest.mark.parametrize("verb", ["adopt", "align"])
+def test_a_certificate_on_a_second_thing_since_the_survey_is_refused(old: OldFleet, tmp_path: Path, verb: str) -> None:
     leaf = old.add("sensor-0001")
     plan = old.plan(tmp_path)
+    edit(plan, "\nadopt ", f"\n{verb} ")
     old.iot.create_thing(thingName="other")
     old.iot.attach_thing_principal(thingName="other", principal=old.arn(leaf))
     assert "attached to other now, too: detach it from all but one" in why_refused(old, plan)
