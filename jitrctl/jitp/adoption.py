@@ -14,7 +14,7 @@ from jitrctl.clock import now
 from jitrctl.errors import Refused
 from jitrctl.jitp.block import StagePlace, make_block
 from jitrctl.jitp.fleet_text import AccountEntry, account_text, ca_text, check_block, fleet_text
-from jitrctl.jitp.reading import describe_ca, read_policies, read_template
+from jitrctl.jitp.registered_ca import describe_ca, read_policies, read_template
 from jitrctl.jitp.sample import Comparison
 from jitrctl.jitp.target import name_for
 from jitrctl.jitp.template import translate
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jitr.rules import Rules
     from jitrctl.jitp.block import CaBlock
     from jitrctl.jitp.fleet_text import CheckedBlock
-    from jitrctl.jitp.reading import JitpTemplate, RegisteredCa
+    from jitrctl.jitp.registered_ca import JitpTemplate, RegisteredCa
     from jitrctl.jitp.sample import SampledDevice
     from jitrctl.jitp.target import TargetCa
     from jitrctl.jitp.template import Translation

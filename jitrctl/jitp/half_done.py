@@ -14,7 +14,7 @@ from jitrctl.ca import registry
 from jitrctl.ca.plan import adopt_command
 from jitrctl.errors import Refused
 from jitrctl.jitp.kept_template import KeptState
-from jitrctl.jitp.reading import describe_ca
+from jitrctl.jitp.registered_ca import describe_ca
 from jitrctl.jitp.take_over_plan import stage_options
 from jitrctl.run.parallel import ON_PURPOSE, describe_error
 from jitrctl.session.aws_errors import DENIED

@@ -19,7 +19,7 @@ from jitrctl.clock import now
 from jitrctl.errors import Refused
 from jitrctl.jitp.half_done import both_orders, told_when_half_done
 from jitrctl.jitp.kept_template import KeptState, Overtaken
-from jitrctl.jitp.reading import describe_ca
+from jitrctl.jitp.registered_ca import describe_ca
 from jitrctl.jitp.take_over_plan import kept_templates, stage_options
 from jitrctl.session.invoke import start_sweep
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from jitr_fleet.model import Ca
     from jitrctl.jitp.kept_template import KeptOrder, KeptTemplates
-    from jitrctl.jitp.reading import RegisteredCa
+    from jitrctl.jitp.registered_ca import RegisteredCa
     from jitrctl.jitp.take_over_plan import TakeOver
     from jitrctl.session.stage import Stage
 

@@ -14,7 +14,7 @@ from jitrctl.ca.plan import RuleState, adopt_command, revoked_obstacle
 from jitrctl.clock import now
 from jitrctl.errors import Refused
 from jitrctl.jitp.kept_template import KeptState, KeptTemplates
-from jitrctl.jitp.reading import describe_ca, read_template
+from jitrctl.jitp.registered_ca import describe_ca, read_template
 from jitrctl.rules.deployed import NotReadable, read_deployed_rules
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from jitr_fleet.model import Ca
     from jitrctl.jitp.kept_template import KeptTemplate
-    from jitrctl.jitp.reading import RegisteredCa
+    from jitrctl.jitp.registered_ca import RegisteredCa
     from jitrctl.session.stage import Stage
 
 

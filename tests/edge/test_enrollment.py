@@ -9,7 +9,7 @@ from jitr.admission.enrollment import Entry, EntryRule, Subject, SubjectKind
 from jitr.admission.overrides import Additions
 from jitr.errors import Reason
 from jitr.rules import CheckMode, EnrollmentRule
-from jitr.sweep import due_evaluations
+from jitr.sweep import held_walks
 from jitr.verdicts import OperatorAction, OperatorVerdict
 from tests.support.cases.enrollment import of_device, of_thing
 from tests.support.cases.issuing import DAY, NOW, SECOND, factory, named, rules_for
@@ -167,7 +167,7 @@ def test_a_walk_that_ran_out_of_time_is_gone_on_with_and_sends_nobody_twice(
         assert handle_event(cloud, device) == []
     cloud.enroll(*(of_device(device) for device in devices))
     cloud.now += MINUTE
-    monkeypatch.setattr(due_evaluations, "_PAGE", 1)
+    monkeypatch.setattr(held_walks, "_PAGE", 1)
     assert cloud.swept(lambda: False).unfinished == ["enrollment", "factory", "full pass"]
     assert [cloud.swept(lambda: False).sent for _ in range(4)] == [1, 1, 0, 0]
 

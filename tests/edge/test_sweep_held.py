@@ -7,7 +7,7 @@ import pytest
 
 from jitr.errors import Reason
 from jitr.store.registry_writes import Due
-from jitr.sweep import due_evaluations, runner
+from jitr.sweep import due_evaluations, held_walks, runner
 from jitr.sweep.runner import SweepResult
 from jitr.verdicts import OperatorAction
 from tests.support.cases.issuing import DAY, NOW, SECOND
@@ -156,7 +156,7 @@ def test_changed_rules_are_a_reason_to_look_once_however_many_are_held(
 def test_the_walk_over_held_devices_goes_on_where_the_last_sweep_stopped_until_its_end(
     cloud: Cloud, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(due_evaluations, "_PAGE", 3)
+    monkeypatch.setattr(held_walks, "_PAGE", 3)
     monkeypatch.setattr(runner, "PART_OF_LOOKS", 2 / (10 * cloud.rules.every))  # two in a sweep
     for number in range(7):
         record_decision(

@@ -9,8 +9,10 @@ from cryptography.x509.oid import NameOID
 
 from jitr.decisions import Decision, Outcome
 from jitr.errors import Reason
+from jitr.sweep import due_evaluations, template_holds
 from simulation import Authority, Fault, Leaf
 from simulation.clock import START
+from simulation.deployment import ca_rules, rules
 from tests.support.jitp.fleet import DAY, RULE, JitpFleet, NotTakenOff, put_template
 
 COUNTRY = [x509.NameAttribute(NameOID.COUNTRY_NAME, "CH")]
@@ -173,6 +175,40 @@ def test_the_sweep_sends_no_held_device_again_while_the_template_is_there(fleet:
     fleet.deployment.sweep()
     fleet.deliver()
     assert [fleet.status(leaf) for leaf in leaves] == ["ACTIVE"] * len(leaves)
+
+
+def test_devices_of_other_cas_do_not_wait_behind_those_that_are_held(
+    fleet: JitpFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = Authority.new("Line CA")
+    ca = {"caCertificate": line.pem, "certificateMode": "SNI_ONLY", "setAsActive": True, "allowAutoRegistration": True}
+    fleet.account.iot.cas.register_ca_certificate(ca)
+    fleet.deployment.rules = rules(ca_rules(fleet.authority, jitp=True), ca_rules(line, name="line"))
+    held = [pending(fleet, f"sensor-{number}") for number in range(7)]
+    fleet.deployment.sweep()
+    fleet.deliver()
+    first, second = line.issue("sensor-9"), line.issue("sensor-9")
+    for leaf in (first, second):
+        fleet.connect(leaf, "sensor-9")
+        fleet.aws.clock.advance(700)
+        fleet.deployment.sweep()
+        fleet.deliver()
+    waits = fleet.record(second)
+    assert waits.decision
+    assert (waits.decision.outcome, waits.decision.reason) == (Outcome.HELD, Reason.NOT_A_ROTATION)
+
+    # All are due, the held ones first.
+    for leaf in held:
+        fleet.registry.postpone_evaluation(leaf.certificate_id, fleet.record(leaf), START)
+    fleet.aws.clock.advance(4000)
+    assert waits.due_at
+    assert waits.due_at < fleet.aws.clock.now()
+    monkeypatch.setattr(due_evaluations, "_MOST_DUE", 2)
+    monkeypatch.setattr(template_holds, "_MOST_POSTPONED", 5)
+    assert fleet.deployment.sweep().sent == 1
+    due_at = [fleet.record(leaf).due_at or START for leaf in held]
+    postponed = [one for one in due_at if one > fleet.aws.clock.now()]
+    assert len(set(postponed)) == 5, "as many as one sweep postpones, each to a time of its own"
 
 
 @pytest.mark.parametrize("key_first", [True, False])

@@ -156,6 +156,15 @@ def test_an_entry_lets_a_cas_certificate_follow_one_without_a_ca_and_nothing_els
     assert reason(without, may_follow=True, certificate_id=source_id("other")) is Reason.NOT_A_ROTATION
 
 
+@pytest.mark.parametrize(
+    ("ca", "said"),
+    [(source_id("maker"), "the old one was registered without a CA"), ("", "no CA of the old one is known")],
+)
+def test_a_refusal_says_only_of_an_import_that_it_was_registered_without_a_ca(ca: str, said: str) -> None:
+    with pytest.raises(Rejected, match=f"is no rotation: {said}, and no enrollment entry"):
+        refuse_wrong_owner(ADMITTED, owner=replace(OLD, ca_certificate_id=ca), twin_id=TWIN_ID, now=NOW)
+
+
 def test_a_duplicate_becomes_a_rotation_when_the_window_opens() -> None:
     owner = replace(OLD, ends_at=NOW + 100 * DAY)
     assert reason(owner, later=40 * DAY - SECOND) is NOT

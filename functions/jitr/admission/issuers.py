@@ -11,9 +11,10 @@ is the same. Otherwise admission holds the certificate (CA_AMBIGUOUS).
 
 The CA of an earlier decision takes precedence over the search: jitr decided under that CA, and stays with it. So does
 the source that an import's order names, on the registration that the import made: AWS IoT names no CA of a certificate
-that was registered without one, and the CA that happens to have signed it has no say. Only a device that connects is
-registered as PENDING_ACTIVATION, so a pending certificate is its CA's, whatever an earlier import recorded. Of a CA in
-DEFAULT mode AWS IoT names all certificates: one that such a CA signed and that has no name was registered without it.
+that was registered without one, and the CA that happens to have signed it has no say. No import leaves a certificate
+PENDING_ACTIVATION, so a pending certificate is its CA's, whatever an earlier import recorded. (Fleet provisioning sets
+that status too; docs/how-it-works.md says what follows.) Of a CA in DEFAULT mode AWS IoT names all certificates: one
+that such a CA signed and that has no name was registered without it.
 """
 
 from dataclasses import replace

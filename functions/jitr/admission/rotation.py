@@ -86,7 +86,8 @@ def _why_not_after_another(admitted: "Admitted", owner: Owner) -> str | None:
     if owner.ca_certificate_id and not is_source(owner.ca_certificate_id):
         return "it is under another CA, which does not succeed the old one's"
     if not admitted.identity.may_follow:
-        return "the old one was registered without a CA, and no enrollment entry says that this one may follow it"
+        old = "the old one was registered without a CA" if owner.ca_certificate_id else "no CA of the old one is known"
+        return f"{old}, and no enrollment entry says that this one may follow it"
     return None
 
 

@@ -5,7 +5,7 @@
     report      RulesRefuseMany, 1 or 0 for each CA, so that the alarm lasts as long as the brake
 
 The devices that a brake held are evaluated again when it ends: changed rules and acceptances both start a walk over all
-held devices (due_evaluations.py).
+held devices (held_walks.py).
 """
 
 from collections.abc import Mapping

@@ -3,10 +3,10 @@
     1 look back     PENDING_ACTIVATION certificates without a decision, newest first down to the horizon, are sent to
                     the queue again: look_back.py
     2 evaluations   certificates that an operator ordered away, also while the queue is behind; released, held and
-                    approved devices that are due, and unfinished attempts, are sent to the queue: by index; all held
-                    devices when the rules have changed; those whose enrollment entries or CRLs have changed, or from
-                    whose CA a provisioning template was taken: due_evaluations.py; while it is there, none of that CA:
-                    template_holds.py
+                    approved devices that are due, and unfinished attempts, are sent to the queue, by index:
+                    due_evaluations.py; all held devices when the rules have changed; those whose enrollment entries or
+                    CRLs have changed, or from whose CA a provisioning template was taken: held_walks.py; while it is
+                    there, none of that CA: template_holds.py
     - brakes        are ended, announced and reported: brake_end.py
     - revoked CAs   are set INACTIVE again, if a deployment or a person has set one ACTIVE: ca_guard.py; their devices
                     that became ACTIVE too late for an order on all of them are ordered away: late_devices.py
@@ -61,6 +61,7 @@ from jitr.sweep.daily_count import DailyCount
 from jitr.sweep.due_evaluations import DueEvaluations, SendDue
 from jitr.sweep.expiring import EXPIRING
 from jitr.sweep.full_pass import FullPass
+from jitr.sweep.held_walks import HeldWalks
 from jitr.sweep.late_devices import LateDevices
 from jitr.sweep.look_back import LookBack
 from jitr.sweep.retirement import CertificateRetirement
@@ -165,11 +166,18 @@ class Sweep:
             rules=rules,
             iot=iot,
             registry=registry,
+            brakes=brakes,
+            holds=self._holds,
+        )
+        self._held_walks = HeldWalks(
+            rules=rules,
+            registry=registry,
             crls=crls,
             enrollment=enrollment,
             brakes=brakes,
             holds=self._holds,
             journal=journal,
+            due=self._due_evaluations,
         )
         self._revoked_cas = revoked_cas
         self._guard = CaGuard(rules=rules, cas=cas, announcer=announcer)
@@ -266,10 +274,10 @@ class Sweep:
         parts = (
             ("release", self._due_evaluations.send_released),
             ("look again", self._due_evaluations.send_due),
-            ("look again, other rules", self._due_evaluations.send_where_rules_changed),
-            ("enrollment", self._due_evaluations.send_where_entries_changed),
-            ("CRLs", self._due_evaluations.send_where_crls_changed),
-            ("look again, template taken off", self._due_evaluations.send_where_templates_are_gone),
+            ("look again, other rules", self._held_walks.send_where_rules_changed),
+            ("enrollment", self._held_walks.send_where_entries_changed),
+            ("CRLs", self._held_walks.send_where_crls_changed),
+            ("look again, template taken off", self._held_walks.send_where_templates_are_gone),
         )
         self._send_parts(run, allowance, parts)
 

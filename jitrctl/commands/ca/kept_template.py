@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jitrctl.ca.plan import adopt_command
-from jitrctl.jitp.reading import describe_ca
+from jitrctl.jitp.registered_ca import describe_ca
 from jitrctl.jitp.take_over_plan import kept_templates, stage_options
 from jitrctl.terminal import at, err, out
 

@@ -96,10 +96,12 @@ class JitpFleet:
     def status(self, leaf: Leaf) -> str:
         return self.account.iot.certificates.by_id[leaf.certificate_id].status
 
+    @property
+    def registry(self) -> Registry:
+        return Registry(self.account.client("dynamodb", caller="admin"), self.deployment.settings.registry_table)
+
     def record(self, leaf: Leaf) -> Record:
-        client = self.account.client("dynamodb", caller="admin")
-        registry = Registry(client, self.deployment.settings.registry_table)
-        return registry.recall([leaf.certificate_id])[leaf.certificate_id]
+        return self.registry.recall([leaf.certificate_id])[leaf.certificate_id]
 
     def decision(self, leaf: Leaf) -> Decision | None:
         return self.record(leaf).decision

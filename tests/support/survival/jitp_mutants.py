@@ -34,10 +34,15 @@ JITP_MUTANTS = (
         (JITP + "test_the_sweep_sends_no_held_device_again_while_the_template_is_there",),
     ),
     Mutant(
+        "what becomes ACTIVE under a template stays held",
+        (Change("sweep/full_pass.py", "record(taken_away | provisioned, records)", "record(taken_away, records)"),),
+        (JITP + "test_a_held_device_that_becomes_active_under_the_template_is_recorded_as_found",),
+    ),
+    Mutant(
         "the sweep does not look for who was held under a template that is off",
         (
             Change(
-                "sweep/due_evaluations.py",
+                "sweep/held_walks.py",
                 "        if not (self._holds.expected and self._holds.is_read):\n",
                 "        if self._holds.is_read:\n",
             ),
