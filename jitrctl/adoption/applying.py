@@ -8,34 +8,35 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from jitr.errors import CertificateUnknown, NotPermitted, Rejected, Unavailable
-from jitr.iot_models import Status
-from jitr.provisioning import DetachPolicy
+from jitr.rules import is_source
+from jitrctl.adoption.aligning import Alignment
 from jitrctl.adoption.left_attached import AttachedPolicies, LeftAttached
 from jitrctl.adoption.plan_file import PlanVerb
+from jitrctl.adoption.refusals import refuse_several_things, refuse_unfit
 from jitrctl.audit.record import audited
-from jitrctl.clock import now
-from jitrctl.device.adopt import Adoption, foreign_policies, is_recorded, refuse_another_fleets
-from jitrctl.device.reconcile import ReconcileChange, apply, compare, refuse_another_verdict
-from jitrctl.errors import AccessError, Interrupted, JitrctlError, OperatingError, Refused
-from jitrctl.run.parallel import describe_error
+from jitrctl.device.adopt import Adoption, is_recorded, refuse_another_fleets
+from jitrctl.errors import AccessError, Interrupted, JitrctlError, Refused
+from jitrctl.run.parallel import ON_PURPOSE, describe_error
 from jitrctl.survey.calls import seconds_for
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator, Sequence
 
+    from jitr.iot_models import DeviceRegistration
     from jitr.record import Record
+    from jitr.x509.certificate import Certificate
     from jitrctl.adoption.plan_file import PlanLine
-    from jitrctl.device.reconcile import Reconciliation
     from jitrctl.session.stage import Stage
     from jitrctl.survey.calls import PatientCalls
 
 _BATCH, _ORDER = 100, "fleet adopt"
+_MOST_WARNINGS = 20  # of one run in one stage
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,11 +48,13 @@ class PlanResult:
     aligned: int = 0
     reviews: int = 0
     skipped: int = 0
-    not_begun: int = 0  # after Ctrl-C
+    not_begun: int = 0  # after Ctrl-C, or an error that ended the run
+    ended_by: str = ""  # that error, in one sentence
     failed: list[tuple[PlanLine, str]] = field(default_factory=list)
     left: list[LeftAttached] = field(default_factory=list)
     unknown_cas: list[str] = field(default_factory=list)  # things whose certificates are under no CA that is known here
     foreign_cas: list[str] = field(default_factory=list)  # and those under a CA that the fleet file does not give
+    inactive_cas: list[str] = field(default_factory=list)  # and those under one of the fleet's that is not ACTIVE here
 
 
 class PlanRun:
@@ -69,6 +72,7 @@ class PlanRun:
         """`report_done` is called with the number of lines that are done."""
         self._stage, self._calls, self._note, self._report_done = stage, calls, note, report_done
         self._policies = AttachedPolicies(stage, calls)
+        self._active_cas: frozenset[str] | None = None  # None: not read yet
         self.result = PlanResult(
             reviews=sum(line.verb is PlanVerb.REVIEW for line in lines),
             skipped=sum(line.verb is PlanVerb.SKIP for line in lines),
@@ -105,9 +109,10 @@ class PlanRun:
     def run(self, interrupted: threading.Event) -> PlanResult:
         """Carry out the lines; one that fails does not stop the others.
 
-        Raises Refused after two hours of throttles; NotPermitted, botocore's errors.
+        What would fail for every line ends the run: two hours of throttles, a missing permission, botocore's errors.
+        The result says so beside what was done before.
         """
-        done = 0
+        done, warned = 0, len(self._stage.warnings)
         try:
             for some, known in self._read_batches(self._todo):
                 for line in some:
@@ -118,8 +123,18 @@ class PlanRun:
                     self._report_done(done)
         except Interrupted:
             pass  # while AWS throttled: the line is as good as not begun, for the next run finishes it
+        except ON_PURPOSE as error:
+            self.result.ended_by = describe_error(error)
         self.result.not_begun = len(self._todo) - done
+        self._shorten_warnings(warned)
         return self.result
+
+    def _shorten_warnings(self, warned: int) -> None:
+        """Leave the first warnings of this run, and how many more there are: each order may have one."""
+        warnings = self._stage.warnings
+        if (more := len(warnings) - warned - _MOST_WARNINGS) > 0:
+            del warnings[-more:]
+            warnings.append(f"{more:,} more orders have such a warning; the audit log has all orders")
 
     def _read_batches(
         self, lines: Sequence[PlanLine]
@@ -136,13 +151,19 @@ class PlanRun:
 
     def _carry_out(self, line: PlanLine, owner: str | None, record: Record) -> None:
         try:
+            # First whether it can be aligned: of a line that fails for what is known before, nothing is done.
+            alignment = (
+                Alignment.prepare(self._stage, line, self._calls, self._policies)
+                if line.verb is PlanVerb.ALIGN
+                else None
+            )
+            principals: tuple[str, ...] = ()
             if _is_done(line, owner, record):
                 self.result.already += 1
             else:
-                self._adopt(line)
-                self.result.adopted += 1
-            if line.verb is PlanVerb.ALIGN:
-                self.result.aligned += self._align(line)
+                principals = self._adopt(line)
+            if alignment:
+                self._align(line, alignment, principals)
         except (NotPermitted, AccessError, BotoCoreError, Interrupted):
             raise  # as it would for every other line
         except CertificateUnknown:
@@ -154,7 +175,8 @@ class PlanRun:
                 raise
             self.result.failed.append((line, describe_error(error)))
 
-    def _adopt(self, line: PlanLine) -> None:
+    def _adopt(self, line: PlanLine) -> tuple[str, ...]:
+        """Adopt one thing; its other principals."""
         adoption = Adoption(
             line.thing_name,
             client=self._stage.iot,
@@ -165,18 +187,22 @@ class PlanRun:
             origin=line.origin.value,
         )
         step = f"take thing {line.thing_name} into the registry (origin {line.origin})"
-        policies: tuple[str, ...] | None = None
+        is_kept, left, active_cas = False, None, self._read_active_cas()
         with ExitStack() as order:
 
-            def refuse(status: Status, ends_at: Any) -> None:
+            def refuse(device: DeviceRegistration, certificate: Certificate, record: Record) -> None:
                 """Refuse what is unfit; else keep the order, once, before anything is written."""
-                nonlocal policies
-                _refuse_unfit(status, ends_at)
-                if policies is None:
-                    found = self._policies.of_certificate(adoption.arn)
-                    refuse_another_fleets(found, self._stage.fleet.name)
-                    order.enter_context(audited(self._stage, _ORDER, line.certificate_id, [step], self._note))
-                    policies = found
+                nonlocal is_kept, left
+                refuse_unfit(self._stage, line, device, certificate, record)
+                if is_kept:
+                    return
+                policies = self._policies.of_certificate(adoption.arn)
+                refuse_another_fleets(policies, self._stage.fleet.name)
+                refuse_several_things(self._stage, self._calls, line, adoption.arn)
+                # Before the adoption: what cannot be read then would be told by no later run.
+                left = self._policies.find_left(line.thing_name, policies, adoption.other_principals)
+                order.enter_context(audited(self._stage, _ORDER, line.certificate_id, [step], self._note))
+                is_kept = True
 
             def carry_out() -> str:
                 self._calls.take_turn("ListThingPrincipals")
@@ -184,63 +210,33 @@ class PlanRun:
                 return adoption.carry_out(refuse)
 
             self._calls.repeat("the adoption", carry_out)
-        if adoption.is_without_ca:
+        self.result.adopted += 1
+        ca = adoption.ca_certificate_id
+        if ca is None:
             self.result.unknown_cas.append(line.thing_name)
-        elif adoption.ca_certificate_id not in {one.certificate_id for one in self._stage.rules.origins}:
+        elif ca not in {one.certificate_id for one in self._stage.rules.origins}:
             self.result.foreign_cas.append(line.thing_name)
-        if line.verb is PlanVerb.ADOPT:
-            self._note_left(line, policies or ())
-
-    def _note_left(self, line: PlanLine, policies: tuple[str, ...]) -> None:
-        if left := self._policies.find_left(line.thing_name, policies):
+        elif not is_source(ca) and ca not in active_cas:
+            self.result.inactive_cas.append(line.thing_name)
+        if left and line.verb is PlanVerb.ADOPT:
             self.result.left.append(left)
+        return adoption.other_principals
 
-    def _align(self, line: PlanLine) -> int:
-        """Align one device; 1 if there was something to do."""
-        stage, one = self._stage, line.certificate_id
+    def _read_active_cas(self) -> frozenset[str]:
+        """The CAs that are registered and ACTIVE now; read once for each run."""
+        if self._active_cas is None:
+            pages = self._stage.iot.get_paginator("list_ca_certificates")
+            found = self._calls.make("ListCACertificates", lambda: list(pages.paginate()))
+            self._active_cas = frozenset(
+                one["certificateId"] for page in found for one in page["certificates"] if one["status"] == "ACTIVE"
+            )
+        return self._active_cas
 
-        def compare_now() -> Reconciliation | None:
-            for _ in range(2):  # compare describes it, and the caller again
-                self._calls.take_turn("DescribeCertificate")
-            return compare(stage, one)
-
-        compared = self._calls.repeat("the comparison", compare_now)
-        if compared is None:
-            raise OperatingError("the certificate is no longer ACTIVE: survey again")
-        if compared.thing_name != line.thing_name:
-            raise OperatingError(f"the rules make thing {compared.thing_name} of it: correct them, or adopt it only")
-        arn = self._calls.repeat("DescribeCertificate", lambda: stage.aws_iot.describe(one).arn)
-        policies = self._policies.of_certificate(arn)
-        refuse_another_fleets(policies, stage.fleet.name)
-        # After the attachment of the rules' policy, which is among the changes: never without a policy.
-        others = [
-            ReconcileChange(text=f"detach policy {name}", step=DetachPolicy(policy=name, certificate_arn=arn))
-            for name in foreign_policies(policies, stage.fleet.name)
-        ]
-        changes = (*compared.changes, *others)
-        steps = [change.text for change in changes]
-        with ExitStack() as order:
-            self._calls.repeat("PutItem", lambda: order.enter_context(audited(stage, _ORDER, one, steps, self._note)))
-            for change in changes:
-                self._calls.repeat(change.text, lambda: self._change(one, compared, change))  # noqa: B023 -- at once
-        self._note_left(line, ())
-        return int(bool(changes))
-
-    def _change(self, certificate_id: str, compared: Reconciliation, change: ReconcileChange) -> None:
-        refuse_another_verdict(self._stage, certificate_id, compared)
-        apply(self._stage, change)
+    def _align(self, line: PlanLine, alignment: Alignment, principals: tuple[str, ...]) -> None:
+        self.result.aligned += alignment.carry_out(_ORDER, self._note)
+        if left := self._policies.find_left(line.thing_name, (), principals):
+            self.result.left.append(left)
 
 
 def _is_done(line: PlanLine, owner: str | None, record: Record) -> bool:
     return owner == line.certificate_id and is_recorded(record, line.thing_name)
-
-
-def _refuse_unfit(status: Status, ends_at: Any) -> None:
-    """Refuse what changed since the survey, or what it did not tell: a status, or an end that has passed."""
-    if status is not Status.ACTIVE:
-        raise OperatingError(f"the certificate is {status} now: survey again")
-    if ends_at <= now():
-        raise OperatingError(
-            f"the certificate ended on {ends_at:%F}, so no device connects with it: give the device a new one, and "
-            "`jitrctl device adopt` the thing if that one is to follow it"
-        )

@@ -1,4 +1,4 @@
-"""Finds what an adopted device keeps that is not jitr's: policies of its certificate, and of its thing's groups.
+"""Finds what an adopted device keeps that is not jitr's: policies, also of its thing's groups, and other principals.
 
 A policy of a thing group applies to all things in the group and in the groups below it (AWS IoT developer guide,
 "Static thing groups"). It is not attached to the certificate, so an adoption never detaches it, and `align` does not
@@ -24,6 +24,7 @@ class LeftAttached:
     thing_name: str
     policies: tuple[str, ...]  # attached to the certificate
     of_groups: tuple[tuple[str, str], ...]  # policy, and the group that the thing is in
+    principals: tuple[str, ...] = ()  # of the thing, beside the certificate; a certificate by its id
 
     def __str__(self) -> str:
         """In words."""
@@ -34,6 +35,7 @@ class LeftAttached:
                 if self.of_groups
                 else []
             ),
+            *([f"its thing keeps {', '.join(self.principals)}"] if self.principals else []),
         ]
         return f"{self.thing_name}: {'; '.join(parts)}"
 
@@ -53,15 +55,19 @@ class AttachedPolicies:
         answer = self._calls.make("ListAttachedPolicies", self._stage.iot.list_attached_policies, target=arn)
         return tuple(one["policyName"] for one in answer["policies"])
 
-    def find_left(self, thing_name: str, of_certificate: tuple[str, ...]) -> LeftAttached | None:
-        """What a device keeps, of whose certificate these policies are attached; None if it keeps nothing.
+    def find_left(
+        self, thing_name: str, of_certificate: tuple[str, ...], principals: tuple[str, ...] = ()
+    ) -> LeftAttached | None:
+        """What a device keeps; None if it keeps nothing.
+
+        `of_certificate` are the policies of its certificate, `principals` what else is attached to the thing.
 
         Raises as `PatientCalls.make`.
         """
         policies, of_groups = foreign_policies(of_certificate, self._stage.fleet.name), tuple(self._read(thing_name))
         return (
-            LeftAttached(thing_name=thing_name, policies=policies, of_groups=of_groups)
-            if policies or of_groups
+            LeftAttached(thing_name=thing_name, policies=policies, of_groups=of_groups, principals=principals)
+            if policies or of_groups or principals
             else None
         )
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FIRST = "# jitr take-over plan 1, fleet "
-_LAST = re.compile(r"# end of the plan: ([0-9]+) certificates?")
+_LAST = re.compile(r"# end of the plan: ([0-9]{1,12}) certificates?")
 _FIELDS = 6
 _THING, _CERTIFICATE = re.compile(r"[a-zA-Z0-9:_-]{1,128}"), re.compile(r"[0-9a-f]{64}")
 MOST_REPORTED = 100
@@ -76,7 +76,7 @@ class BadPlan(Unusable):
     """A plan that cannot be carried out; `problems` has all that is wrong, the text the first hundred."""
 
     def __init__(self, path: Path, problems: list[str]) -> None:
-        shown = "; ".join(problems[:MOST_REPORTED])
+        shown = _one_line("; ".join(problems[:MOST_REPORTED]))  # a terminal carries out what an editor does not show
         more = f" and {len(problems) - MOST_REPORTED:,} more" if len(problems) > MOST_REPORTED else ""
         super().__init__(f"{path}: {shown}{more}; nothing was done")
         self.problems = tuple(problems)
@@ -201,7 +201,7 @@ def _find_problem(fields: list[str], stages: Collection[str]) -> str | None:  # 
         return f"{thing} is no thing name"
     if not _CERTIFICATE.fullmatch(certificate):
         return f"{certificate} is no certificate id, which has 64 hexadecimal digits in lower case"
-    if not re.fullmatch(r"[1-9][0-9]{0,3}", principals):
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", principals):
         return f"{principals} is no number of principals"
     if origin not in _ORIGINS:
         return f"{origin} is no origin: write one of {', '.join(_ORIGINS)}"

@@ -13,8 +13,9 @@ from jitr.iot_models import Status
 from jitr.rules import is_source
 from jitrctl.adoption.plan_file import PlanLine, PlanVerb
 from jitrctl.clock import now
-from jitrctl.device.adopt import another_fleets
+from jitrctl.device.adopt import UNFINISHED, another_fleets
 from jitrctl.survey.findings import FoundCertificate, find_certificates
+from jitrctl.survey.origins import HELD_UNDER_TEMPLATE
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -28,6 +29,8 @@ SELECT thing.name, thing.owner, group_concat(attachment.principal, char(10))
 FROM thing LEFT JOIN attachment ON attachment.stage = thing.stage AND attachment.thing = thing.name
 WHERE thing.stage = ? GROUP BY thing.name ORDER BY thing.name
 """
+_ON_NO_THING = """ AND certificate.status = ? AND NOT EXISTS (SELECT 1 FROM attachment
+    WHERE attachment.stage = certificate.stage AND attachment.principal = certificate.id)"""
 OWNED = "jitr's already"
 
 
@@ -36,13 +39,27 @@ def plan_stage(stage: Stage, file: SurveyFile, counts: Counter[str]) -> Iterator
     for name, owner, joined in file.rows(_THINGS, str(stage)):
         principals = joined.split("\n") if joined else []
         found = {one: _find(stage, file, one) for one in principals}
-        if owner in found and (certificate := found[owner]) and certificate.is_recorded:
+        if owner in found and (certificate := found[owner]) and _is_adopted(certificate, name):
             counts[OWNED] += 1
             continue
         lines = list(_plan_thing(stage, file, name, owner, found))
         for line in lines:
             counts[line.verb.value if isinstance(line, PlanLine) else "cannot"] += 1
         yield from lines
+    for certificate in find_certificates(stage, file, _ON_NO_THING, Status.ACTIVE.value):
+        counts["cannot"] += 1
+        yield (
+            f"cannot  {stage}  certificate {certificate.certificate_id} is ACTIVE and on no thing: make the thing that "
+            "the rules make of it (`aws iot create-thing`, `attach-thing-principal`), and survey again; or leave it"
+        )
+
+
+def _is_adopted(certificate: FoundCertificate, thing_name: str) -> bool:
+    """As `jitrctl.device.adopt.is_recorded`, of what the survey kept: an adoption that was broken off is none."""
+    unfinished = (*UNFINISHED, HELD_UNDER_TEMPLATE)
+    return certificate.record is not None and (
+        certificate.record not in unfinished or certificate.record_thing == thing_name
+    )
 
 
 def _find(stage: Stage, file: SurveyFile, principal: str) -> FoundCertificate | None:

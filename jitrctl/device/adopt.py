@@ -13,7 +13,6 @@ from jitrctl.errors import OperatingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from datetime import datetime
 
     from jitr.aws.iot import AwsIot
     from jitr.iot_models import DeviceRegistration
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from jitr.store.registry import Registry
     from jitr.x509.certificate import Certificate
 
+    Refusal = Callable[[DeviceRegistration, Certificate, Record], None]
 
 UNKNOWN_CA = (
     "which CA issued its certificate is not known here, so that its next one is held (NOT_A_ROTATION), unless an entry "
@@ -30,6 +30,10 @@ FOREIGN_CA = (
     "its CA is not one that the fleet file gives this account, so that its next certificate is held (CA_UNKNOWN): add "
     "the CA, and deploy"
 )
+INACTIVE_CA = (
+    "its CA is not registered, or not ACTIVE, here now: `jitrctl ca apply`, or its next certificate does not come"
+)
+UNFINISHED = (Outcome.HELD, Outcome.FOUND)  # decisions that leave something to adopt, unless they name the thing
 _OF_A_FLEET = re.compile(r"jitr-(.+?)--")  # policies of jitr's stacks (Fleet.policy_name)
 
 
@@ -47,7 +51,7 @@ def is_recorded(record: Record, thing_name: str) -> bool:
     decision = record.decision
     if decision is None:
         return False
-    return decision.outcome not in (Outcome.HELD, Outcome.FOUND) or decision.thing_name == thing_name
+    return decision.outcome not in UNFINISHED or decision.thing_name == thing_name
 
 
 def another_fleets(policies: Iterable[str], fleet: str) -> tuple[str, str] | None:
@@ -93,6 +97,7 @@ class Adoption:
         self._iot = iot
         self._registry = registry
         self._seen: Record | None = None  # what `inspect` found
+        self.other_principals: tuple[str, ...] = ()  # of the thing, set as `arn`; a certificate by its id
         self.arn = ""  # the certificate's, set by `inspect` and `carry_out`
         # Set by `inspect` and `carry_out`: AWS names no CA, and not exactly one of the fleet's signed it.
         self.is_without_ca = False
@@ -116,11 +121,11 @@ class Adoption:
         is_complete = is_recorded(self._seen, self._thing_name) or device.status is Status.PENDING_ACTIVATION
         return device.certificate_id, owner is None or not is_complete
 
-    def carry_out(self, refuse: Callable[[Status, datetime], None] = lambda _status, _ends_at: None) -> str:
+    def carry_out(self, refuse: Refusal = lambda _device, _certificate, _record: None) -> str:
         """Record the certificate as found and as the owner of the thing name; returns its id.
 
-        `refuse` gets the certificate's status and end before anything is written, and may raise OperatingError; `arn`
-        is set by then.
+        `refuse` gets the device, its certificate and its record before anything is written, and may raise
+        OperatingError; `arn` is set by then.
 
         Raises what `inspect` raises; OperatingError when, since `inspect`, a colleague has given a verdict on the
         certificate, or a function has recorded another decision; Rejected when the certificate cannot be read.
@@ -132,9 +137,9 @@ class Adoption:
         device = self._describe_attached()
         certificate = Certificate.from_pem(device.pem)
         self.arn = device.arn
-        refuse(device.status, certificate.not_after)
         record = self._registry.recall([device.certificate_id])[device.certificate_id]
         device = with_recorded_ca(device, record)
+        refuse(device, certificate, record)
         self.ca_certificate_id = device.ca_certificate_id
         self.is_without_ca = device.ca_certificate_id is None
         seen = self._seen or record
@@ -202,6 +207,8 @@ class Adoption:
                 f"thing {self._thing_name} has changed since the survey: it has {len(principals)} principals, and the "
                 f"plan names certificate {self._chosen} of {self._principals}; survey again"
             )
+        others = (one for one in principals if not one.endswith(f":cert/{self._chosen}"))
+        self.other_principals = tuple(one.rpartition(":cert/")[2] for one in others)
         return str(self._chosen)
 
     def _of_another(self) -> OperatingError:

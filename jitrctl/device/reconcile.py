@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jitr.admission.applicant import Applicant
 from jitr.admission.check_list import CHECK_NAMES
 from jitr.admission.issuers import with_recorded_ca
+from jitr.admission.procedure import CheckStatus
 from jitr.aws.hook import Hook
 from jitr.errors import CertificateUnknown
 from jitr.iot_models import Status
@@ -36,6 +37,7 @@ from jitrctl.errors import Refused
 
 if TYPE_CHECKING:
     from jitr.admission.identity import Identity
+    from jitr.errors import Rejected
     from jitr.iot_models import DeviceRegistration
     from jitr.rules import CaRules, Rules
     from jitrctl.session.stage import Stage
@@ -80,9 +82,15 @@ class Reconciliation:
     """How a device in one stage differs from the present rules."""
 
     thing_name: str
+    policy: str  # that the rules give it
     changes: tuple[ReconcileChange, ...]
-    would_refuse: tuple[str, ...]  # reasons for which the present rules would refuse it
+    refusals: tuple[Rejected, ...]  # by which the present rules would refuse it
     verdict_number: int  # of the operator's verdict when it was compared; 0: none
+
+    @property
+    def would_refuse(self) -> tuple[str, ...]:
+        """The refusals in words."""
+        return tuple(f"{one.reason}: {one.detail}" for one in self.refusals)
 
 
 def compare(stage: Stage, certificate_id: str) -> Reconciliation | None:
@@ -98,7 +106,7 @@ def compare(stage: Stage, certificate_id: str) -> Reconciliation | None:
         return None
     record = stage.registry.recall([certificate_id])[certificate_id]
     device, verdict_number = with_recorded_ca(device, record), record.verdict_number
-    identity, would_refuse = _identity(stage, device)
+    identity, refusals = _identity(stage, device)
     found = _Found.of(stage, device, identity.thing_name)
     others = [name for name in found.things if name != identity.thing_name]
     if others:
@@ -112,8 +120,9 @@ def compare(stage: Stage, certificate_id: str) -> Reconciliation | None:
     ca = _ca(stage, device)
     return Reconciliation(
         thing_name=identity.thing_name,
+        policy=identity.policy,
         changes=(*_thing_changes(device, identity, found, ca), *_other_changes(stage, device, identity, found, ca)),
-        would_refuse=would_refuse,
+        refusals=refusals,
         verdict_number=verdict_number,
     )
 
@@ -177,7 +186,7 @@ class _Found:
         )
 
 
-def _identity(stage: Stage, device: DeviceRegistration) -> tuple[Identity, tuple[str, ...]]:
+def _identity(stage: Stage, device: DeviceRegistration) -> tuple[Identity, tuple[Rejected, ...]]:
     """The identity that the rules give a device, even if they would now refuse it, and why they would."""
     record = stage.registry.recall([device.certificate_id])[device.certificate_id]
 
@@ -195,11 +204,12 @@ def _identity(stage: Stage, device: DeviceRegistration) -> tuple[Identity, tuple
             .examination
         )
 
-    refusal = examine(stage.rules).refusal
+    outcomes = examine(stage.rules).outcomes
     observed = examine(_observe_all(stage.rules))
     if observed.refusal:
         raise Refused(f"the rules of today make no thing of it: {observed.refusal}")
-    return observed.identity, (f"{refusal.reason}: {refusal.detail}",) if refusal else ()
+    refusals = (one.refusal for one in outcomes if one.status is CheckStatus.REJECT and one.refusal)
+    return observed.identity, tuple(refusals)
 
 
 def _observe_all(rules: Rules) -> Rules:

@@ -25,6 +25,7 @@ QUOTAS = {
     "ListCertificatesByCA": 10,
     "ListThings": 10,
     "ListThingPrincipals": 10,
+    "ListPrincipalThings": 10,
     "ListThingGroupsForThing": 100,
     "ListPolicies": 10,
     "ListTargetsForPolicy": 10,

@@ -32,11 +32,12 @@ def read_records(survey: SurveyCalls, after: str | None) -> None:
             if record.decision is not None:
                 ca = record.ca_certificate_id
                 known = HELD_UNDER_TEMPLATE if record.is_held_under_template else record.decision.outcome.value
-                rows.append((known, ca, ca, survey.name, certificate_id))
+                rows.append((known, record.decision.thing_name, ca, ca, survey.name, certificate_id))
         survey.keep(
             "records",
             after,
-            "UPDATE certificate SET record = ?, record_ca = ?, ca = coalesce(ca, ?) WHERE stage = ? AND id = ?",
+            "UPDATE certificate SET record = ?, record_thing = ?, record_ca = ?, ca = coalesce(ca, ?) "
+            "WHERE stage = ? AND id = ?",
             rows,
         )
 

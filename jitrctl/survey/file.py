@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-_VERSION = 2
+_VERSION = 3
 _WAIT = 300.0  # seconds, for another stage's transaction
 # certificate.named: AWS itself names the CA. record: the outcome that jitr recorded, or that it holds the device under
-# a template (origins.py), under record_ca, which may be a source. member: things of the groups that have policies,
-# those of child groups included. Without rowids, keys are not kept twice.
+# a template (origins.py), under record_ca, which may be a source, and with record_thing. member: things of the groups
+# that have policies, those of child groups included. Without rowids, keys are not kept twice.
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE place (stage TEXT, step TEXT, marker TEXT, done INTEGER NOT NULL, PRIMARY KEY (stage, step));
@@ -33,6 +33,7 @@ CREATE TABLE template (stage TEXT, name TEXT, type TEXT, enabled INTEGER, polici
     PRIMARY KEY (stage, name));
 CREATE TABLE certificate (stage TEXT, id TEXT, status TEXT, mode TEXT, ca TEXT, named INTEGER NOT NULL DEFAULT 0,
     described INTEGER NOT NULL DEFAULT 0, facts TEXT, ends_at TEXT, record TEXT, record_ca TEXT,
+    record_thing TEXT,
     PRIMARY KEY (stage, id)) WITHOUT ROWID;
 CREATE TABLE thing (stage TEXT, name TEXT, asked INTEGER NOT NULL DEFAULT 0, owner TEXT,
     PRIMARY KEY (stage, name)) WITHOUT ROWID;

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _CERTIFICATES = """
 SELECT certificate.id, certificate.status, certificate.mode, certificate.ca, certificate.named, certificate.described,
     certificate.facts, certificate.ends_at, certificate.record, certificate.record_ca,
+    certificate.record_thing,
     ca.id, ca.auto, ca.template, ca.policies,
     (SELECT group_concat(policy, char(10)) FROM attached
      WHERE attached.stage = certificate.stage AND attached.target = certificate.id)
@@ -44,7 +45,8 @@ class FoundCertificate:
     is_transferred: bool
     ends_at: str | None  # None: it was not described
     policies: tuple[str, ...]  # its own, not those of its thing's groups
-    is_recorded: bool
+    record: str | None  # the outcome that jitr recorded, or HELD_UNDER_TEMPLATE
+    record_thing: str | None  # the thing of that decision
     other_fleet: str | None  # another fleet of jitr that attached a policy
 
 
@@ -77,8 +79,8 @@ def find_certificates(stage: Stage, file: SurveyFile, where: str = "", *values: 
     names = {one.certificate_id: one.name for one in stage.rules.origins}
     of_stage = _StageFacts.of(file, str(stage))
     for row in _read_in_parts(file, str(stage), where, *values):
-        one, status, mode, ca, named, described, facts, ends_at, record, record_ca = row[:10]
-        registered, auto, template, template_policies, attached = row[10:]
+        one, status, mode, ca, named, described, facts, ends_at, record, record_ca, record_thing = row[:11]
+        registered, auto, template, template_policies, attached = row[11:]
         known, policies = json.loads(facts or "{}"), frozenset(attached.split("\n") if attached else ())
         other_fleet = next(
             (fleet[1] for name in policies if (fleet := _OF_JITR.match(name)) and fleet[1] != stage.fleet.name), None
@@ -119,7 +121,8 @@ def find_certificates(stage: Stage, file: SurveyFile, where: str = "", *values: 
             is_transferred=known.get("transferred", False),
             ends_at=ends_at,
             policies=tuple(sorted(policies)),
-            is_recorded=record is not None,
+            record=record,
+            record_thing=record_thing,
             other_fleet=other_fleet,
         )
 

@@ -38,10 +38,13 @@ def test_a_clear_case_is_adopted_and_nothing_of_it_changes(old: OldFleet, tmp_pa
     leaf = old.add("sensor-0001")
     assert old.fleet.place(DEV).connect(leaf, client_id="sensor-0001") == "accepted"
     plan, before = old.plan(tmp_path), old.facts()
+    assert re.search(r"^# planned 20[0-9-]{8} [0-9:]{5}Z from .*dev.survey$", plan.read_text(), re.MULTILINE)
     assert lines(plan)[0].startswith(f"adopt dev/eu-central-1 sensor-0001 {leaf.certificate_id} 1 JITP # CA factory")
     told = old.apply(plan)
     assert (told["adopted"], told["failed"]) == (1, [])
-    assert told["left_attached"] == [{"thing_name": "sensor-0001", "policies": ["old"], "of_groups": []}]
+    assert told["left_attached"] == [
+        {"thing_name": "sensor-0001", "policies": ["old"], "of_groups": [], "principals": []}
+    ]
     assert owner(old, "sensor-0001") == leaf.certificate_id
     assert old.facts() == before
     assert old.fleet.place(DEV).iot.connections.connected_as("sensor-0001") == leaf.certificate_id
@@ -67,7 +70,7 @@ def test_a_second_run_has_nothing_to_do_and_calls_nothing(old: OldFleet, tmp_pat
 
 def test_what_is_not_clear_waits_for_a_decision(old: OldFleet, tmp_path: Path) -> None:
     old.add("sensor-0001")
-    second = old.add("spare-0001", thing="sensor-0001")
+    second = old.add("sensor-0001")
     of_aws = old.add("thing-0004", ca=old.aws)
     plan = old.plan(tmp_path)
     assert [line.split()[0] for line in lines(plan)] == ["review"] * 3
@@ -177,10 +180,10 @@ def test_every_problem_of_a_plan_is_told_with_its_line_and_nothing_is_done(old: 
     plan.write_text("\n".join(lines))
     told = old.fleet.say("fleet", "adopt", "apply", str(plan), "--account", DEV, "--yes", code=2)
     numbers = [int(found) for found in re.findall(r"line (\d+): ", told)]
-    assert numbers == [*range(10, 18), 17, 18]
-    assert "sensor-0001 is in line 8 already" in told
+    assert numbers == [*range(11, 19), 18, 19]
+    assert "sensor-0001 is in line 9 already" in told
     assert owner(old, "sensor-0001") is None
-    assert "line 18: by its end the plan has 2, by its lines 10" in told
+    assert "line 19: by its end the plan has 2, by its lines 10" in told
     assert one.certificate_id in old.facts()
     plan.write_text("something else\n")
     assert "it is no plan" in old.fleet.say("fleet", "adopt", "apply", str(plan), "--yes", code=2)

@@ -9,12 +9,15 @@ import pytest
 from jitr.decisions import Decision, Outcome
 from jitr.iot_models import Status
 from jitr.record import Record
+from jitrctl.adoption.plan_file import PlanLine, PlanVerb, read_plan, write_plan
+from jitrctl.survey.origins import CertificateOrigin
 from simulation.faults import Call, Died, Moment, ServiceError
 from tests.support.cli.old_fleet import OldFleet, edit, old_fleet
-from tests.support.cli.orders import announced_orders, strike
+from tests.support.cli.orders import announced_orders, fail_service, strike
 from tests.support.cli.simulated import DEV, PROD
 
 PATIENCE = 20  # seconds, after which a test gives up
+LATE = 3  # calls that succeed
 
 
 @pytest.fixture
@@ -141,8 +144,8 @@ def test_policies_of_thing_groups_are_named_as_such_and_never_detached(old: OldF
     told = old.apply(plan)
     of_groups = [{"policy": "hall", "group": "hall-2"}]
     assert told["left_attached"] == [
-        {"thing_name": "sensor-0001", "policies": ["old"], "of_groups": of_groups},
-        {"thing_name": "sensor-0002", "policies": [], "of_groups": of_groups},
+        {"thing_name": "sensor-0001", "policies": ["old"], "of_groups": of_groups, "principals": []},
+        {"thing_name": "sensor-0002", "policies": [], "of_groups": of_groups, "principals": []},
     ]
     # Groups are flat in the simulation; AWS answers the policies of the groups above only if it is asked for them.
     asked = [one.parameters for one in old.fleet.aws.calls if one.operation == "ListAttachedPolicies"]
@@ -272,7 +275,10 @@ def test_what_the_sweep_had_found_gets_thing_and_origin_though_the_first_run_die
         old.apply(plan)
     assert old.owner("sensor-0001") == leaf.certificate_id
     assert old.fleet.record(DEV, leaf).origin is None
+    (again,) = lines(old.plan(tmp_path, "again"))
+    assert again.startswith(f"adopt dev/eu-central-1 sensor-0001 {leaf.certificate_id}")
     assert old.apply(plan)["adopted"] == 1
+    assert lines(old.plan(tmp_path, "last")) == []
     record = old.fleet.record(DEV, leaf)
     assert record.decision
     assert (record.decision.thing_name, record.origin) == ("sensor-0001", "JITP")
@@ -281,7 +287,7 @@ def test_what_the_sweep_had_found_gets_thing_and_origin_though_the_first_run_die
 def test_of_two_engineers_who_choose_different_certificates_the_second_is_refused(
     old: OldFleet, tmp_path: Path
 ) -> None:
-    first, second = old.add("sensor-0001"), old.add("spare-0001", thing="sensor-0001")
+    first, second = old.add("sensor-0001"), old.add("sensor-0001")
     ann, bob = old.plan(tmp_path, "ann"), old.plan(tmp_path, "bob")
     for plan, leaf in ((ann, first), (bob, second)):
         of_leaf = f"  dev/eu-central-1  sensor-0001  {leaf.certificate_id}"
@@ -332,3 +338,95 @@ def _add_in_prod(old: OldFleet, names: list[str]) -> None:
         iot.create_thing(thingName=name)
         iot.attach_thing_principal(thingName=name, principal=arn)
         iot.attach_policy(policyName="old", target=arn)
+
+
+@pytest.mark.parametrize("operation", ["DescribeCertificate", "ListThingGroupsForThing"])
+def test_what_is_left_attached_is_told_once_though_an_error_ends_the_run(
+    old: OldFleet, tmp_path: Path, operation: str
+) -> None:
+    names = [f"sensor-{number:04}" for number in range(3)]
+    for name in names:
+        old.add(name)
+    plan, calls = old.plan(tmp_path), count(1)
+
+    def deny(call: Call, _: Moment) -> None:
+        if call.caller == "jitrctl" and call.operation == operation and next(calls) > LATE:
+            raise ServiceError("AccessDeniedException", f"not authorized to perform: {operation}", status=400)
+
+    with strike(old.fleet, deny):
+        ended = old.apply(plan, code=1)
+    assert operation in ended["ended_by"]
+    assert not ended["ok"]
+    assert ended["adopted"] + ended["not_begun"] == 3
+    told = old.apply(plan)
+    assert told["already"] == ended["adopted"] > 0
+    assert sorted(one["thing_name"] for one in (*ended["left_attached"], *told["left_attached"])) == names
+    with strike(old.fleet, deny):
+        edit(plan, "\nadopt ", "\nalign ")
+        said = old.fleet.say("fleet", "adopt", "apply", str(plan), "--account", DEV, "--yes", code=1)
+    assert operation in said
+
+
+@pytest.mark.parametrize("verb", ["adopt", "align"])
+def test_other_principals_of_a_thing_are_named_as_left_attached(old: OldFleet, tmp_path: Path, verb: str) -> None:
+    first, second = old.add("sensor-0001"), old.add("sensor-0001")
+    plan = old.plan(tmp_path)
+    edit(
+        plan,
+        f"review  dev/eu-central-1  sensor-0001  {first.certificate_id}",
+        f"{verb}  dev/eu-central-1  sensor-0001  {first.certificate_id}",
+    )
+    (left,) = old.apply(plan)["left_attached"]
+    assert left["principals"] == [second.certificate_id]
+    assert left["policies"] == (["old"] if verb == "adopt" else [])
+
+
+def test_active_certificates_on_no_thing_are_in_the_plan_with_their_cure(old: OldFleet, tmp_path: Path) -> None:
+    leaf, inactive = old.add("sensor-0001"), old.add("sensor-0002")
+    for name, one in (("sensor-0001", leaf), ("sensor-0002", inactive)):
+        old.iot.detach_thing_principal(thingName=name, principal=old.arn(one))
+    old.iot.update_certificate(certificateId=inactive.certificate_id, newStatus="INACTIVE")
+    old.fleet.aws.clock.advance(60)
+    old.iot.delete_thing(thingName="sensor-0001")
+    (without_principal, on_no_thing) = remarks(old.plan(tmp_path))
+    assert "sensor-0002: it has no principal" in without_principal
+    assert f"certificate {leaf.certificate_id} is ACTIVE and on no thing: make the thing" in on_no_thing
+    old.iot.create_thing(thingName="sensor-0001")
+    old.iot.attach_thing_principal(thingName="sensor-0001", principal=old.arn(leaf))
+    assert old.apply(old.plan(tmp_path, "again"))["adopted"] == 1
+
+
+def test_a_plan_of_hostile_text_is_refused_and_printed_harmless(old: OldFleet, tmp_path: Path) -> None:
+    old.add("sensor-0001")
+    plan = old.plan(tmp_path)
+    whole = plan.read_text()
+    plan.write_text(whole.replace("plan: 1 ", f"plan: {'1' * 5_000} "))
+    assert "the end is missing" in old.fleet.say("fleet", "adopt", "apply", str(plan), "--yes", code=2)
+    plan.write_text(whole.replace("\nadopt ", "\n\x1b]0;owned\x07\x1b[2J "))
+    said = old.fleet.say("fleet", "adopt", "apply", str(plan), "--yes", code=2)
+    assert "\x1b" not in said
+    assert "is no verb" in said
+
+
+def test_a_thing_with_very_many_principals_is_planned_and_read_again(tmp_path: Path) -> None:
+    line = PlanLine(
+        verb=PlanVerb.REVIEW,
+        stage="dev/eu-central-1",
+        thing_name="sensor-0001",
+        certificate_id="0" * 64,
+        principals=123_456,
+        origin=CertificateOrigin.JITP,
+    )
+    write_plan(tmp_path / "a.plan", "acme", [line])
+    assert read_plan(tmp_path / "a.plan", "acme", ["dev/eu-central-1"]) == (line,)
+
+
+def test_of_very_many_orders_that_are_not_announced_the_first_are_told(old: OldFleet, tmp_path: Path) -> None:
+    for number in range(23):
+        old.add(f"sensor-{number:04}")
+    plan = old.plan(tmp_path)
+    with strike(old.fleet, fail_service("events")):
+        told = old.apply(plan, code=1)
+    assert told["adopted"] == 23
+    assert len(told["warnings"]) == 21
+    assert told["warnings"][-1] == "3 more orders have such a warning; the audit log has all orders"

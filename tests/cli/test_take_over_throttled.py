@@ -73,7 +73,7 @@ def test_after_two_hours_of_throttles_it_ends_and_says_what_does_the_rest(old: O
     with strike(old.fleet, throttle_until(old, old.fleet.aws.clock.monotonic() + 3 * HOUR, "iot")):
         said = old.fleet.say("fleet", "adopt", "apply", str(plan), "--account", DEV, "--yes", code=1)
     assert "Ctrl-C ends the wait, and nothing is lost" in said
-    assert "AWS has throttled or failed the adoption for 120 minutes" in said
+    assert "AWS has throttled or failed ListCACertificates for 120 minutes" in said
     assert f"`jitrctl fleet adopt apply {plan} --fleet {old.fleet.file}` does the rest" in said
     old.fleet.aws.clock.advance(HOUR)
     assert old.apply(plan)["adopted"] == 1

@@ -15,14 +15,15 @@ import typer
 from jitrctl.adoption.applying import PlanRun
 from jitrctl.adoption.plan_file import PlanVerb, read_plan, write_plan
 from jitrctl.adoption.planning import OWNED, plan_stage
-from jitrctl.device.adopt import FOREIGN_CA, UNKNOWN_CA
+from jitrctl.clock import now
+from jitrctl.device.adopt import FOREIGN_CA, INACTIVE_CA, UNKNOWN_CA
 from jitrctl.errors import Interrupted, Unusable
 from jitrctl.run.scope import Note, Scope, Yes, over_stages
 from jitrctl.session.pace import turns_in
 from jitrctl.session.stage import choose
 from jitrctl.survey.calls import PatientCalls
 from jitrctl.survey.file import SurveyFile
-from jitrctl.terminal import Exit, err, out, rough, table
+from jitrctl.terminal import Exit, err, out, print_error, rough, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -43,11 +44,11 @@ def make_plan(
     file: _File,
     survey: Annotated[Path, typer.Option("--survey", metavar="FILE", help="A finished survey of `fleet survey`.")],
 ) -> None:
-    """Plan from a survey which things jitr takes over; calls nothing, and writes FILE for a review.
+    """Plan from a survey which things jitr takes over; makes no AWS call, and writes FILE for a review.
 
-    A thing is adopted without being asked about if it has exactly one principal, an ACTIVE certificate under a CA or
-    source of the fleet file. All others wait for a line of yours: adopt, align or skip. What cannot be adopted is in
-    the file, with its reason and cure.
+    A thing is marked `adopt` if it has exactly one principal, an ACTIVE certificate under a CA or source of the fleet
+    file. All others that can be adopted are marked `review`: replace it by adopt, align or skip. What cannot be adopted
+    is in the file, with its reason and cure. A FILE that exists is refused.
 
     Example: jitrctl fleet adopt plan dev.plan --survey dev.survey
     """
@@ -61,6 +62,7 @@ def make_plan(
     counts: dict[Stage, Counter[str]] = {stage: Counter() for stage in scope.stages}
 
     def lines() -> Iterator[PlanLine | str]:
+        yield f"planned {now():%Y-%m-%d %H:%M}Z from {survey}"
         for stage in scope.stages:
             yield from plan_stage(stage, kept, counts[stage])
 
@@ -85,8 +87,12 @@ def make_plan(
 def apply_plan(scope: Scope, file: _File, note: Note = "", *, yes: Yes = False) -> None:
     """Carry out a plan: each thing gets its owner and a record in the registry, and is aligned where the plan says so.
 
-    No status, no session and no policy changes, unless the line says `align`. Twice is once: a second run does what the
-    first one left.
+    `adopt` changes no status, no session and no policy. `align` does the same, and gives the device type, groups,
+    attributes and policy of the fleet file; then it detaches all other policies from its certificate. With `review` and
+    `skip` nothing is done. The name of the thing must be what the rules make of its certificate.
+
+    What changed since the survey is refused line by line. Running it again does only what is left. It needs the
+    operators' policies `read` and `act`, and the deployed stack.
 
     Example: jitrctl fleet adopt apply dev.plan --note "factory 1"
     """
@@ -124,7 +130,11 @@ def apply_plan(scope: Scope, file: _File, note: Note = "", *, yes: Yes = False) 
         [
             (f"{one.stage} {_name_some(things)}", text)
             for one in results.done
-            for things, text in ((one.value.unknown_cas, UNKNOWN_CA), (one.value.foreign_cas, FOREIGN_CA))
+            for things, text in (
+                (one.value.unknown_cas, UNKNOWN_CA),
+                (one.value.foreign_cas, FOREIGN_CA),
+                (one.value.inactive_cas, INACTIVE_CA),
+            )
             if things
         ]
     )
@@ -135,7 +145,7 @@ def apply_plan(scope: Scope, file: _File, note: Note = "", *, yes: Yes = False) 
             show=lambda: _show(results),
             fields=_document,
             failed=failed,
-            ok=not is_interrupted and not any(one.value.failed for one in results.done),
+            ok=not is_interrupted and not any(one.value.failed or one.value.ended_by for one in results.done),
         )
     except typer.Exit:
         if is_interrupted:
@@ -190,7 +200,9 @@ def _show(results: Results[PlanResult]) -> None:
         for left in one.value.left[:_MOST_SHOWN]:
             out.print(f"{one.stage} {left}", markup=False, soft_wrap=True)
         if (more := len(one.value.left) - _MOST_SHOWN) > 0:
-            err.print(f"{one.stage}: {more:,} more keep policies, which --json has.", style="dim", markup=False)
+            err.print(f"{one.stage}: {more:,} more keep something, which --json has.", style="dim", markup=False)
+        if one.value.ended_by:
+            print_error(f"{one.stage}: {one.value.ended_by}")
 
 
 def _row(found: PlanResult) -> dict[str, str]:
@@ -206,6 +218,7 @@ def _row(found: PlanResult) -> dict[str, str]:
 
 def _document(found: PlanResult) -> Mapping[str, Any]:
     return {
+        "ok": not found.ended_by,
         "adopted": found.adopted,
         "already": found.already,
         "aligned": found.aligned,
@@ -221,9 +234,12 @@ def _document(found: PlanResult) -> Mapping[str, Any]:
                 "thing_name": left.thing_name,
                 "policies": list(left.policies),
                 "of_groups": [{"policy": policy, "group": group} for policy, group in left.of_groups],
+                "principals": list(left.principals),
             }
             for left in found.left
         ],
         "unknown_cas": found.unknown_cas,
         "foreign_cas": found.foreign_cas,
+        "inactive_cas": found.inactive_cas,
+        **({"ended_by": found.ended_by} if found.ended_by else {}),
     }

@@ -41,7 +41,7 @@ def survey(
     *,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the survey in FILE.")] = False,
 ) -> None:
-    """Survey certificates, things, policies and handlers in all accounts; changes nothing.
+    """Survey certificates, things, policies and handlers in all accounts; changes nothing, and needs no stack.
 
     How each certificate came to be registered is inferred, and the evidence is named. The lists are made first; then it
     says how many calls the rest takes, and how long, at four fifths of AWS's default quotas. `jitrctl fleet adopt plan`

@@ -133,7 +133,7 @@ def old_fleet(directory: Path, monkeypatch: pytest.MonkeyPatch) -> OldFleet:
         _wait_for_aws(interrupted, 0.0 if not interrupted.is_set() else seconds)
 
     monkeypatch.setattr(adopt, "wait_for_aws", wait)
-    for module in ("applying", "planning"):
+    for module in ("planning", "refusals"):
         monkeypatch.setattr(f"jitrctl.adoption.{module}.now", clock.now)
     return OldFleet(fleet)
 

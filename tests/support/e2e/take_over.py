@@ -51,7 +51,7 @@ class TakeOver:
         yield (
             "apply",
             self.run(
-                r"sed -i 's/^review/adopt /' all.plan",
+                *(f"sed -i '/{name}/s/^review/adopt /' all.plan" for name in (WITHOUT_CA, OF_AWS, PROVISIONED)),
                 f"sed -i '/dev.*{JITP}/s/^adopt/align/' all.plan",
                 'jitrctl fleet adopt apply all.plan --note "factory 1" --yes',
                 "jitrctl fleet adopt apply all.plan --yes",
