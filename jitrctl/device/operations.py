@@ -171,11 +171,13 @@ class Operator:
         is_open = status in (None, Status.PENDING_ACTIVATION, Status.ACTIVE)
         is_held_import = device is not None and record.is_import_unfinished(device)
         if record.was_revoked_or_deactivated or not (is_open or is_held_import):
+            first = "`jitrctl device deactivate` it first; then " if status is Status.ACTIVE else ""
+            revoked = " --revoked" if record.was_revoked_or_deactivated else ""
             raise self._refusal(
                 certificate_id,
                 record.verdict,
                 f"the certificate is {status or 'not registered here'}, and was taken away or refused for good"
-                f"{_in_words(record)}: `jitrctl device release` has it evaluated again",
+                f"{_in_words(record)}: {first}`jitrctl device release{revoked}` has it evaluated again",
             )
         if status is Status.ACTIVE:
             raise OperatingError("the certificate is ACTIVE already")

@@ -284,6 +284,19 @@ def test_what_was_taken_away_is_released_only_when_that_is_meant(
     assert cloud.status(device) == "ACTIVE"
 
 
+def test_an_approval_of_what_was_taken_away_and_set_active_by_hand_names_orders_that_work(
+    cloud: Cloud, desk: Desk
+) -> None:
+    device = active(cloud)
+    desk.operator.take_away(device, OperatorAction.DEACTIVATED, ORDER)
+    cloud.iot.update_certificate(certificateId=device, newStatus="ACTIVE")
+    with pytest.raises(OperatingError, match=r"device deactivate` it first; then `jitrctl device release --revoked`"):
+        desk.operator.approve(device, ORDER)
+    desk.operator.take_away(device, OperatorAction.DEACTIVATED, ORDER)
+    desk.operator.release(device, ORDER, revoked=True)
+    assert gone(cloud, device)
+
+
 def test_a_certificate_that_somebody_revoked_by_hand_is_released_only_when_that_is_meant(
     cloud: Cloud, desk: Desk
 ) -> None:
