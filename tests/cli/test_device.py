@@ -290,7 +290,7 @@ def test_what_is_not_pending_is_not_approved(fleet: Fleet, shown: Callable[..., 
 def test_a_revocation_is_not_undone_by_approving(fleet: Fleet, shown: Callable[..., str]) -> None:
     device = certificate_id(fleet.leaf())
     shown("device", "revoke", device, "--yes", "--account", "dev")
-    assert "`jitrctl device release`" in shown("device", "approve", device, "--account", "dev", code=1)
+    assert "`jitrctl device release --revoked`" in shown("device", "approve", device, "--account", "dev", code=1)
     verdict = fleet.verdict(DEV, device)
     assert verdict
     assert verdict.action is OperatorAction.REVOKED

@@ -161,3 +161,12 @@ def test_no_policy_is_detached_while_the_rules_one_is_gone(old: OldFleet, tmp_pa
     assert old.policies(leaf) == ["old"]
     assert old.apply(plan)["aligned"] == 1
     assert old.policies(leaf) == ["jitr-acme--factory"]
+
+
+def test_one_thing_whose_certificate_was_taken_away_and_is_active_again_is_not_adopted(old: OldFleet) -> None:
+    leaf = old.add("sensor-0001")
+    old.fleet.say("device", "revoke", leaf.certificate_id, "--account", DEV, "--note", "stolen", "--yes")
+    old.iot.update_certificate(certificateId=leaf.certificate_id, newStatus="ACTIVE")
+    told = " ".join(old.fleet.say("device", "adopt", "sensor-0001", "--account", DEV, code=1).split())
+    assert "the certificate is ACTIVE, but was revoked" in told
+    assert old.owner("sensor-0001") is None

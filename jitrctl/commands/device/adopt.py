@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jitr.iot_models import Status
+from jitrctl.adoption.refusals import refuse_taken_away
 from jitrctl.audit.record import audited
 from jitrctl.commands.device.many import report_each, run_each
 from jitrctl.device.adopt import UNKNOWN_CA, Adoption, NoSuchThing, foreign_policies, refuse_another_fleets
@@ -15,6 +17,9 @@ from jitrctl.run.scope import Note, Scope, over_stages
 from jitrctl.terminal import short
 
 if TYPE_CHECKING:
+    from jitr.iot_models import DeviceRegistration
+    from jitr.record import Record
+    from jitr.x509.certificate import Certificate
     from jitrctl.session.stage import Stage
 
 _KEEPS = (
@@ -65,7 +70,7 @@ def adopt(
             attached = tuple(one["policyName"] for one in answer["policies"])
             refuse_another_fleets(attached, stage.fleet.name)
         with audited(stage, "device adopt", certificate_id, steps, note):
-            adopted = adoption.carry_out() if is_new else certificate_id
+            adopted = adoption.carry_out(_refuse_taken_away) if is_new else certificate_id
         if foreign := foreign_policies(attached, stage.fleet.name):
             kept.append((f"{stage} {name}" if len(names) > 1 else str(stage), _KEEPS.format(", ".join(foreign))))
         return adopted
@@ -86,6 +91,12 @@ def adopt(
 
 def _adoption(stage: Stage, name: str) -> Adoption:
     return Adoption(name, client=stage.iot, iot=stage.aws_iot, registry=stage.registry)
+
+
+def _refuse_taken_away(device: DeviceRegistration, _certificate: Certificate, record: Record) -> None:
+    """Raises OperatingError."""
+    if device.status is Status.ACTIVE:
+        refuse_taken_away(record)
 
 
 def _exists(stage: Stage, name: str) -> bool:
