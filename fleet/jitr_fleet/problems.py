@@ -12,7 +12,7 @@ from jitr_fleet.locate import KeyPath, Locator
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 # C0 and C1, and what changes the order of letters or begins a line (Unicode 16, §23.1 and §23.2).
-_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _SHOWN = 60  # characters of a value from the file; enough to recognise it
 
 

@@ -73,14 +73,17 @@ def refuse_taken_away(record: Record) -> None:
 
     Raises OperatingError.
     """
-    if not (record.is_denied or record.was_revoked_or_deactivated):
-        return
     decision = record.decision
-    found = f"{decision.status} when jitr saw it, {decision.decided_at:%Y-%m-%d %H:%M}Z" if decision else "taken away"
-    was = record.verdict.description if record.verdict and record.is_denied else found
+    if record.verdict and record.is_denied:
+        was = record.verdict.description
+    elif decision and decision.status is Status.REVOKED:
+        was = f"REVOKED when jitr saw it, {decision.decided_at:%Y-%m-%d %H:%M}Z"
+    else:
+        return  # an INACTIVE that was found is what somebody set who may set it ACTIVE again
     raise OperatingError(
         f"the certificate is ACTIVE, but was {was}: `jitrctl device revoke` or `deactivate` takes it away again; if it "
-        "may connect, then also `jitrctl device release --revoked`, and its device comes as a new one"
+        "may connect, then also `jitrctl device release --revoked`, and its device comes as a new one, or is imported "
+        "again"
     )
 
 

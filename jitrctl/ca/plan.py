@@ -167,6 +167,8 @@ def held_text(state: CaState, options: str = "") -> str:
     """What is said of a CA under a provisioning template that the fleet file knows; `options` choose the stage."""
     on = "enabled" if state.rule is RuleState.ENABLED else "disabled"
     take_over = take_over_command(state.name, options)
+    if state.revocation:
+        return f"held: a provisioning template is on this CA; {revoked_obstacle(state.name, state.revocation)}"
     if state.found and not state.found.active:
         return (
             f"held: a provisioning template is on this CA, and it is INACTIVE, so neither AWS IoT nor jitr brings a "

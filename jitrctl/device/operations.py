@@ -172,7 +172,7 @@ class Operator:
         is_held_import = device is not None and record.is_import_unfinished(device)
         if record.was_revoked_or_deactivated or not (is_open or is_held_import):
             first = "`jitrctl device deactivate` it first; then " if status is Status.ACTIVE else ""
-            revoked = " --revoked" if record.was_revoked_or_deactivated else ""
+            revoked = " --revoked" if record.was_revoked_or_deactivated or status is Status.REVOKED else ""
             raise self._refusal(
                 certificate_id,
                 record.verdict,

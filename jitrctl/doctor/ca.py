@@ -12,7 +12,7 @@ from jitrctl.ca.explaining_orders import (
     find_order,
     in_another_mode,
 )
-from jitrctl.ca.plan import adopt_command, freed_text, held_text, plan
+from jitrctl.ca.plan import adopt_command, freed_text, held_text, plan, revoked_obstacle
 from jitrctl.doctor.finding import LinkFinding, broken, good, note
 from jitrctl.status.stage_commands import deploy_command, restore_command
 
@@ -50,9 +50,14 @@ def check_mode(case: DeviceContext) -> LinkFinding:
 def check_status(case: DeviceContext) -> LinkFinding:
     """The CA is ACTIVE; AWS IoT registers no device of an INACTIVE one."""
     if not _found(case).active:
+        sets_active = f"{_apply(case)} sets it ACTIVE"
+        if case.ca.revocation:
+            sets_active = revoked_obstacle(case.ca.name, case.ca.revocation)
+        elif case.ca.is_held:
+            sets_active = held_text(case.ca, case.options)
         return broken(
             f"the CA is INACTIVE: no device of it can register{_by_whom(case, DEACTIVATED)}",
-            f"ask who deactivated it, and why; {_apply(case)} sets it ACTIVE",
+            f"ask who deactivated it, and why; {sets_active}",
         )
     return good("ACTIVE")
 
@@ -62,7 +67,7 @@ def check_auto_registration(case: DeviceContext) -> LinkFinding:
     if not _found(case).registers_automatically:
         return broken(
             f"auto-registration is off: AWS IoT refuses new devices, and sends no event{_by_whom(case, NOT_AUTOMATIC)}",
-            f"{_apply(case)} enables it",
+            held_text(case.ca, case.options) if case.ca.is_held else f"{_apply(case)} enables it",
         )
     return good("ENABLE")
 

@@ -64,7 +64,7 @@ def _cures(stage: Stage, state: CaState) -> Iterator[str]:
     found, by_stack = state.found, state.declared.registered_by is RegisteredBy.STACK
     if state.is_freed:
         yield deploy_command(stage)
-    elif state.rule is RuleState.DISABLED and not state.is_held:
+    elif state.rule is RuleState.DISABLED and not state.is_held and not (found and found.has_template):
         yield aws_command(stage, f"iot enable-topic-rule --rule-name {stage.names.rule(state.name)}")
     is_wrong_in_stack = by_stack and (found is None or not (found.active and found.registers_automatically))
     if state.rule in (RuleState.MISSING, RuleState.ELSEWHERE) or is_wrong_in_stack:

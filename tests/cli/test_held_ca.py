@@ -7,8 +7,10 @@ import pytest
 
 from jitr.decisions import Outcome
 from jitr.errors import Reason
+from jitr.store.revoked_cas import CaRevocation
 from jitrctl.ca import registry
-from jitrctl.ca.plan import CaState, EnableAutoRegistration, RuleState, differences, plan
+from jitrctl.ca.plan import CaState, EnableAutoRegistration, RuleState, differences, held_text, plan
+from jitrctl.status import ca_problems
 from simulation import Leaf
 from tests.support.cli.doctored import Doctored, doctored
 from tests.support.cli.simulated import BOTH, DEV
@@ -168,3 +170,26 @@ def test_ca_apply_enables_no_registration_while_the_rule_is_disabled(held: Docto
     to_do = plan(state(held))
     assert EnableAutoRegistration() not in to_do.steps
     assert any("remove jitp = true" in text for text in to_do.waiting)
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_nobody_is_told_to_bring_in_the_devices_of_a_revoked_ca_under_a_template(
+    held: Doctored, *, active: bool
+) -> None:
+    found = state(held)
+    assert found.found
+    revocation = CaRevocation(at=held.fleet.aws.clock.now(), by="arn:ann", note="key leaked")
+    revoked = replace(found, revocation=revocation, found=replace(found.found, active=active))
+    text = held_text(revoked)
+    assert "jitrctl ca revoke factory --lift" in text
+    assert "--take-over" not in text
+    assert "ACTIVE (`aws" not in text
+
+
+def test_no_command_enables_the_rule_beside_a_template(held: Doctored) -> None:
+    found = state(held)
+    without_key = replace(found, declared=replace(found.declared, jitp=False), rule=RuleState.DISABLED)
+    assert not without_key.is_held
+    cures = list(ca_problems._cures(held.fleet.stage(DEV), without_key))
+    assert not any("enable-topic-rule" in one for one in cures)
+    assert any("jitrctl ca adopt factory" in one for one in cures)

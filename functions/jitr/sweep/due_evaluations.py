@@ -108,13 +108,16 @@ class DueEvaluations:
         Raises Unavailable, NotPermitted.
         """
         most, after = _MOST_DUE, None
+        at_least = 0  # otherwise, with one left, each of the many that are passed over would be a query
         while True:
-            due, after = self._registry.list_due_after(after, Due.LOOK, now, most=most)
+            due, after = self._registry.list_due_after(after, Due.LOOK, now, most=max(most, at_least))
             left = len(due)
             for ids in batches(due, _PAGE):
                 left -= len(ids)
                 records = self._registry.recall(ids)
-                most -= sum(not self._holds.holds(record) for record in records.values())  # these are passed over
+                held = sum(self._holds.holds(record) for record in records.values())  # these are passed over
+                most -= len(records) - held
+                at_least = _PAGE if held else at_least
                 if not self._send(records, now, time_is_left=time_is_left, send=send):
                     return False
                 is_more = left or (after and most > 0)
