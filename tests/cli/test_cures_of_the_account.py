@@ -66,7 +66,7 @@ def test_what_was_changed_beside_the_stack_is_reverted_and_a_new_device_comes_in
 
 
 def test_a_template_without_the_key_is_shown_and_its_body_is_not_lost(made: Doctored) -> None:
-    """The rest of the cure, which this command names, is in test_ca_take_over.py."""
+    """The rest of the cure, which this command names, is in test_ca_take_over_refused.py."""
     ca = made.fleet.place(DEV).iot.cas.by_id[made.fleet.old.certificate_id]
     before = ca.template = {"templateBody": "{}", "roleArn": "arn:aws:iam::111111111111:role/jitp"}
 
