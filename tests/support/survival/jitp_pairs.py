@@ -7,9 +7,11 @@ removeAutoRegistration removes.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from simulation import Leaf
 from tests.support.survival.explored_world import Prepared
 from tests.support.survival.explorer import Pair
 from tests.support.survival.jitp_world import JitpWorld
+from tests.support.survival.one_thread import Act
 
 ANN = "operator-ann"
 _TAKES = "ann takes the template off"
@@ -31,14 +33,18 @@ def _device(answers: Mapping[str, Any], *, whole: bool) -> Callable[[], Prepared
     def prepare() -> Prepared:
         world = JitpWorld(**answers)
         leaf = world.new_device("device", whole=whole)
-        acts = {
-            _TAKES: world.take_over(ANN),
-            "`device` connects": world.come(leaf),
-            "register": world.deliver("register"),
-        }
-        return world, acts
+        return world, _acts(world, leaf)
 
     return prepare
+
+
+def _acts(world: JitpWorld, leaf: Leaf) -> dict[str, Act]:
+    """The CA is taken over, while the device connects and `register` takes what is in the queue."""
+    return {
+        _TAKES: world.take_over(ANN),
+        "`device` connects": world.come(leaf),
+        "register": world.deliver("register"),
+    }
 
 
 def _in_hand(answers: Mapping[str, Any]) -> Callable[[], Prepared]:
@@ -49,12 +55,7 @@ def _in_hand(answers: Mapping[str, Any]) -> Callable[[], Prepared]:
         world.leave_pending("pending")
         leaf = world.new_device("device")
         world.connect(leaf)
-        acts = {
-            _TAKES: world.take_over(ANN),
-            "`device` connects": world.come(leaf),
-            "register": world.deliver("register"),
-        }
-        return world, acts
+        return world, _acts(world, leaf)
 
     return prepare
 
